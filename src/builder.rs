@@ -1,0 +1,110 @@
+//! What runs inside the Nix sandbox: prove the source, write a minimal `.git`, run cargo, hand over the crate.
+//!
+//! The builder is the only program that a derivation needs besides cargo itself. It trusts nothing but the plan's
+//! commit id: the files are hashed here, in the sandbox, and must come out as that commit.
+//!
+//! Verbs, one module each:
+//!
+//! | verb | derivation | module |
+//! |---|---|---|
+//! | `package` | a rebuild | [`package`] |
+//! | `unpack-toolchain` | an official archive made ready to run | [`toolchain`] |
+//! | `probe` | `recrate doctor`'s question whether the sandbox is on | [`sandbox`] |
+//! | `missing` | the builder of every fixed-output leaf that recrate seeds | here |
+
+pub mod git;
+pub mod package;
+pub mod sandbox;
+pub mod status;
+pub mod toolchain;
+pub mod worktree;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Why a build fails. That cargo refuses a package is *not* such a fault: it is a [`status::Outcome`].
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The derivation lacks a variable, or has one that can't be read.
+    #[error("the derivation's variable `{0}` is missing or malformed: the plan was not made by this version of recrate")]
+    Variable(&'static str),
+    /// The build does not run in Nix's sandbox.
+    #[error(
+        "not building outside the Nix sandbox: {0}\n\
+         Nix falls back to building without a sandbox where namespaces are forbidden, and says nothing. \
+         Set `sandbox = true` and `sandbox-fallback = false` in nix.conf; `recrate doctor` tells more."
+    )]
+    Unsandboxed(String),
+    /// The source is not the commit that the plan names.
+    #[error("the source is not commit {commit}: {reason}")]
+    Unproven {
+        /// The commit id that the plan names.
+        commit: String,
+        /// What came out instead.
+        reason: String,
+    },
+    /// A file operation failed.
+    #[error("{path}: {source}")]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An archive can't be unpacked.
+    #[error("{0}")]
+    Archive(String),
+}
+
+/// Gives an I/O error the path it is about.
+pub(crate) trait At<T> {
+    /// Turns the error into a [`Fault::File`] at `path`.
+    fn at(self, path: impl Into<PathBuf>) -> Result<T, Fault>;
+}
+
+impl<T> At<T> for std::io::Result<T> {
+    fn at(self, path: impl Into<PathBuf>) -> Result<T, Fault> {
+        self.map_err(|source| Fault::File { path: path.into(), source })
+    }
+}
+
+/// A variable of the derivation.
+pub(crate) fn variable(name: &'static str) -> Result<String, Fault> {
+    std::env::var(name).map_err(|_| Fault::Variable(name))
+}
+
+/// The builder's whole `main`: `arguments` as the system gives them, program name first.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let program = arguments.first().map(PathBuf::from).unwrap_or_default();
+    if program.file_name().is_some_and(|name| name == "rustc") {
+        return package::stand_in_for_rustc(&arguments[1..]);
+    }
+    let verb = arguments.get(1).and_then(|verb| verb.to_str()).unwrap_or_default();
+    let done = match verb {
+        "package" => package::run(),
+        "unpack-toolchain" => toolchain::unpack(),
+        "probe" => sandbox::probe(),
+        "missing" => {
+            eprintln!(
+                "recrate: this input is not in the store and has no address to be fetched from.\n\
+                 `recrate verify --plan …` on a machine that has it puts it there."
+            );
+            return ExitCode::FAILURE;
+        }
+        _ => {
+            eprintln!(
+                "recrate-builder is run by Nix, inside the sandbox; it is of no use by hand.\n\
+                 See `recrate verify --help`."
+            );
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("recrate: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}

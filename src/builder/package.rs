@@ -1,0 +1,332 @@
+//! The `package` verb: one rebuild, from the source in the store to the crate in `$out`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::git::{self, Id, Kind};
+use super::status::{FILE, LOG, Outcome, SCHEMA, Status};
+use super::worktree::{self, Worktree};
+use super::{At, Fault, sandbox, variable};
+
+/// How much of cargo's last words a status keeps, in bytes.
+const MESSAGE_LIMIT: usize = 4000;
+
+/// What the derivation says.
+struct Recipe {
+    source: PathBuf,
+    index: PathBuf,
+    toolchain: PathBuf,
+    commit: Id,
+    commit_body: Vec<u8>,
+    gitlinks: BTreeMap<Vec<u8>, Id>,
+    package_path: String,
+    release: (u32, String),
+    allow_dirty: bool,
+    exclude_lockfile: bool,
+    /// The published Cargo.lock where it is an input, and the places it is put.
+    lock: Option<(Vec<u8>, Vec<String>)>,
+}
+
+impl Recipe {
+    /// Reads the derivation's variables; `nix/rebuild.nix` and `stages/derivation.rs` write them.
+    fn from_environment() -> Result<Self, Fault> {
+        let base64 = |name| BASE64.decode(file_variable(name)?.trim()).map_err(|_| Fault::Variable(name));
+        let lock_paths: Vec<String> = variable("lockPaths")?.lines().map(str::to_owned).collect();
+        let release = variable("cargoRelease")?;
+        let minor = release.split('.').nth(1).and_then(|minor| minor.parse().ok());
+        Ok(Self {
+            source: variable("source")?.into(),
+            index: variable("index")?.into(),
+            toolchain: variable("toolchain")?.into(),
+            commit: Id::from_hex(&variable("commitId")?).ok_or(Fault::Variable("commitId"))?,
+            commit_body: base64("commit")?,
+            gitlinks: parse_gitlinks(&variable("gitlinks")?).ok_or(Fault::Variable("gitlinks"))?,
+            package_path: variable("packagePath")?,
+            release: (minor.ok_or(Fault::Variable("cargoRelease"))?, release),
+            allow_dirty: variable("allowDirty")? == "1",
+            exclude_lockfile: variable("excludeLockfile")? == "1",
+            lock: if lock_paths.is_empty() { None } else { Some((base64("lock")?, lock_paths)) },
+        })
+    }
+}
+
+/// A variable that Nix passes as a file because it may be long (`passAsFile`).
+fn file_variable(name: &'static str) -> Result<String, Fault> {
+    let path = std::env::var(format!("{name}Path")).map_err(|_| Fault::Variable(name))?;
+    std::fs::read_to_string(&path).at(path)
+}
+
+/// Lines of a commit id, a space and a path.
+fn parse_gitlinks(text: &str) -> Option<BTreeMap<Vec<u8>, Id>> {
+    text.lines()
+        .map(|line| {
+            let (id, path) = line.split_once(' ')?;
+            Some((path.as_bytes().to_vec(), Id::from_hex(id)?))
+        })
+        .collect()
+}
+
+/// Proves the source, runs cargo, and leaves crate, status and log in `$out`.
+///
+/// # Errors
+/// Where the machine is at fault or the source is not what the plan says. That cargo refuses is no error.
+pub fn run() -> Result<(), Fault> {
+    sandbox::require()?;
+    let recipe = Recipe::from_environment()?;
+    let out = PathBuf::from(variable("out")?);
+    let build = std::env::current_dir().at(".")?;
+    let root = build.join("worktree");
+
+    let worktree = worktree::copy(&recipe.source, &root, &recipe.gitlinks)?;
+    prove(&recipe, &worktree)?;
+    eprintln!(
+        "recrate: proved commit {}: tree {}, {} files",
+        recipe.commit,
+        worktree.root,
+        worktree.tracked.len()
+    );
+
+    std::fs::create_dir(&out).at(&out)?;
+    let outcome = match obstacle(&recipe, &worktree, &root) {
+        Some(outcome) => outcome,
+        None => package(&recipe, &worktree, &build, &root, &out)?,
+    };
+    let status =
+        Status { schema: SCHEMA, commit: recipe.commit.to_string(), tree: worktree.root.to_string(), outcome };
+    let file = out.join(FILE);
+    let text = serde_json::to_vec_pretty(&status).map_err(std::io::Error::other).at(&file)?;
+    std::fs::write(&file, text).at(file)
+}
+
+/// The source is the commit: the files hash to the tree that the commit names, and the commit hashes to its id.
+fn prove(recipe: &Recipe, worktree: &Worktree) -> Result<(), Fault> {
+    let unproven = |reason| Fault::Unproven { commit: recipe.commit.to_string(), reason };
+    let id = git::hash(Kind::Commit, &recipe.commit_body);
+    if id != recipe.commit {
+        return Err(unproven(format!("the commit object of the plan is {id}")));
+    }
+    let tree = git::tree_of_commit(&recipe.commit_body)
+        .ok_or_else(|| unproven("the commit object names no tree".to_owned()))?;
+    if tree != worktree.root {
+        return Err(unproven(format!("it has tree {tree}, the files hash to {}", worktree.root)));
+    }
+    Ok(())
+}
+
+/// What makes it needless, or unsafe, to run cargo at all.
+fn obstacle(recipe: &Recipe, worktree: &Worktree, root: &Path) -> Option<Outcome> {
+    if !root.join(&recipe.package_path).join("Cargo.toml").is_file() {
+        return Some(Outcome::NoPackage { path: recipe.package_path.clone() });
+    }
+    // cargo packs what a link points at. A link to an existing file outside of the repository would put something
+    // into the crate that is not in git at all.
+    let root = root.canonicalize().ok()?;
+    worktree.links.iter().find_map(|link| {
+        let target = root.join(link).canonicalize().ok()?;
+        (!target.starts_with(&root)).then(|| Outcome::LinkLeavesTree {
+            link: link.display().to_string(),
+            target: std::fs::read_link(root.join(link)).unwrap_or(target).display().to_string(),
+        })
+    })
+}
+
+fn package(
+    recipe: &Recipe,
+    worktree: &Worktree,
+    build: &Path,
+    root: &Path,
+    out: &Path,
+) -> Result<Outcome, Fault> {
+    let ignored = recipe.lock.as_ref().map_or(&[][..], |(_, paths)| paths);
+    git::write_repository(root, worktree, recipe.commit, &recipe.commit_body, ignored)?;
+    if let Some((lock, paths)) = &recipe.lock {
+        for path in paths {
+            let path = root.join(path);
+            std::fs::write(&path, lock).at(path)?;
+        }
+    }
+    let (exit, said) = run_cargo(recipe, build, &root.join(&recipe.package_path))?;
+    let said = without_store_paths(&said);
+    let log = out.join(LOG);
+    std::fs::write(&log, &said).at(log)?;
+    if exit != Some(0) {
+        let from = (said.len().saturating_sub(MESSAGE_LIMIT)..said.len()).find(|at| said.is_char_boundary(*at));
+        return Ok(Outcome::Refused { exit, message: said[from.unwrap_or(0)..].trim().to_owned() });
+    }
+    let packages = build.join("target/package");
+    let made = std::fs::read_dir(&packages)
+        .at(&packages)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "crate"));
+    let Some((made, name)) = made.as_ref().and_then(|path| Some((path, path.file_name()?.to_str()?))) else {
+        return Ok(Outcome::Refused { exit, message: "cargo left no crate behind".to_owned() });
+    };
+    let kept = out.join(name);
+    std::fs::copy(made, &kept).at(kept)?;
+    Ok(Outcome::Packaged { file: name.to_owned() })
+}
+
+/// Runs `cargo package` and returns its exit code and what it printed.
+fn run_cargo(recipe: &Recipe, build: &Path, package: &Path) -> Result<(Option<i32>, String), Fault> {
+    let (minor, release) = &recipe.release;
+    let home = build.join("cargo-home");
+    std::fs::create_dir(&home).at(&home)?;
+    let config = format!(
+        "[source.crates-io]\nreplace-with = \"recrate-slice\"\n\
+         [source.recrate-slice]\nlocal-registry = \"{}\"\n",
+        recipe.index.display()
+    );
+    // The name without ending is the one that cargos before 1.39 know.
+    for name in ["config", "config.toml"] {
+        if name == "config" && *minor >= 39 {
+            continue;
+        }
+        let file = home.join(name);
+        std::fs::write(&file, &config).at(file)?;
+    }
+    let rustc = build.join("rustc");
+    let me = std::env::current_exe().at("/proc/self/exe")?;
+    std::os::unix::fs::symlink(me, &rustc).at(&rustc)?;
+
+    let cargo = recipe.toolchain.join("bin/cargo");
+    let mut command = match loader(&recipe.toolchain)? {
+        Some(loader) => {
+            let mut command = Command::new(loader);
+            command.arg("--library-path").arg(recipe.toolchain.join("lib")).arg(&cargo);
+            command
+        }
+        None => Command::new(&cargo),
+    };
+    // What the repository's own .cargo/config could say about the index is outranked by the command line, from the
+    // first cargo that has this option on.
+    if *minor >= 63 {
+        command.arg("--config").arg(home.join("config.toml"));
+    }
+    command.args(["package", "--no-verify"]);
+    if *minor >= 36 {
+        command.arg("--offline");
+    }
+    if recipe.allow_dirty {
+        command.arg("--allow-dirty");
+    }
+    if recipe.exclude_lockfile {
+        command.arg("--exclude-lockfile");
+    }
+    // Nothing of the machine, nor of the sandbox, reaches cargo; the variables outrank the repository's own
+    // .cargo/config where that could make cargo run a program or write elsewhere.
+    command
+        .current_dir(package)
+        .env_clear()
+        .env("HOME", build)
+        .env("PATH", build.join("no-programs"))
+        .env("TERM", "dumb")
+        .env("CARGO", &cargo)
+        .env("CARGO_HOME", &home)
+        .env("CARGO_TARGET_DIR", build.join("target"))
+        .env("CARGO_TERM_COLOR", "never")
+        .env("RUSTC", &rustc)
+        .env("RUSTC_WRAPPER", "")
+        .env("RUSTC_WORKSPACE_WRAPPER", "")
+        .env(RUSTC_RELEASE, release)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().at(&cargo)?;
+    let mut said = Vec::new();
+    if let Some(mut stream) = child.stderr.take() {
+        let mut buffer = [0; 8192];
+        loop {
+            let read = stream.read(&mut buffer).at(&cargo)?;
+            if read == 0 {
+                break;
+            }
+            // Whoever follows the build sees it as it comes. If nobody listens that is no fault of the build.
+            let _ = std::io::stderr().write_all(&buffer[..read]);
+            said.extend_from_slice(&buffer[..read]);
+        }
+    }
+    let exit = child.wait().at(&cargo)?;
+    Ok((exit.code(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// The dynamic loader that came with a toolchain; none where its cargo is static.
+fn loader(toolchain: &Path) -> Result<Option<PathBuf>, Fault> {
+    let lib = toolchain.join("lib");
+    if !lib.is_dir() {
+        return Ok(None);
+    }
+    Ok(std::fs::read_dir(&lib)
+        .at(&lib)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux"))))
+}
+
+/// Cuts the hash out of store paths: an output that names its inputs would drag them along wherever it is copied.
+fn without_store_paths(text: &str) -> String {
+    const STORE: &str = "/nix/store/";
+    const HASH: usize = 32;
+    let mut rest = text;
+    let mut plain = String::with_capacity(text.len());
+    while let Some(at) = rest.find(STORE) {
+        let (before, after) = rest.split_at(at + STORE.len());
+        plain.push_str(before);
+        rest = match after.get(..=HASH) {
+            Some(hash) if hash.ends_with('-') => {
+                plain.push_str("…-");
+                &after[HASH + 1..]
+            }
+            _ => after,
+        };
+    }
+    plain + rest
+}
+
+/// The variable that tells the stand-in which release it answers for.
+const RUSTC_RELEASE: &str = "RECRATE_RUSTC_RELEASE";
+
+/// Answers `rustc -vV`, and nothing else, as the compiler of the pinned cargo's own release would.
+///
+/// cargo asks it when it makes a Cargo.lock for a package of resolver 3 without `rust-version`, and reads `release`
+/// and `host`. A package that needs more of a compiler than its version can't be packaged without one.
+pub fn stand_in_for_rustc(arguments: &[OsString]) -> ExitCode {
+    let release = std::env::var(RUSTC_RELEASE).unwrap_or_default();
+    if arguments != ["-vV"] && arguments != ["--version", "--verbose"] {
+        eprintln!("recrate: cargo asked rustc {arguments:?}; only `rustc -vV` has an answer here");
+        return ExitCode::FAILURE;
+    }
+    println!(
+        "rustc {release}\nbinary: rustc\ncommit-hash: unknown\ncommit-date: unknown\n\
+         host: {}-unknown-linux-gnu\nrelease: {release}",
+        std::env::consts::ARCH
+    );
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_keep_the_name_of_a_store_path_and_lose_its_hash() {
+        let path = "/nix/store/ig0iiq1zig0iiq1zig0iiq1zig0iiq1z-index-slice/index";
+        assert_eq!(without_store_paths(&format!("at {path}.")), "at /nix/store/…-index-slice/index.");
+        assert_eq!(without_store_paths("/nix/store/short"), "/nix/store/short");
+        assert_eq!(without_store_paths("/nix/store/"), "/nix/store/");
+        assert_eq!(without_store_paths("plain é"), "plain é");
+    }
+
+    #[test]
+    fn gitlinks_are_lines_of_commit_and_path() {
+        let id = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+        let read = parse_gitlinks(&format!("{id} deps/a b\n")).unwrap();
+        assert_eq!(read.keys().next().unwrap(), b"deps/a b");
+        assert!(parse_gitlinks("").unwrap().is_empty());
+        assert!(parse_gitlinks("nonsense").is_none());
+    }
+}

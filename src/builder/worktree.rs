@@ -1,0 +1,147 @@
+//! The worktree: copies the source out of the store and computes, on the way, the git objects it is made of.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::git::{Id, Kind, Mode, hash};
+use super::{At, Fault};
+
+/// The time that every file of the worktree gets. It must lie before the index is written, so that git's "racy"
+/// entries don't arise, and be the same at every build: cargos before 1.50 record it.
+const FILE_TIME: Duration = Duration::from_secs(1);
+
+/// A git tree object.
+#[derive(Debug)]
+pub struct Tree {
+    /// Its id.
+    pub id: Id,
+    /// Its body, without the header.
+    pub body: Vec<u8>,
+}
+
+/// A path that the git index lists.
+#[derive(Debug)]
+pub struct Tracked {
+    /// Relative to the repository's root, `/` between the parts, any bytes.
+    pub path: Vec<u8>,
+    /// Blob id, or the commit id of a submodule.
+    pub id: Id,
+    /// Its git mode.
+    pub mode: Mode,
+    /// What `lstat` says of the copy.
+    pub metadata: std::fs::Metadata,
+}
+
+/// What copying a source came to.
+#[derive(Debug)]
+pub struct Worktree {
+    /// The id of the root tree.
+    pub root: Id,
+    /// Every tree object, the root's last.
+    pub trees: Vec<Tree>,
+    /// Every tracked path, in the order of git's index.
+    pub tracked: Vec<Tracked>,
+    /// Links of the worktree, relative to its root.
+    pub links: Vec<PathBuf>,
+}
+
+/// Copies `source` to `destination`, which must not exist, and computes its git objects.
+///
+/// `gitlinks` are the submodules: path and commit. Their folders are empty in `source`.
+///
+/// # Errors
+/// Where a file can't be read or written.
+pub fn copy(source: &Path, destination: &Path, gitlinks: &BTreeMap<Vec<u8>, Id>) -> Result<Worktree, Fault> {
+    let mut worktree = Worktree { root: Id::NULL, trees: Vec::new(), tracked: Vec::new(), links: Vec::new() };
+    worktree.root = worktree.copy_folder(source, destination, &mut Vec::new(), gitlinks)?;
+    worktree.tracked.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(worktree)
+}
+
+impl Worktree {
+    fn copy_folder(
+        &mut self,
+        source: &Path,
+        destination: &Path,
+        path: &mut Vec<u8>,
+        gitlinks: &BTreeMap<Vec<u8>, Id>,
+    ) -> Result<Id, Fault> {
+        std::fs::create_dir(destination).at(destination)?;
+        let mut entries: Vec<(Vec<u8>, Mode, Id)> = Vec::new();
+        for entry in std::fs::read_dir(source).at(source)? {
+            let entry = entry.at(source)?;
+            let name = entry.file_name();
+            let (from, to) = (entry.path(), destination.join(&name));
+            let length = path.len();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name.as_bytes());
+
+            let kind = entry.file_type().at(&from)?;
+            let (mode, id) = if let (true, Some(commit)) = (kind.is_dir(), gitlinks.get(path.as_slice())) {
+                std::fs::create_dir(&to).at(&to)?;
+                self.track(path, *commit, Mode::Submodule, &to)?;
+                (Mode::Submodule, *commit)
+            } else if kind.is_dir() {
+                (Mode::Tree, self.copy_folder(&from, &to, path, gitlinks)?)
+            } else {
+                let (mode, id) = copy_leaf(&from, &to, kind.is_symlink())?;
+                self.track(path, id, mode, &to)?;
+                if mode == Mode::Link {
+                    self.links.push(PathBuf::from(std::ffi::OsStr::from_bytes(path)));
+                }
+                (mode, id)
+            };
+            entries.push((name.as_bytes().to_vec(), mode, id));
+            path.truncate(length);
+        }
+        // git sorts a tree as if the names of folders ended with a slash.
+        entries.sort_by_cached_key(|(name, mode, _)| {
+            let mut key = name.clone();
+            if *mode == Mode::Tree {
+                key.push(b'/');
+            }
+            key
+        });
+        let mut body = Vec::new();
+        for (name, mode, id) in entries {
+            body.extend_from_slice(mode.octal().as_bytes());
+            body.push(b' ');
+            body.extend_from_slice(&name);
+            body.push(0);
+            body.extend_from_slice(&id.0);
+        }
+        let id = hash(Kind::Tree, &body);
+        self.trees.push(Tree { id, body });
+        Ok(id)
+    }
+
+    fn track(&mut self, path: &[u8], id: Id, mode: Mode, copy: &Path) -> Result<(), Fault> {
+        let metadata = std::fs::symlink_metadata(copy).at(copy)?;
+        self.tracked.push(Tracked { path: path.to_vec(), id, mode, metadata });
+        Ok(())
+    }
+}
+
+/// Copies one file or link and says what git makes of it.
+fn copy_leaf(from: &Path, to: &Path, is_link: bool) -> Result<(Mode, Id), Fault> {
+    if is_link {
+        let target = std::fs::read_link(from).at(from)?;
+        symlink(&target, to).at(to)?;
+        return Ok((Mode::Link, hash(Kind::Blob, target.as_os_str().as_bytes())));
+    }
+    let body = std::fs::read(from).at(from)?;
+    let executable = std::fs::metadata(from).at(from)?.mode() & 0o100 != 0;
+    let (mode, permissions) = if executable { (Mode::Executable, 0o755) } else { (Mode::File, 0o644) };
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(permissions).open(to).at(to)?;
+    file.write_all(&body).at(to)?;
+    file.set_permissions(std::fs::Permissions::from_mode(permissions)).at(to)?;
+    file.set_modified(UNIX_EPOCH + FILE_TIME).at(to)?;
+    Ok((mode, hash(Kind::Blob, &body)))
+}

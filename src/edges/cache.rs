@@ -1,0 +1,112 @@
+//! The cache on disk: files that appear whole or not at all.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// A file operation that failed, with the file it was about.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {verb} {path}: {source}")]
+pub struct FileError {
+    verb: &'static str,
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+/// Gives an I/O error the path it is about and what was to be done with it.
+pub trait Doing<T> {
+    /// Turns the error into a [`FileError`].
+    ///
+    /// # Errors
+    /// Where there was one.
+    fn doing(self, verb: &'static str, path: &Path) -> Result<T, FileError>;
+}
+
+impl<T> Doing<T> for std::io::Result<T> {
+    fn doing(self, verb: &'static str, path: &Path) -> Result<T, FileError> {
+        self.map_err(|source| FileError { verb, path: path.to_owned(), source })
+    }
+}
+
+/// recrate's cache folder.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// A cache in this folder, which need not exist.
+    #[must_use]
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// A place in the cache. `name` is made of names this program chose or checked.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The content of a cached file; none where it is not cached.
+    ///
+    /// # Errors
+    /// Where it is there but can't be read.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FileError> {
+        let path = self.path(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).doing("read", &path),
+        }
+    }
+
+    /// Caches a file.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+        write_whole(&self.path(name), bytes)
+    }
+
+    /// When a cached file was written; none where it is not cached.
+    #[must_use]
+    pub fn age(&self, name: &str) -> Option<std::time::Duration> {
+        std::fs::metadata(self.path(name)).ok()?.modified().ok()?.elapsed().ok()
+    }
+}
+
+/// Writes a file so that it is there whole or not at all: under another name first, then renamed. Its folder is made.
+///
+/// # Errors
+/// Where it can't be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    std::fs::create_dir_all(folder).doing("create the folder", folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).doing("write in", folder)?;
+    file.write_all(bytes).doing("write", path)?;
+    file.persist(path).map_err(|error| error.error).doing("write", path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned());
+        assert_eq!(cache.read("a/b").unwrap(), None);
+        cache.write("a/b", b"one").unwrap();
+        cache.write("a/b", b"two").unwrap();
+        assert_eq!(cache.read("a/b").unwrap().unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(folder.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned());
+        std::fs::create_dir(folder.path().join("x")).unwrap();
+        assert!(cache.read("x").unwrap_err().to_string().contains(&folder.path().join("x").display().to_string()));
+    }
+}

@@ -1,0 +1,210 @@
+//! cargo's own configuration, as far as it says where registries are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::cache::{Doing as _, FileError};
+
+/// Where a registry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A sparse index at this address, which ends in a slash.
+    Sparse(String),
+    /// A cargo local registry in this folder: crates beside an `index/`.
+    Local(PathBuf),
+}
+
+/// What cargo's configuration files say of sources and registries.
+#[derive(Debug, Clone, Default)]
+pub struct CargoConfig {
+    sources: BTreeMap<String, Source>,
+    registries: BTreeMap<String, Registry>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Source {
+    replace_with: Option<String>,
+    registry: Option<String>,
+    local_registry: Option<PathBuf>,
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Registry {
+    index: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    source: BTreeMap<String, Source>,
+    #[serde(default)]
+    registries: BTreeMap<String, Registry>,
+}
+
+/// Configuration that can't be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file can't be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file is not what cargo would take.
+    #[error("{path} is no cargo configuration: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The registry is of a kind that recrate does not read.
+    #[error(
+        "the registry `{0}` is not a sparse index or a local registry; give it one in cargo's configuration, as \
+         `[source.NAME]` with `registry = \"sparse+…\"` or `local-registry`"
+    )]
+    Unsupported(String),
+}
+
+impl CargoConfig {
+    /// Reads the files that cargo would read in `folder`: those of the folder and everything above, then cargo's home.
+    /// The nearest wins.
+    ///
+    /// # Errors
+    /// Where a file is there but can't be read.
+    pub fn read(folder: &Path, cargo_home: Option<&Path>) -> Result<Self, Error> {
+        let mut config = Self::default();
+        let own = folder.ancestors().map(|folder| folder.join(".cargo"));
+        for folder in own.chain(cargo_home.map(Path::to_owned)) {
+            let Some(path) = ["config.toml", "config"].map(|name| folder.join(name)).into_iter().find(|p| p.is_file())
+            else {
+                continue;
+            };
+            let text = std::fs::read_to_string(&path).doing("read", &path)?;
+            let malformed = |error: toml::de::Error| Error::Malformed { path: path.clone(), reason: error.to_string() };
+            let file: File = toml::from_str(&text).map_err(malformed)?;
+            for (name, mut source) in file.source {
+                // Paths count from the folder that holds `.cargo`.
+                let base = folder.parent().unwrap_or(&folder);
+                source.local_registry = source.local_registry.map(|path| base.join(path));
+                config.sources.entry(name).or_insert(source);
+            }
+            for (name, registry) in file.registries {
+                config.registries.entry(name).or_insert(registry);
+            }
+        }
+        Ok(config)
+    }
+
+    /// Where the default registry is.
+    ///
+    /// # Errors
+    /// Where the configuration replaces it with something that recrate does not read.
+    pub fn default_registry(&self) -> Result<Place, Error> {
+        self.follow("crates-io")
+    }
+
+    /// Where the registry with this index is, as a lock file names it.
+    ///
+    /// # Errors
+    /// Where it is neither sparse nor replaced by something that recrate reads.
+    pub fn registry(&self, index: &str) -> Result<Place, Error> {
+        let same = |address: &str| address.trim_end_matches('/') == index.trim_end_matches('/');
+        let named = |source: &Source| {
+            source.registry.as_deref().is_some_and(|address| same(address.trim_start_matches("registry+")))
+        };
+        if let Some((name, _)) = self.sources.iter().find(|(_, source)| named(source)) {
+            return self.follow(name);
+        }
+        if let Some(name) = self.registries.iter().find(|(_, r)| r.index.as_deref().is_some_and(same)).map(|(n, _)| n)
+            && self.sources.contains_key(name)
+        {
+            return self.follow(name);
+        }
+        sparse(index).ok_or_else(|| Error::Unsupported(index.to_owned()))
+    }
+
+    /// Follows `replace-with` to its end.
+    fn follow(&self, name: &str) -> Result<Place, Error> {
+        let mut name = name;
+        let unsupported = |name: &str| Error::Unsupported(name.to_owned());
+        // A ring of replacements never ends; cargo refuses it too.
+        for _ in 0..=self.sources.len() {
+            let Some(source) = self.sources.get(name) else {
+                let registry = self.registries.get(name).and_then(|registry| registry.index.as_deref());
+                return match (name, registry) {
+                    ("crates-io", _) => sparse(tame_index::CRATES_IO_HTTP_INDEX).ok_or_else(|| unsupported(name)),
+                    (_, Some(index)) => sparse(index).ok_or_else(|| unsupported(name)),
+                    _ => Err(unsupported(name)),
+                };
+            };
+            if let Some(next) = &source.replace_with {
+                name = next;
+            } else if let Some(folder) = &source.local_registry {
+                return Ok(Place::Local(folder.clone()));
+            } else if let Some(registry) = &source.registry {
+                return sparse(registry).ok_or_else(|| unsupported(registry));
+            } else if source.directory.is_some() || name != "crates-io" {
+                return Err(unsupported(name));
+            } else {
+                return sparse(tame_index::CRATES_IO_HTTP_INDEX).ok_or_else(|| unsupported(name));
+            }
+        }
+        Err(unsupported(name))
+    }
+}
+
+/// The address of a sparse index, with a slash at its end.
+fn sparse(index: &str) -> Option<Place> {
+    let address = index.strip_prefix("sparse+")?;
+    Some(Place::Sparse(format!("{}/", address.trim_end_matches('/'))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> (tempfile::TempDir, CargoConfig) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join(".cargo")).unwrap();
+        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        std::fs::write(folder.path().join(".cargo/config.toml"), text).unwrap();
+        let read = CargoConfig::read(&folder.path().join("a/b"), None).unwrap();
+        (folder, read)
+    }
+
+    #[test]
+    fn replacements_are_followed_from_a_folder_above() {
+        let (folder, config) = config(
+            "[source.crates-io]\nreplace-with = \"mine\"\n[source.mine]\nlocal-registry = \"registry\"\n",
+        );
+        assert_eq!(config.default_registry().unwrap(), Place::Local(folder.path().join("registry")));
+    }
+
+    #[test]
+    fn without_configuration_the_default_registry_is_sparse() {
+        let place = CargoConfig::default().default_registry().unwrap();
+        assert!(matches!(place, Place::Sparse(address) if address.starts_with("https://") && address.ends_with('/')));
+    }
+
+    #[test]
+    fn other_registries_are_found_by_their_index() {
+        let (_folder, config) = config(
+            "[registries.corp]\nindex = \"https://corp.example/index.git\"\n\
+             [source.corp]\nregistry = \"https://corp.example/index.git\"\nreplace-with = \"near\"\n\
+             [source.near]\nregistry = \"sparse+https://near.example/index\"\n",
+        );
+        let near = Place::Sparse("https://near.example/index/".to_owned());
+        assert_eq!(config.registry("https://corp.example/index.git").unwrap(), near);
+        assert_eq!(config.registry("sparse+https://near.example/index/").unwrap(), near);
+        assert!(config.registry("https://else.example/index.git").is_err());
+    }
+
+    #[test]
+    fn a_ring_of_replacements_is_an_error() {
+        let (_folder, config) =
+            config("[source.crates-io]\nreplace-with = \"a\"\n[source.a]\nreplace-with = \"crates-io\"\n");
+        assert!(config.default_registry().is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! The terminal: the only module that draws on it while work goes on. Results go to stdout, progress to stderr.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::stages::verdict::Record;
+
+/// Shows what goes on: a live line on a terminal, plain lines elsewhere.
+#[derive(Debug)]
+pub struct Console {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    total: usize,
+    done: std::sync::atomic::AtomicUsize,
+}
+
+impl Console {
+    /// A console for work on `total` crates.
+    #[must_use]
+    pub fn new(total: usize, quiet: bool) -> Self {
+        let live = std::io::stderr().is_terminal() && !quiet;
+        let bar = live.then(|| {
+            let bar = ProgressBar::new(total as u64);
+            let style = ProgressStyle::with_template("{spinner} [{pos}/{len}] {wide_msg} {elapsed}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, quiet, total, done: std::sync::atomic::AtomicUsize::new(0) }
+    }
+
+    /// A stage of the work begins.
+    pub fn stage(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(text.to_owned()),
+            None => self.line(text),
+        }
+    }
+
+    /// A build begins: shown live only, there are many.
+    pub fn build_started(&self, drv: &str) {
+        if let Some(bar) = &self.bar {
+            let name = drv.rsplit('/').next().unwrap_or(drv);
+            bar.set_message(name.get(33..).unwrap_or(name).trim_end_matches(".drv").to_owned());
+        }
+    }
+
+    /// A crate is done.
+    pub fn crate_done(&self, record: &Record) {
+        let done = 1 + self.done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let text = format!("{:>23}  {}@{}", record.verdict.level(), record.name, record.version);
+        match &self.bar {
+            Some(bar) => {
+                bar.println(text);
+                bar.set_position(done as u64);
+            }
+            None => self.line(&format!("{text}  ({done}/{})", self.total)),
+        }
+    }
+
+    /// Something the user should know.
+    pub fn warn(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(format!("warning: {text}")),
+            None => eprintln!("warning: {text}"),
+        }
+    }
+
+    /// Takes the live line away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// Whether a stream wants colours: a terminal, and nobody said `NO_COLOR`.
+#[must_use]
+pub fn colours(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

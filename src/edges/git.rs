@@ -1,0 +1,444 @@
+//! Git: gets commits by their id, and nothing else, into one object cache.
+//!
+//! Repositories are hostile. They are asked for objects over https or at a configured mirror only, nothing of their
+//! configuration, hooks, filters or attributes is ever looked at, and files are written from raw blobs.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use gix::objs::tree::EntryKind;
+use gix::remote::Direction;
+use gix::remote::fetch::{Shallow, Tags};
+use nix_archive::nar::Encoder;
+use sha2::Digest as _;
+
+use super::cache::{Cache, Doing as _, FileError};
+use crate::model::digest::{Sha256, Sri};
+use crate::model::source::{CommitId, RepositoryUrl, SubPath};
+
+/// How many files a commit may have, how deep they may lie, and how much they may be together.
+const FILE_LIMIT: usize = 300_000;
+const DEPTH_LIMIT: usize = 128;
+const SIZE_LIMIT: u64 = 4 << 30;
+
+/// A rule that sends repositories elsewhere: addresses that begin with `prefix` go to `replacement` instead.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// The front of a canonical address, like `https://github.com/`.
+    pub prefix: String,
+    /// What stands in its stead: an `https://` or `http://` address, an `ssh://` one, or a folder.
+    pub replacement: String,
+}
+
+impl std::str::FromStr for Mirror {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (prefix, replacement) = text
+            .split_once('=')
+            .ok_or("expected PREFIX=REPLACEMENT, like https://github.com/=/srv/mirrors/".to_owned())?;
+        let legal = ["https://", "http://", "ssh://", "/"].iter().any(|start| replacement.starts_with(start));
+        if !legal {
+            return Err(format!("`{replacement}` is neither an https, http or ssh address nor an absolute folder"));
+        }
+        Ok(Self { prefix: prefix.to_owned(), replacement: replacement.to_owned() })
+    }
+}
+
+/// Where commits come from.
+#[derive(Debug, Clone)]
+pub struct Git {
+    /// The object cache.
+    pub cache: Cache,
+    /// Rules, the first that fits counts.
+    pub mirrors: Vec<Mirror>,
+    /// Whether repositories that no rule sends to a folder may be asked.
+    pub online: bool,
+}
+
+/// Why a commit can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The repository or the commit is not there: a finding about the crate.
+    #[error("{0}")]
+    Gone(String),
+    /// The repository could not be asked.
+    #[error("failed to fetch from {url}: {reason}")]
+    Unreachable {
+        /// The address that was asked.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It is not in the cache, and the network must not be used.
+    #[error("commit {0} is not in the cache, and --offline forbids to fetch it")]
+    Offline(CommitId),
+    /// The commit is something that this program does not unpack.
+    #[error("the commit is refused: {0}")]
+    Refused(String),
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A commit at hand.
+#[derive(Debug)]
+pub struct Commit {
+    /// Its id.
+    pub id: CommitId,
+    /// The object's body.
+    pub body: Vec<u8>,
+    /// Its tree's id, in hex.
+    pub tree: String,
+    repository: gix::ThreadSafeRepository,
+    root: gix::ObjectId,
+}
+
+/// What exporting a commit's files came to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Export {
+    /// The hash of the NAR of the files, as `builtins.fetchGit` would give it.
+    pub nar_hash: Sri,
+    /// Submodules, by path.
+    pub submodules: BTreeMap<String, CommitId>,
+}
+
+impl Git {
+    /// Where a repository is asked for, after the mirror rules.
+    #[must_use]
+    pub fn address(&self, repository: &RepositoryUrl) -> String {
+        let address = repository.as_str();
+        self.mirrors
+            .iter()
+            .find_map(|mirror| Some(format!("{}{}", mirror.replacement, address.strip_prefix(&mirror.prefix)?)))
+            .unwrap_or_else(|| address.to_owned())
+    }
+
+    /// Gets commits of one repository, all in one request.
+    ///
+    /// # Errors
+    /// For each commit on its own: where it can't be had.
+    pub fn commits(&self, repository: &RepositoryUrl, wanted: &[CommitId]) -> Vec<Result<Commit, Error>> {
+        let address = self.address(repository);
+        if address.starts_with('/') {
+            return match open_folder(&address) {
+                Ok(found) => wanted.iter().map(|id| read_commit(&found, *id)).collect(),
+                Err(reason) => wanted.iter().map(|_| Err(Error::Gone(reason.clone()))).collect(),
+            };
+        }
+        match self.fetch(repository, &address, wanted) {
+            Ok(found) => wanted.iter().map(|id| read_commit(&found, *id)).collect(),
+            Err(error) => {
+                let again = error.to_string();
+                let mut errors = vec![error];
+                errors.resize_with(wanted.len(), || Error::Unreachable { url: address.clone(), reason: again.clone() });
+                errors.into_iter().map(Err).collect()
+            }
+        }
+    }
+
+    /// Fetches what is missing of the wanted commits into the repository's cache.
+    fn fetch(
+        &self,
+        repository: &RepositoryUrl,
+        address: &str,
+        wanted: &[CommitId],
+    ) -> Result<gix::ThreadSafeRepository, Error> {
+        let unreachable = |reason: String| Error::Unreachable { url: address.to_owned(), reason };
+        let plain = repository.as_str().trim_start_matches("https://");
+        let folder = self.cache.path("git").join(format!("{plain}.git"));
+        let cached = if folder.join("HEAD").is_file() {
+            gix::open_opts(&folder, gix::open::Options::isolated())
+        } else {
+            std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
+            gix::ThreadSafeRepository::init_opts(
+                &folder,
+                gix::create::Kind::Bare,
+                gix::create::Options::default(),
+                gix::open::Options::isolated(),
+            )
+            .map(|repository| repository.to_thread_local())
+            .map_err(|error| return unreachable(error.to_string()))
+            .map_or_else(|error| Err(error), |repository| Ok(Ok(repository)))?
+        }
+        .map_err(|error| unreachable(error.to_string()))?;
+        let missing: Vec<CommitId> =
+            wanted.iter().copied().filter(|id| !cached.has_object(object_id(*id))).collect();
+        if let Some(first) = missing.first() {
+            if !self.online {
+                return Err(Error::Offline(*first));
+            }
+            fetch_by_id(&cached, address, &missing).map_err(unreachable)?;
+        }
+        Ok(cached.into_sync())
+    }
+}
+
+/// Asks a repository for commits by their ids, without their history.
+fn fetch_by_id(cached: &gix::Repository, address: &str, wanted: &[CommitId]) -> Result<(), String> {
+    let specs: Vec<String> = wanted.iter().map(|id| format!("+{id}:refs/recrate/{id}")).collect();
+    let all = |error: &dyn std::error::Error| {
+        let mut said = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            said = format!("{said}: {error}");
+            cause = error.source();
+        }
+        said
+    };
+    let remote = cached
+        .remote_at(address)
+        .map_err(|error| all(&error))?
+        .with_refspecs(specs.iter().map(String::as_str), Direction::Fetch)
+        .map_err(|error| all(&error))?
+        .with_fetch_tags(Tags::None);
+    let connection = remote.connect(Direction::Fetch).map_err(|error| all(&error))?;
+    let prepared = connection
+        .prepare_fetch(gix::progress::Discard, gix::remote::ref_map::Options::default())
+        .map_err(|error| all(&error))?;
+    prepared
+        .with_shallow(Shallow::DepthAtRemote(std::num::NonZeroU32::MIN))
+        .receive(gix::progress::Discard, &AtomicBool::new(false))
+        .map_err(|error| all(&error))?;
+    Ok(())
+}
+
+/// Opens a repository in a folder, with or without `.git` at the end of its name.
+fn open_folder(address: &str) -> Result<gix::ThreadSafeRepository, String> {
+    let options = gix::open::Options::isolated;
+    gix::ThreadSafeRepository::open_opts(format!("{address}.git"), options())
+        .or_else(|_| gix::ThreadSafeRepository::open_opts(address, options()))
+        .map_err(|_| format!("there is no git repository at {address} or {address}.git"))
+}
+
+fn object_id(id: CommitId) -> gix::ObjectId {
+    gix::ObjectId::Sha1(id.0)
+}
+
+fn read_commit(repository: &gix::ThreadSafeRepository, id: CommitId) -> Result<Commit, Error> {
+    let local = repository.to_thread_local();
+    let gone = |what: &str| Error::Gone(format!("the repository has no commit {id}{what}"));
+    let object = local.find_object(object_id(id)).map_err(|_| gone(""))?;
+    if object.kind != gix::objs::Kind::Commit {
+        return Err(gone(&format!(": that id is a {}", object.kind)));
+    }
+    let body = object.data.clone();
+    let root = crate::builder::git::tree_of_commit(&body).ok_or_else(|| gone(" that can be read"))?;
+    let root = gix::ObjectId::Sha1(root.0);
+    Ok(Commit { id, body, tree: root.to_string(), repository: repository.clone(), root })
+}
+
+impl Commit {
+    /// The content of a file of the commit; none where it has no such file.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<Vec<u8>> {
+        let repository = self.repository.to_thread_local();
+        let entry = repository.find_tree(self.root).ok()?.lookup_entry_by_path(path).ok()??;
+        if !entry.mode().is_blob() {
+            return None;
+        }
+        Some(entry.object().ok()?.data.clone())
+    }
+
+    /// Every `Cargo.toml` and `Cargo.lock` of the commit, by folder.
+    ///
+    /// # Errors
+    /// Where the tree can't be read.
+    pub fn cargo_files(&self) -> Result<CargoFiles, Error> {
+        let mut found = CargoFiles::default();
+        let repository = self.repository.to_thread_local();
+        walk(&repository, self.root, &mut |path, entry| {
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let into = match name {
+                "Cargo.toml" => &mut found.manifests,
+                "Cargo.lock" => &mut found.locks,
+                _ => return Ok(()),
+            };
+            if let (Ok(folder), true) = (folder.parse::<SubPath>(), entry.is_file) {
+                let blob = repository.find_object(entry.id).map_err(|error| Error::Refused(error.to_string()))?;
+                into.insert(folder, String::from_utf8_lossy(&blob.data).into_owned());
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Writes the commit's files to a new folder, if one is given, and hashes them as Nix does.
+    ///
+    /// # Errors
+    /// Where the tree holds what is not to be written, or the folder can't be written.
+    pub fn export(&self, to: Option<&Path>) -> Result<Export, Error> {
+        let repository = self.repository.to_thread_local();
+        let mut exporter = Exporter {
+            repository: &repository,
+            encoder: Encoder::new(sha2::Sha256::new()).map_err(refused)?,
+            submodules: BTreeMap::new(),
+            files: 0,
+            size: 0,
+        };
+        exporter.folder(self.root, None, to, &mut String::new(), 0)?;
+        let Exporter { encoder, submodules, .. } = exporter;
+        let digest: [u8; 32] = encoder.finish().map_err(refused)?.finalize().into();
+        Ok(Export { nar_hash: Sri(Sha256(digest)), submodules })
+    }
+}
+
+fn refused(error: impl std::fmt::Display) -> Error {
+    Error::Refused(error.to_string())
+}
+
+/// The files of a commit that say something to cargo, by folder.
+#[derive(Debug, Clone, Default)]
+pub struct CargoFiles {
+    /// Manifests.
+    pub manifests: BTreeMap<SubPath, String>,
+    /// Lock files.
+    pub locks: BTreeMap<SubPath, String>,
+}
+
+/// An entry of a tree, as [`walk`] shows it.
+struct Leaf {
+    id: gix::ObjectId,
+    is_file: bool,
+}
+
+/// Shows every file of a tree, with its path. Stops at the limits.
+fn walk(
+    repository: &gix::Repository,
+    root: gix::ObjectId,
+    show: &mut dyn FnMut(&str, Leaf) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut seen = 0;
+    let mut queue = vec![(String::new(), root, 0)];
+    while let Some((folder, id, depth)) = queue.pop() {
+        if depth > DEPTH_LIMIT {
+            return Err(Error::Refused(format!("its folders lie more than {DEPTH_LIMIT} deep")));
+        }
+        let tree = repository.find_tree(id).map_err(refused)?;
+        for entry in tree.iter() {
+            let entry = entry.map_err(refused)?;
+            seen += 1;
+            if seen > FILE_LIMIT {
+                return Err(Error::Refused(format!("it has more than {FILE_LIMIT} files")));
+            }
+            let Ok(name) = std::str::from_utf8(entry.filename()) else { continue };
+            let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            match entry.mode().kind() {
+                EntryKind::Tree => queue.push((path, entry.object_id(), depth + 1)),
+                EntryKind::Blob | EntryKind::BlobExecutable => {
+                    show(&path, Leaf { id: entry.object_id(), is_file: true })?;
+                }
+                EntryKind::Link => show(&path, Leaf { id: entry.object_id(), is_file: false })?,
+                EntryKind::Commit => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Exporter<'a> {
+    repository: &'a gix::Repository,
+    encoder: Encoder<sha2::Sha256>,
+    submodules: BTreeMap<String, CommitId>,
+    files: usize,
+    size: u64,
+}
+
+impl Exporter<'_> {
+    fn folder(
+        &mut self,
+        id: gix::ObjectId,
+        name: Option<&[u8]>,
+        to: Option<&Path>,
+        path: &mut String,
+        depth: usize,
+    ) -> Result<(), Error> {
+        if depth > DEPTH_LIMIT {
+            return Err(Error::Refused(format!("its folders lie more than {DEPTH_LIMIT} deep")));
+        }
+        if let Some(to) = to {
+            std::fs::create_dir(to).doing("create the folder", to)?;
+        }
+        self.encoder.start_directory(name).map_err(refused)?;
+        let tree = self.repository.find_tree(id).map_err(refused)?;
+        let mut entries: Vec<_> = tree.iter().collect::<Result<_, _>>().map_err(refused)?;
+        // git sorts folders as if their names ended in a slash, a NAR does not.
+        entries.sort_by(|a, b| a.filename().cmp(b.filename()));
+        for entry in entries {
+            let name: &[u8] = entry.filename();
+            if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.eq_ignore_ascii_case(b".git") {
+                return Err(Error::Refused(format!("it has a file named `{}`", entry.filename())));
+            }
+            self.files += 1;
+            if self.files > FILE_LIMIT {
+                return Err(Error::Refused(format!("it has more than {FILE_LIMIT} files")));
+            }
+            let place = to.map(|to| to.join(std::ffi::OsStr::from_bytes(name)));
+            let length = path.len();
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(&String::from_utf8_lossy(name));
+            match entry.mode().kind() {
+                EntryKind::Tree => self.folder(entry.object_id(), Some(name), place.as_deref(), path, depth + 1)?,
+                EntryKind::Commit => {
+                    self.submodule(entry.object_id(), name, place.as_deref(), path)?;
+                }
+                kind => self.leaf(entry.object_id(), kind, name, place.as_deref())?,
+            }
+            path.truncate(length);
+        }
+        self.encoder.end_directory().map_err(refused)
+    }
+
+    fn submodule(&mut self, id: gix::ObjectId, name: &[u8], to: Option<&Path>, path: &str) -> Result<(), Error> {
+        if path.contains('\n') {
+            return Err(Error::Refused("it has a submodule with a line break in its path".to_owned()));
+        }
+        if let Some(to) = to {
+            std::fs::create_dir(to).doing("create the folder", to)?;
+        }
+        self.encoder.start_directory(Some(name)).map_err(refused)?;
+        self.encoder.end_directory().map_err(refused)?;
+        let commit = id.as_bytes().try_into().map_err(refused)?;
+        self.submodules.insert(path.to_owned(), CommitId(commit));
+        Ok(())
+    }
+
+    fn leaf(&mut self, id: gix::ObjectId, kind: EntryKind, name: &[u8], to: Option<&Path>) -> Result<(), Error> {
+        let blob = self.repository.find_object(id).map_err(refused)?;
+        self.size += blob.data.len() as u64;
+        if self.size > SIZE_LIMIT {
+            return Err(Error::Refused(format!("its files are larger than {SIZE_LIMIT} bytes together")));
+        }
+        if kind == EntryKind::Link {
+            if let Some(to) = to {
+                std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&blob.data), to).doing("link", to)?;
+            }
+            return self.encoder.symlink(Some(name), &blob.data).map_err(refused);
+        }
+        let executable = kind == EntryKind::BlobExecutable;
+        if let Some(to) = to {
+            let mode = if executable { 0o755 } else { 0o644 };
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(mode)
+                .open(to)
+                .doing("create", to)?;
+            file.write_all(&blob.data).doing("write", to)?;
+        }
+        self.encoder.regular(Some(name), executable, &blob.data).map_err(refused)
+    }
+}
+
+/// Where a commit's export is remembered: by tree, as the files depend on nothing else.
+#[must_use]
+pub fn export_memo(tree: &str) -> PathBuf {
+    Path::new("exports").join(format!("{tree}.json"))
+}

@@ -1,0 +1,144 @@
+//! The network, as a value: whoever holds it may use it. Offline, nobody holds one.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::blocking::Client;
+use reqwest::header::{ETAG, IF_NONE_MATCH};
+
+/// What a file of the registry may be at most, in bytes: far above the registry's own limit.
+const BODY_LIMIT: u64 = 256 << 20;
+/// How often a request is made before it counts as failed.
+const TRIES: u32 = 3;
+/// How long a connection may take, and how long a silent server is listened to.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Leave to use the network.
+#[derive(Debug, Clone)]
+pub struct Network {
+    client: Client,
+}
+
+/// A request that failed for good.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer, or half of one.
+    #[error("failed to fetch {url}: {reason}")]
+    Failed {
+        /// What was asked for.
+        url: String,
+        /// Why there is no answer.
+        reason: String,
+    },
+    /// An answer larger than any that is expected.
+    #[error("{url} is larger than {BODY_LIMIT} bytes")]
+    TooLarge {
+        /// What was asked for.
+        url: String,
+    },
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Here it is.
+    Body {
+        /// The content.
+        bytes: Vec<u8>,
+        /// The tag to ask with next time.
+        etag: Option<String>,
+    },
+    /// What the asker has is still right.
+    NotModified,
+    /// There is no such thing.
+    Absent,
+}
+
+impl Network {
+    /// Takes leave to use the network; none where `offline`.
+    ///
+    /// # Errors
+    /// Where this machine's TLS set-up can't be read.
+    pub fn acquire(offline: bool) -> Result<Option<Self>, Error> {
+        if offline {
+            return Ok(None);
+        }
+        // Another part of the process may have installed it before: both mean ring.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("recrate/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(PATIENCE)
+            .timeout(PATIENCE * 10)
+            .build();
+        let client =
+            client.map_err(|error| Error::Failed { url: "anything".to_owned(), reason: chain(&error) })?;
+        Ok(Some(Self { client }))
+    }
+
+    /// Fetches `url`, unless it still has `etag`.
+    ///
+    /// # Errors
+    /// Where it can't be had after several tries.
+    pub fn get(&self, url: &str, etag: Option<&str>) -> Result<Answer, Error> {
+        let mut reason = String::new();
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                std::thread::sleep(Duration::from_millis(300) * attempt);
+            }
+            let mut request = self.client.get(url);
+            if let Some(etag) = etag {
+                request = request.header(IF_NONE_MATCH, etag);
+            }
+            let response = match request.send() {
+                Ok(response) => response,
+                Err(error) => {
+                    reason = chain(&error);
+                    continue;
+                }
+            };
+            match response.status() {
+                StatusCode::OK => {}
+                StatusCode::NOT_MODIFIED => return Ok(Answer::NotModified),
+                // The registry's own words for "no such crate": see the sparse index's documentation.
+                StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
+                    return Ok(Answer::Absent);
+                }
+                status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+                    reason = format!("the server says {status}");
+                    break;
+                }
+                status => {
+                    reason = format!("the server says {status}");
+                    continue;
+                }
+            }
+            let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+            let mut bytes = Vec::new();
+            match response.take(BODY_LIMIT + 1).read_to_end(&mut bytes) {
+                Ok(length) if length as u64 > BODY_LIMIT => return Err(Error::TooLarge { url: url.to_owned() }),
+                Ok(_) => return Ok(Answer::Body { bytes, etag }),
+                Err(error) => reason = error.to_string(),
+            }
+        }
+        Err(Error::Failed { url: url.to_owned(), reason })
+    }
+
+    /// Whether a server answers at all, asked once and with little patience.
+    #[must_use]
+    pub fn reaches(&self, url: &str) -> bool {
+        let asked = self.client.head(url).timeout(Duration::from_secs(5)).send();
+        asked.is_ok_and(|response| response.status().is_success())
+    }
+}
+
+/// An error and what caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
+}

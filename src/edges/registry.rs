@@ -1,0 +1,181 @@
+//! A registry: index files and crates, from the network or a folder, kept in the cache.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tame_index::index::{IndexConfig, IndexLocation, IndexUrl, SparseIndex};
+use tame_index::KrateName;
+
+use super::cache::{Cache, Doing as _, FileError};
+use super::cargo_config::Place;
+use super::network::{self, Answer, Network};
+use crate::model::digest::Sha256;
+use crate::model::krate::{CrateId, CrateName};
+use crate::stages::slice::{IndexLine, index_path, read_index};
+
+/// How long an index file is believed before the registry is asked again. A slice is cut before a time that has
+/// passed, so an older file lacks nothing of it; only `yanked` may have changed.
+const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A registry.
+#[derive(Debug)]
+pub struct Registry {
+    place: Place,
+    cache: Cache,
+    network: Option<Network>,
+    /// What the index says of downloads; asked for once.
+    downloads: OnceLock<IndexConfig>,
+    read: Mutex<HashMap<CrateName, Arc<Vec<IndexLine>>>>,
+}
+
+/// Why the registry gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A request failed.
+    #[error(transparent)]
+    Network(#[from] network::Error),
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is not in the cache, and the network must not be used.
+    #[error("{0} is not in the cache, and --offline forbids to fetch it")]
+    Offline(String),
+    /// The registry does not have it.
+    #[error("the registry has no {0}")]
+    Absent(String),
+    /// The registry's own description can't be read.
+    #[error("the registry's config.json can't be read: {0}")]
+    Config(String),
+}
+
+impl Registry {
+    /// The registry at a place.
+    #[must_use]
+    pub fn new(place: Place, cache: Cache, network: Option<Network>) -> Self {
+        Self { place, cache, network, downloads: OnceLock::new(), read: Mutex::default() }
+    }
+
+    /// The index lines of a crate.
+    ///
+    /// # Errors
+    /// Where the registry has no such crate or can't be asked.
+    pub fn index(&self, name: &CrateName) -> Result<Arc<Vec<IndexLine>>, Error> {
+        let held = |this: &Self| this.read.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some(lines) = held(self) {
+            return Ok(lines);
+        }
+        let bytes = match &self.place {
+            Place::Local(root) => {
+                let path = root.join(index_path(name));
+                match std::fs::read(&path) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        return Err(Error::Absent(name.to_string()));
+                    }
+                    read => read.doing("read", &path)?,
+                }
+            }
+            Place::Sparse(address) => self.fetch_index(address, name)?,
+        };
+        let lines = Arc::new(read_index(&bytes));
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Arc::clone(&lines));
+        Ok(lines)
+    }
+
+    fn fetch_index(&self, address: &str, name: &CrateName) -> Result<Vec<u8>, Error> {
+        let cached = format!("index/{}/{}", folder_of(address), index_path(name));
+        let (file, tag) = (format!("{cached}.json"), format!("{cached}.etag"));
+        let before = self.cache.read(&file)?;
+        let fresh = self.cache.age(&file).is_some_and(|age| age < FRESH);
+        let network = match (before.clone(), &self.network) {
+            (Some(bytes), _) if fresh => return Ok(bytes),
+            (Some(bytes), None) => return Ok(bytes),
+            (None, None) => return Err(Error::Offline(format!("the index of {name}"))),
+            (_, Some(network)) => network,
+        };
+        let etag = before.as_ref().and(self.cache.read(&tag)?).and_then(|tag| String::from_utf8(tag).ok());
+        let url = self.sparse(address)?.crate_url(krate_name(name)?);
+        let bytes = match (network.get(&url, etag.as_deref())?, before) {
+            (Answer::NotModified, Some(bytes)) => bytes,
+            (Answer::Body { bytes, etag }, _) => {
+                match etag {
+                    Some(etag) => self.cache.write(&tag, etag.as_bytes())?,
+                    None => drop(std::fs::remove_file(self.cache.path(&tag))),
+                }
+                bytes
+            }
+            (Answer::Absent | Answer::NotModified, _) => return Err(Error::Absent(name.to_string())),
+        };
+        self.cache.write(&file, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// The bytes of a crate, unchecked: [`crate::stages::artefact::Artefact::check`] makes something of them. Cached
+    /// by the checksum that is expected.
+    ///
+    /// # Errors
+    /// Where the registry has no such crate or can't be asked.
+    pub fn download(&self, id: &CrateId, expected: Sha256) -> Result<Vec<u8>, Error> {
+        let file = format!("crates/{expected}.crate");
+        if let Some(bytes) = self.cache.read(&file)? {
+            if Sha256::of(&bytes) == expected {
+                return Ok(bytes);
+            }
+            tracing::warn!("the cached {file} is damaged and is fetched again");
+        }
+        let bytes = match &self.place {
+            Place::Local(root) => {
+                let path = root.join(format!("{}.crate", id.stem()));
+                return match std::fs::read(&path) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Absent(id.to_string())),
+                    read => Ok(read.doing("read", &path)?),
+                };
+            }
+            Place::Sparse(address) => {
+                let network = self.network.as_ref().ok_or_else(|| Error::Offline(id.to_string()))?;
+                let downloads = self.downloads(address, network)?;
+                let url = downloads.download_url(krate_name(&id.name)?, &id.version.to_string());
+                let url = url.replace("{sha256-checksum}", &expected.to_string());
+                match network.get(&url, None)? {
+                    Answer::Body { bytes, .. } => bytes,
+                    Answer::Absent | Answer::NotModified => return Err(Error::Absent(id.to_string())),
+                }
+            }
+        };
+        // Only what is right is kept: what is wrong is asked for again next time.
+        if Sha256::of(&bytes) == expected {
+            self.cache.write(&file, &bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    fn downloads(&self, address: &str, network: &Network) -> Result<&IndexConfig, Error> {
+        if let Some(config) = self.downloads.get() {
+            return Ok(config);
+        }
+        let url = format!("{address}config.json");
+        let Answer::Body { bytes, .. } = network.get(&url, None)? else {
+            return Err(Error::Absent("config.json".to_owned()));
+        };
+        let config = serde_json::from_slice(&bytes).map_err(|error| Error::Config(error.to_string()))?;
+        Ok(self.downloads.get_or_init(|| config))
+    }
+
+    fn sparse(&self, address: &str) -> Result<SparseIndex, Error> {
+        let url = format!("sparse+{address}");
+        let root = self.cache.path("index").to_string_lossy().into_owned();
+        let location = IndexLocation::new(IndexUrl::NonCratesIo(url.into())).with_root(Some(root.into()));
+        SparseIndex::new(location).map_err(|error| Error::Config(error.to_string()))
+    }
+}
+
+fn krate_name(name: &CrateName) -> Result<KrateName<'_>, Error> {
+    KrateName::cargo(name.as_str()).map_err(|error| Error::Absent(error.to_string()))
+}
+
+/// A folder name for an address.
+fn folder_of(address: &str) -> String {
+    let host = address.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
+    let plain: String = host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
+    format!("{plain}-{}", &Sha256::of(address.as_bytes()).to_string()[..12])
+}

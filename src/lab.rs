@@ -1,0 +1,273 @@
+//! The driver: takes locked crates through all stages, in rounds of builds, and keeps what is found.
+//!
+//! Every crate is a [`case::Case`] on its own: what fails for one is that crate's record and never the run's end. A
+//! round has at most one build of each crate; Nix builds them in parallel. Builds that the store already has are read
+//! without asking Nix to do anything.
+
+pub mod case;
+pub mod round;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::edges::cache::{Cache, FileError};
+use crate::edges::cargo_config::CargoConfig;
+use crate::edges::console::Console;
+use crate::edges::git::Git;
+use crate::edges::network::Network;
+use crate::edges::nix::{self, Nix};
+use crate::edges::registry::Registry;
+use crate::edges::run_directory::{Kept, RunDirectory};
+use crate::edges::toolchains::Toolchains;
+use crate::model::source::{CommitId, RepositoryUrl};
+use crate::stages::lock::{LockedCrate, RegistryName};
+use crate::stages::plan::{Builder, Plan};
+use crate::stages::toolchain::Toolchain;
+use crate::stages::verdict::Record;
+use case::{Case, Opened};
+
+/// Everything that a run needs of the outside world.
+#[derive(Debug)]
+pub struct Lab {
+    /// recrate's cache.
+    pub cache: Cache,
+    /// cargo's configuration, for where registries are.
+    pub cargo_config: CargoConfig,
+    /// The network; none where offline.
+    pub network: Option<Network>,
+    /// Where commits come from.
+    pub git: Git,
+    /// The host's Nix.
+    pub nix: Nix,
+    /// Where imported toolchains lie.
+    pub toolchains: Toolchains,
+    /// The cargos that may be tried.
+    pub available: Vec<Toolchain>,
+    /// The static builder's file, named as in the store.
+    pub builder: PathBuf,
+    /// Its hash.
+    pub builder_pin: Builder,
+    /// The Nix system that is built for.
+    pub system: String,
+    /// How many things are done at once that wait for the network.
+    pub workers: usize,
+}
+
+/// Why a run ends without verdicts: the machinery failed, whatever the crates are like.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Nix does not do what it is asked.
+    #[error(transparent)]
+    Nix(#[from] nix::Error),
+    /// A commit could not be written out for the store.
+    #[error("failed to write out a commit's files: {0}")]
+    Git(#[from] crate::edges::git::Error),
+    /// The plan makes no derivations.
+    #[error(transparent)]
+    Derivation(#[from] crate::stages::derivation::Error),
+    /// The two generators disagree: nothing that is built then says what it should.
+    #[error(
+        "nix/plan.nix and recrate derive {job} differently: {nix} and {recrate}. This is a bug in recrate: please \
+         report it with the plan"
+    )]
+    Disagreement {
+        /// The rebuild.
+        job: String,
+        /// The `.drv` that Nix instantiated.
+        nix: String,
+        /// The one that was expected.
+        recrate: String,
+    },
+    /// The store put something elsewhere than expected.
+    #[error("the store took {what} as {actual}, expected {expected}: has it changed on disk?")]
+    Misplaced {
+        /// What was added.
+        what: String,
+        /// Where it is.
+        actual: String,
+        /// Where it should be.
+        expected: String,
+    },
+    /// Nix builds without a sandbox.
+    #[error("{0}")]
+    Unsandboxed(String),
+    /// The user wants to stop.
+    #[error("interrupted; what was finished is kept, the same command goes on from there")]
+    Interrupted,
+}
+
+/// Set by ^C.
+pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Fails once the user has asked to stop.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub fn go_on() -> Result<(), Error> {
+    if INTERRUPTED.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+impl Lab {
+    /// Verifies crates; gives a record of each and the plan of the builds that the verdicts are about.
+    ///
+    /// # Errors
+    /// Where the machinery fails. What is wrong with a crate is its record.
+    pub fn verify(
+        &self,
+        crates: &[LockedCrate],
+        run: &RunDirectory,
+        console: &Console,
+    ) -> Result<(Vec<Record>, Plan), Error> {
+        let mut kept: Vec<(&LockedCrate, Kept)> = Vec::new();
+        let mut fresh: Vec<&LockedCrate> = Vec::new();
+        for locked in crates {
+            match run.kept(&locked.id) {
+                Some(before) => {
+                    console.crate_done(&before.record);
+                    kept.push((locked, before));
+                }
+                None => fresh.push(locked),
+            }
+        }
+        let finish = |locked: &LockedCrate, done: Kept| -> Result<Kept, Error> {
+            run.keep(&locked.id, &done)?;
+            console.crate_done(&done.record);
+            Ok(done)
+        };
+
+        console.stage(&format!("fetching {} crates", fresh.len()));
+        let registries = self.registries(&fresh);
+        let opened = in_parallel(self.workers, fresh, |locked| (locked, self.open(locked, &registries)));
+        go_on()?;
+        let mut cases = Vec::new();
+        for (locked, opened) in opened {
+            match opened {
+                Opened::Case(case) => cases.push(*case),
+                Opened::Settled(record) => {
+                    kept.push((locked, finish(locked, Kept { record: *record, inputs: None })?));
+                }
+            }
+        }
+
+        console.stage(&format!("fetching the commits of {} crates", cases.len()));
+        let traced = self.fetch_commits(cases);
+        go_on()?;
+        let located = in_parallel(self.workers, traced, |(case, commit)| case.locate(commit, self));
+        let mut open = Vec::new();
+        for located in located {
+            match located {
+                Ok(case) => open.push(case),
+                Err((locked, record)) => {
+                    let done = finish(&locked, Kept { record: *record, inputs: None })?;
+                    kept.extend(crates.iter().find(|one| **one == *locked).map(|locked| (locked, done)));
+                }
+            }
+        }
+
+        let mut number = 0;
+        while !open.is_empty() {
+            go_on()?;
+            number += 1;
+            let (closed, rest) = self.round(open, number, run, console)?;
+            open = rest;
+            for case in closed {
+                let locked = case.locked.clone();
+                let done = finish(&locked, case.close())?;
+                kept.extend(crates.iter().find(|one| **one == locked).map(|locked| (locked, done)));
+            }
+        }
+
+        let mut plan = Plan::new(self.system.clone(), self.builder_pin);
+        for (locked, done) in &kept {
+            if let (Some(inputs), Some(checksum)) = (&done.inputs, done.record.checksum) {
+                plan.add(&locked.id, checksum, inputs);
+            }
+        }
+        run.write("plan.json", &plan.to_json())?;
+        self.assert_agreement(&plan, run)?;
+        Ok((kept.into_iter().map(|(_, done)| done.record).collect(), plan))
+    }
+
+    /// The registries that the crates come from.
+    fn registries(&self, crates: &[&LockedCrate]) -> BTreeMap<RegistryName, Result<Registry, String>> {
+        let mut registries = BTreeMap::new();
+        let names = crates.iter().map(|locked| locked.registry.clone());
+        // The default registry's index is what cargo resolves against, wherever a crate itself comes from.
+        for name in names.chain([RegistryName::Default]) {
+            let place = match &name {
+                RegistryName::Default => self.cargo_config.default_registry(),
+                RegistryName::Index(index) => self.cargo_config.registry(index),
+            };
+            registries.entry(name).or_insert_with(|| {
+                place
+                    .map(|place| Registry::new(place, self.cache.clone(), self.network.clone()))
+                    .map_err(|error| error.to_string())
+            });
+        }
+        registries
+            .into_iter()
+            .map(|(name, registry)| (name, registry))
+            .collect()
+    }
+
+    /// Gets the commits of all cases, one request for each repository.
+    fn fetch_commits<'a>(&self, cases: Vec<Case>) -> Vec<(Case, Result<crate::edges::git::Commit, crate::edges::git::Error>)>
+    where
+        Self: 'a,
+    {
+        let mut by_repository: BTreeMap<RepositoryUrl, Vec<Case>> = BTreeMap::new();
+        for case in cases {
+            by_repository.entry(case.provenance.repository.clone()).or_default().push(case);
+        }
+        let fetched = in_parallel(self.workers, by_repository.into_iter().collect(), |(repository, cases)| {
+            let wanted: Vec<CommitId> = cases.iter().map(|case| case.provenance.commit).collect();
+            let commits = self.git.commits(&repository, &wanted);
+            cases.into_iter().zip(commits).collect::<Vec<_>>()
+        });
+        fetched.into_iter().flatten().collect()
+    }
+}
+
+/// Does something for every item, `workers` at a time, and gives the results in the items' order.
+pub(crate) fn in_parallel<T: Send, R: Send>(
+    workers: usize,
+    items: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let count = items.len();
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let done = Mutex::new(Vec::with_capacity(count));
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(count) {
+            scope.spawn(|| {
+                loop {
+                    // Not a `while let`: the lock must not be held during the work.
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((at, item)) = next else { break };
+                    let result = work(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parallel_work_keeps_the_order() {
+        let squares = in_parallel(4, (0..100).collect(), |n: u32| n * n);
+        assert_eq!(squares, (0..100).map(|n| n * n).collect::<Vec<_>>());
+        assert!(in_parallel(4, Vec::<u32>::new(), |n| n).is_empty());
+    }
+}

@@ -1,0 +1,464 @@
+//! One crate on its way: opened from the registry, located in its commit, closed with a record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use semver::Version;
+
+use super::Lab;
+use crate::edges::git::{self, CargoFiles, Commit, Export};
+use crate::edges::registry::{self, Registry};
+use crate::edges::run_directory::Kept;
+use crate::model::digest::Sha256;
+use crate::model::krate::CrateName;
+use crate::model::source::SubPath;
+use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST};
+use crate::stages::compare::Context;
+use crate::stages::lock::{self, LockedCrate, RegistryName};
+use crate::stages::manifest::{Manifest, Requirement};
+use crate::stages::plan::{IndexMode, Inputs};
+use crate::stages::provenance::{Provenance, locate, trace};
+use crate::stages::search::{Subject, Tried, best};
+use crate::stages::slice::{Cut, Index, IndexLine, Wanted};
+use crate::stages::toolchain::{Dating, candidates, date};
+use crate::stages::verdict::{Level, OriginRecord, Record, TryRecord, Verdict};
+
+/// A crate that was opened: ready to be traced, or settled already.
+pub enum Opened {
+    /// It goes on.
+    Case(Box<Case>),
+    /// There is nothing to rebuild.
+    Settled(Box<Record>),
+}
+
+/// A crate on its way.
+#[derive(Debug)]
+pub struct Case {
+    /// The crate as the lock file has it.
+    pub locked: LockedCrate,
+    /// The checksum that its bytes were checked against.
+    pub checksum: Sha256,
+    /// When it was published.
+    pub published: Option<Timestamp>,
+    /// Where it says that it comes from.
+    pub provenance: Provenance,
+    /// What its bytes say of its cargo.
+    pub dating: Dating,
+    /// The published Cargo.lock.
+    pub lock: Option<String>,
+    original_manifest: Option<String>,
+    requirements: Vec<Requirement>,
+    /// What tracing and locating found; none before.
+    pub located: Option<Located>,
+    /// The search's subject.
+    pub subject: Subject,
+    /// What was tried, and with what.
+    pub tried: Vec<(Tried, Built)>,
+}
+
+/// What is known of a crate's commit.
+#[derive(Debug)]
+pub struct Located {
+    /// The commit at hand.
+    pub commit: Commit,
+    /// The package's folder.
+    pub path: SubPath,
+    /// Hash and submodules of the commit's files.
+    pub export: Export,
+    /// What the comparison needs to know.
+    pub context: Context,
+    /// Where the published lock file would be put.
+    pub lock_paths: Vec<String>,
+    /// What cargo may ask of the index.
+    pub wanted: Wanted,
+    /// The newest publication among the entries of the published lock file.
+    pub newest_locked: Option<Timestamp>,
+    /// Versions of the published lock file that are yanked today.
+    pub yanked: BTreeMap<CrateName, BTreeSet<Version>>,
+    /// The registry that cargo resolves against.
+    pub index: Index,
+    /// The published lock file's own entries, for when it is an input.
+    pub locked: BTreeMap<CrateName, BTreeSet<Version>>,
+}
+
+/// What a try was built from and where it is.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The inputs.
+    pub inputs: Inputs,
+    /// The derivation.
+    pub drv: String,
+    /// The output.
+    pub out: String,
+}
+
+/// Registries by name; an error where one can't be used.
+pub type Registries = BTreeMap<RegistryName, Result<Registry, String>>;
+
+impl Lab {
+    /// Gets the published crate, checks it and reads what it says.
+    pub(super) fn open(&self, locked: &LockedCrate, registries: &Registries) -> Opened {
+        self.try_open(locked, registries).unwrap_or_else(|(verdict, checksum)| {
+            Opened::Settled(Box::new(record_of(locked, checksum, verdict)))
+        })
+    }
+
+    fn try_open(
+        &self,
+        locked: &LockedCrate,
+        registries: &Registries,
+    ) -> Result<Opened, (Verdict, Option<Sha256>)> {
+        let inconclusive = |reason: String| (Verdict::Inconclusive { reason }, locked.checksum);
+        let registry = match &registries[&locked.registry] {
+            Ok(registry) => registry,
+            Err(reason) => return Err(inconclusive(reason.clone())),
+        };
+        let lines = registry.index(&locked.id.name).map_err(|error| could_not(error, locked.checksum))?;
+        let line = lines.iter().find(|line| line.version == locked.id.version);
+        let Some(line) = line else {
+            let reason = format!("the registry's index has no {}", locked.id);
+            return Err((Verdict::Unverifiable { reason, differences: Vec::new() }, locked.checksum));
+        };
+        if let Some(said) = locked.checksum.filter(|said| *said != line.checksum) {
+            let reason = format!("the lock file says {said}, the registry's index {}", line.checksum);
+            return Err((Verdict::ChecksumMismatch { reason }, Some(said)));
+        }
+        let expected = line.checksum;
+        let bytes = registry.download(&locked.id, expected).map_err(|error| could_not(error, Some(expected)))?;
+        let artefact = Artefact::check(locked.id.clone(), expected, bytes)
+            .map_err(|error| (Verdict::ChecksumMismatch { reason: error.to_string() }, Some(expected)))?;
+        let archive = Archive::read(&locked.id, artefact.bytes())
+            .map_err(|error| (Verdict::HostileArchive { reason: error.to_string() }, Some(expected)))?;
+        let dating = date(&archive, line.published);
+        let provenance = match trace(&archive) {
+            Ok(provenance) => provenance,
+            Err(untraceable) => {
+                let verdict = Verdict::Unverifiable { reason: untraceable.to_string(), differences: Vec::new() };
+                let mut record = record_of(locked, Some(expected), verdict);
+                (record.cargo_range, record.evidence) = described(&dating);
+                return Ok(Opened::Settled(Box::new(record)));
+            }
+        };
+        let requirements = archive.text(MANIFEST).map(Manifest::read).unwrap_or_default().requirements();
+        Ok(Opened::Case(Box::new(Case {
+            locked: locked.clone(),
+            checksum: expected,
+            published: line.published,
+            provenance,
+            lock: archive.text(LOCK).map(str::to_owned),
+            original_manifest: archive.original_manifest().map(str::to_owned),
+            requirements,
+            located: None,
+            subject: Subject {
+                candidates: candidates(&dating, line.published, &self.available),
+                index_modes: vec![IndexMode::AtPublication],
+            },
+            dating,
+            tried: Vec::new(),
+        })))
+    }
+}
+
+/// A registry's error as a verdict: that it has no such crate is a finding, everything else is not.
+fn could_not(error: registry::Error, checksum: Option<Sha256>) -> (Verdict, Option<Sha256>) {
+    let reason = error.to_string();
+    let verdict = match error {
+        registry::Error::Absent(_) => Verdict::Unverifiable { reason, differences: Vec::new() },
+        registry::Error::Network(_)
+        | registry::Error::File(_)
+        | registry::Error::Offline(_)
+        | registry::Error::Config(_) => Verdict::Inconclusive { reason },
+    };
+    (verdict, checksum)
+}
+
+fn described(dating: &Dating) -> (Option<crate::model::release::Span>, Vec<String>) {
+    let readings = dating.readings.iter().map(|reading| format!("{}: cargo {}", reading.trait_seen, reading.span));
+    (dating.span, readings.collect())
+}
+
+fn record_of(locked: &LockedCrate, checksum: Option<Sha256>, verdict: Verdict) -> Record {
+    Record {
+        name: locked.id.name.clone(),
+        version: locked.id.version.clone(),
+        checksum,
+        verdict,
+        conditions: Vec::new(),
+        origin: None,
+        cargo_range: None,
+        evidence: Vec::new(),
+        best: None,
+        tries: Vec::new(),
+    }
+}
+
+/// A crate that ends before it can be built.
+pub type Settled = (Box<LockedCrate>, Box<Record>);
+
+impl Case {
+    /// Looks into the commit: where the package is, what lock files and manifests there are, what cargo may want.
+    pub(super) fn locate(
+        mut self,
+        commit: Result<Commit, git::Error>,
+        lab: &Lab,
+        registries: &Registries,
+    ) -> Result<Self, Settled> {
+        match self.look(commit, lab, registries) {
+            Ok(()) => Ok(self),
+            Err(verdict) => {
+                let mut record = record_of(&self.locked, Some(self.checksum), verdict);
+                (record.cargo_range, record.evidence) = described(&self.dating);
+                record.origin = Some(self.origin(None));
+                Err((Box::new(self.locked), Box::new(record)))
+            }
+        }
+    }
+
+    fn look(
+        &mut self,
+        commit: Result<Commit, git::Error>,
+        lab: &Lab,
+        registries: &Registries,
+    ) -> Result<(), Verdict> {
+        let unverifiable = |reason: String| Verdict::Unverifiable { reason, differences: Vec::new() };
+        let inconclusive = |reason: String| Verdict::Inconclusive { reason };
+        let commit = commit.map_err(|error| match error {
+            git::Error::Gone(_) | git::Error::Refused(_) => unverifiable(error.to_string()),
+            git::Error::Unreachable { .. } | git::Error::Offline(_) | git::Error::File(_) => {
+                inconclusive(error.to_string())
+            }
+        })?;
+        let files = commit.cargo_files().map_err(|error| unverifiable(error.to_string()))?;
+        let path = match &self.provenance.path {
+            Some(path) => path.clone(),
+            None => {
+                let manifests = files.manifests.iter().map(|(path, text)| (path, text.as_str()));
+                locate(&self.locked.id.name, self.original_manifest.as_deref(), manifests).ok_or_else(|| {
+                    Verdict::NotRebuilt {
+                        reason: format!("no manifest of the commit names a package {}", self.locked.id.name),
+                    }
+                })?
+            }
+        };
+        if self.subject.candidates.is_empty() {
+            return Err(inconclusive("there is no cargo to try: `recrate toolchain add` imports one".to_owned()));
+        }
+        let export = exported(&commit, lab).map_err(|error| match error {
+            git::Error::Refused(_) | git::Error::Gone(_) => unverifiable(error.to_string()),
+            other => inconclusive(other.to_string()),
+        })?;
+
+        let workspace = workspace_of(&path, &files);
+        let tracked: Vec<&String> = [&path, &workspace].into_iter().filter_map(|at| files.locks.get(at)).collect();
+        let mut wanted = self.wanted(&files, &tracked);
+        let mut published = BTreeMap::new();
+        if let Some(text) = &self.lock {
+            add_locked(text, &mut published);
+            wanted.names.extend(published.keys().cloned());
+        }
+        let registry = match &registries[&RegistryName::Default] {
+            Ok(registry) => registry,
+            Err(reason) => return Err(inconclusive(reason.clone())),
+        };
+        let index = fetch_index(registry, &wanted.names).map_err(|error| inconclusive(error.to_string()))?;
+
+        let mut context = Context { lock_tracked: !tracked.is_empty(), lock_faults: Vec::new() };
+        let mut newest = None;
+        let mut yanked: BTreeMap<CrateName, BTreeSet<Version>> = BTreeMap::new();
+        for (name, versions) in &published {
+            for version in versions {
+                let line = index.get(name).and_then(|lines| lines.iter().find(|line| line.version == *version));
+                let Some(line) = line else {
+                    context.lock_faults.push(format!("it names {name}@{version}, which the registry does not have"));
+                    continue;
+                };
+                if self.published.zip(line.published).is_some_and(|(own, theirs)| theirs > own) {
+                    context.lock_faults.push(format!("it names {name}@{version}, which came out after this crate"));
+                }
+                newest = newest.max(line.published);
+                if line.yanked {
+                    yanked.entry(name.clone()).or_default().insert(version.clone());
+                }
+            }
+        }
+        if let Some(text) = &self.lock {
+            context.lock_faults.extend(forged(text, &index));
+        }
+        self.subject.index_modes = IndexMode::ALL
+            .into_iter()
+            .filter(|mode| match mode {
+                IndexMode::AtPublication => true,
+                IndexMode::AtNewestLocked => newest.is_some() && newest < self.published,
+                IndexMode::WithYanked => !yanked.is_empty(),
+                // A tracked lock file is part of the commit: then the published one is no input, but an output.
+                IndexMode::PublishedLock => {
+                    self.lock.is_some() && !context.lock_tracked && context.lock_faults.is_empty()
+                }
+            })
+            .collect();
+        let lock_paths = BTreeSet::from([workspace.join(LOCK), path.join(LOCK)]).into_iter().collect();
+        self.located = Some(Located {
+            commit,
+            path,
+            export,
+            context,
+            lock_paths,
+            wanted,
+            newest_locked: newest,
+            yanked,
+            index,
+            locked: published,
+        });
+        Ok(())
+    }
+
+    /// What cargo may ask of the index, from manifests and tracked lock files. Where neither the crate nor the commit
+    /// has a lock file, cargo resolves nothing and needs nothing.
+    fn wanted(&self, files: &CargoFiles, tracked: &[&String]) -> Wanted {
+        let mut wanted = Wanted::default();
+        for text in tracked {
+            add_locked(text, &mut wanted.locked);
+        }
+        wanted.names.extend(wanted.locked.keys().cloned());
+        if tracked.is_empty() && self.lock.is_none() {
+            return wanted;
+        }
+        let of_commit = files.manifests.values().flat_map(|text| Manifest::read(text).requirements());
+        for requirement in self.requirements.iter().cloned().chain(of_commit) {
+            if let Ok(name) = requirement.name.parse::<CrateName>() {
+                wanted.requirements.push((name, requirement.versions));
+            }
+        }
+        wanted
+    }
+
+    /// The time at which the index is cut for a mode.
+    #[must_use]
+    pub fn cut(&self, mode: IndexMode) -> Option<Cut> {
+        let newest = self.located.as_ref().and_then(|located| located.newest_locked);
+        match mode {
+            IndexMode::AtNewestLocked => newest.map(Cut::Until),
+            IndexMode::AtPublication | IndexMode::WithYanked | IndexMode::PublishedLock => {
+                self.published.map(Cut::Before)
+            }
+        }
+    }
+
+    fn origin(&self, path: Option<SubPath>) -> OriginRecord {
+        OriginRecord {
+            repository: self.provenance.repository.clone(),
+            commit: self.provenance.commit,
+            path: path.or_else(|| self.provenance.path.clone()),
+        }
+    }
+
+    /// Ends the search: the best try decides.
+    pub(super) fn close(self) -> Kept {
+        let tried: Vec<Tried> = self.tried.iter().map(|(tried, _)| tried.clone()).collect();
+        let best = best(&tried);
+        let (verdict, conditions) = match best.map(|at| &tried[at]) {
+            None => {
+                (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new())
+            }
+            Some(found) => {
+                let mut conditions: Vec<String> =
+                    found.attempt.index_mode.condition().map(str::to_owned).into_iter().collect();
+                if self.provenance.dirty {
+                    conditions.push("with --allow-dirty, as published".to_owned());
+                }
+                (self.judge(found.verdict.clone()), conditions)
+            }
+        };
+        let mut record = record_of(&self.locked, Some(self.checksum), verdict);
+        record.conditions = conditions;
+        record.origin = Some(self.origin(self.located.as_ref().map(|located| located.path.clone())));
+        (record.cargo_range, record.evidence) = described(&self.dating);
+        record.best = best;
+        record.tries = self
+            .tried
+            .iter()
+            .map(|(tried, built)| TryRecord {
+                toolchain: built.inputs.toolchain.name.clone(),
+                in_range: self.subject.candidates[tried.attempt.candidate].in_range,
+                index_mode: tried.attempt.index_mode,
+                level: tried.verdict.level(),
+                drv: built.drv.clone(),
+                out: built.out.clone(),
+            })
+            .collect();
+        let inputs = best.map(|at| self.tried[at].1.inputs.clone());
+        Kept { record, inputs }
+    }
+
+    /// A crate that was published with uncommitted changes does not have to be what its commit gives.
+    fn judge(&self, verdict: Verdict) -> Verdict {
+        let level = verdict.level();
+        if !self.provenance.dirty || matches!(level, Level::Reproduced | Level::ArchiveDiffers | Level::Inconclusive) {
+            return verdict;
+        }
+        Verdict::Unverifiable {
+            reason: "its own vcs info says that it was published with uncommitted changes".to_owned(),
+            differences: verdict.differences().to_vec(),
+        }
+    }
+}
+
+/// The hash and submodules of a commit's files, remembered by tree.
+fn exported(commit: &Commit, lab: &Lab) -> Result<Export, git::Error> {
+    let memo = git::export_memo(&commit.tree);
+    let memo = memo.to_string_lossy();
+    if let Some(export) = lab.cache.read(&memo)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        return Ok(export);
+    }
+    let export = commit.export(None)?;
+    lab.cache.write(&memo, &serde_json::to_vec(&export).unwrap_or_default())?;
+    Ok(export)
+}
+
+/// The folder of the workspace that a package belongs to: the nearest manifest with a `[workspace]`, or its own.
+fn workspace_of(path: &SubPath, files: &CargoFiles) -> SubPath {
+    let above = std::iter::once(path.clone()).chain(path.ancestors());
+    above
+        .into_iter()
+        .find(|at| files.manifests.get(at).is_some_and(|text| Manifest::read(text).is_workspace()))
+        .unwrap_or_else(|| path.clone())
+}
+
+/// Adds the registry crates of a lock file.
+fn add_locked(text: &str, to: &mut BTreeMap<CrateName, BTreeSet<Version>>) {
+    for locked in lock::read(text).map(|locked| locked.crates).unwrap_or_default() {
+        to.entry(locked.id.name).or_default().insert(locked.id.version);
+    }
+}
+
+/// Entries of a lock file whose checksum is not the index's.
+fn forged(text: &str, index: &Index) -> Vec<String> {
+    let line = |locked: &LockedCrate| -> Option<Arc<Vec<IndexLine>>> { index.get(&locked.id.name).cloned() };
+    lock::read(text)
+        .map(|locked| locked.crates)
+        .unwrap_or_default()
+        .iter()
+        .filter(|locked| {
+            line(locked).is_some_and(|lines| {
+                lines.iter().any(|line| {
+                    line.version == locked.id.version && locked.checksum.is_some_and(|said| said != line.checksum)
+                })
+            })
+        })
+        .map(|locked| format!("its checksum for {} is not the registry's", locked.id))
+        .collect()
+}
+
+/// The index files of crates. One that the registry does not have is left out: cargo will say if it wants it.
+pub(super) fn fetch_index(registry: &Registry, names: &BTreeSet<CrateName>) -> Result<Index, registry::Error> {
+    let mut index = Index::new();
+    for name in names {
+        match registry.index(name) {
+            Ok(lines) => drop(index.insert(name.clone(), lines)),
+            Err(registry::Error::Absent(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(index)
+}

@@ -1,0 +1,401 @@
+//! One round: at most one build of each open crate, all of them at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::case::{Built, Case, Located, Registries, fetch_index};
+use super::{Error, Lab, go_on, in_parallel};
+use crate::builder::status::{FILE, Outcome, Status};
+use crate::edges::cache::{Doing as _, write_whole};
+use crate::edges::console::Console;
+use crate::edges::nix::Event;
+use crate::edges::run_directory::RunDirectory;
+use crate::model::digest::{Sha256, Sri};
+use crate::model::release::Minor;
+use crate::stages::artefact::Archive;
+use crate::stages::compare::compare;
+use crate::stages::derivation::{Derivations, Hermetic, Leaf, derive, names};
+use crate::stages::lock::RegistryName;
+use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
+use crate::stages::search::{Refusal, Tried, Try, next};
+use crate::stages::slice::{Slice, cut};
+use crate::stages::toolchain::Origin;
+use crate::stages::verdict::Verdict;
+
+/// `nix/` as it was when this program was built: what registers the derivations.
+const PLAN_NIX: &str = include_str!("../../nix/plan.nix");
+
+/// The first cargo that has `--exclude-lockfile`, and the first that packs a lock file whatever the package is.
+const EXCLUDES_LOCKFILE: Minor = Minor(87);
+
+/// A try with everything it needs.
+struct Prepared {
+    case: Case,
+    attempt: Try,
+    inputs: Inputs,
+    slice: Slice,
+}
+
+impl Lab {
+    /// Takes the next try of every case; gives the cases that are done, and those that go on.
+    pub(super) fn round(
+        &self,
+        open: Vec<Case>,
+        number: u32,
+        run: &RunDirectory,
+        console: &Console,
+        registries: &Registries,
+    ) -> Result<(Vec<Case>, Vec<Case>), Error> {
+        let mut closed = Vec::new();
+        let mut prepared = Vec::new();
+        for step in in_parallel(self.workers, open, |case| self.prepare(case, registries)) {
+            match step {
+                Ok(one) => prepared.push(one),
+                Err(case) => closed.push(*case),
+            }
+        }
+        if prepared.is_empty() {
+            return Ok((closed, Vec::new()));
+        }
+        let mut plan = Plan::new(self.system.clone(), self.builder_pin);
+        for one in &prepared {
+            plan.add(&one.case.locked.id, one.case.checksum, &one.inputs);
+        }
+        let derivations = derive(&plan)?;
+        self.build(&plan, &derivations, &prepared, number, run, console)?;
+        go_on()?;
+
+        let read = in_parallel(self.workers.min(4), prepared, |one| {
+            let hermetic = &derivations.rebuilds[&one.case.locked.id.job()];
+            self.read(one, hermetic, run, registries)
+        });
+        let mut going_on = Vec::new();
+        for case in read {
+            let case = case?;
+            let tried: Vec<Tried> = case.tried.iter().map(|(tried, _)| tried.clone()).collect();
+            if next(&case.subject, &tried).is_some() { going_on.push(case) } else { closed.push(case) }
+        }
+        Ok((closed, going_on))
+    }
+
+    /// Makes the next try of a case; gives the case back where there is none. A try that comes down to the same
+    /// inputs as an earlier one is not built again.
+    fn prepare(&self, mut case: Case, registries: &Registries) -> Result<Prepared, Box<Case>> {
+        loop {
+            let tried: Vec<Tried> = case.tried.iter().map(|(tried, _)| tried.clone()).collect();
+            let Some(attempt) = next(&case.subject, &tried) else { return Err(Box::new(case)) };
+            let Some((inputs, slice)) = inputs_of(&case, &attempt, registries) else { return Err(Box::new(case)) };
+            let same = case.tried.iter().find(|(_, built)| {
+                let mode = inputs.recipe.index_mode;
+                Recipe { index_mode: mode, ..built.inputs.recipe.clone() } == inputs.recipe
+            });
+            match same.cloned() {
+                Some((before, built)) => case.tried.push((Tried { attempt, ..before }, Built { inputs, ..built })),
+                None => return Ok(Prepared { case, attempt, inputs, slice }),
+            }
+        }
+    }
+
+    /// Has Nix build what the store does not have yet.
+    fn build(
+        &self,
+        plan: &Plan,
+        derivations: &Derivations,
+        prepared: &[Prepared],
+        number: u32,
+        run: &RunDirectory,
+        console: &Console,
+    ) -> Result<(), Error> {
+        let missing = self.nix.missing(derivations.rebuilds.values().map(|hermetic| &hermetic.out))?;
+        let wanted: Vec<(&String, &Hermetic)> =
+            derivations.rebuilds.iter().filter(|(_, hermetic)| missing.contains(&hermetic.out)).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        console.stage(&format!("round {number}: {} of {} to build", wanted.len(), prepared.len()));
+        let jobs: BTreeSet<&str> = wanted.iter().map(|(job, _)| job.as_str()).collect();
+        let needed: Vec<&Prepared> =
+            prepared.iter().filter(|one| jobs.contains(one.case.locked.id.job().as_str())).collect();
+        self.seed(derivations, &needed)?;
+        let mut round = plan.clone();
+        round.rebuilds.retain(|job, _| jobs.contains(job.as_str()));
+        self.instantiate(&round, derivations, run, "round.json")?;
+        let builds: Vec<&Hermetic> = wanted.iter().map(|(_, hermetic)| *hermetic).collect();
+        self.nix.realise(&builds, &run.roots(), |event| match event {
+            Event::Started(drv) => console.build_started(&drv),
+            Event::Message(text) => tracing::debug!("nix: {text}"),
+        })?;
+        Ok(())
+    }
+
+    /// Instantiates a plan with `nix/plan.nix` and asserts that it gives what this process derived.
+    fn instantiate(
+        &self,
+        plan: &Plan,
+        derivations: &Derivations,
+        run: &RunDirectory,
+        name: &str,
+    ) -> Result<(), Error> {
+        run.write(name, &plan.to_json())?;
+        run.write("plan.nix", PLAN_NIX)?;
+        let instantiated = self.nix.instantiate(&run.path().join("plan.nix"), &run.path().join(name))?;
+        for job in plan.rebuilds.keys() {
+            let nix = instantiated.get(job).cloned().unwrap_or_default();
+            let recrate = derivations.rebuilds[job].drv.clone();
+            if nix != recrate {
+                return Err(Error::Disagreement { job: job.clone(), nix, recrate });
+            }
+        }
+        Ok(())
+    }
+
+    /// Asserts that both generators derive the same from the whole plan.
+    pub(super) fn assert_agreement(&self, plan: &Plan, run: &RunDirectory) -> Result<(), Error> {
+        if plan.rebuilds.is_empty() { Ok(()) } else { self.instantiate(plan, &derive(plan)?, run, "plan.json") }
+    }
+
+    /// Puts the leaves of builds into the store, where it lacks them.
+    fn seed(&self, derivations: &Derivations, needed: &[&Prepared]) -> Result<(), Error> {
+        let missing = self.nix.missing(derivations.leaves.values())?;
+        let lacks = |leaf: &Leaf| derivations.leaves.get(leaf).is_some_and(|path| missing.contains(path));
+        let staging = tempfile::tempdir().doing("write in", &std::env::temp_dir())?;
+        let mut trees: BTreeMap<Leaf, PathBuf> = BTreeMap::new();
+        let mut flat: BTreeMap<Leaf, PathBuf> = BTreeMap::new();
+        if lacks(&Leaf::Builder) {
+            trees.insert(Leaf::Builder, self.builder.clone());
+        }
+        for (at, one) in needed.iter().enumerate() {
+            let recipe = &one.inputs.recipe;
+            let place = |what: &str| staging.path().join(format!("{at}-{what}"));
+            let source = Leaf::Source(recipe.source);
+            if let (true, Some(located)) = (lacks(&source) && !trees.contains_key(&source), &one.case.located) {
+                let folder = place("commit");
+                std::fs::create_dir(&folder).doing("create the folder", &folder)?;
+                located.commit.export(Some(&folder.join(names::SOURCE)))?;
+                trees.insert(source, folder.join(names::SOURCE));
+            }
+            let index = Leaf::Index(recipe.index);
+            if lacks(&index) && !trees.contains_key(&index) {
+                let folder = place("index").join(names::INDEX);
+                std::fs::create_dir_all(folder.join("index")).doing("create the folder", &folder)?;
+                for (path, text) in &one.slice.files {
+                    write_whole(&folder.join(path), text.as_bytes())?;
+                }
+                trees.insert(index, folder);
+            }
+            self.stage_toolchain(&one.inputs, &lacks, &mut trees, &mut flat)?;
+        }
+        for (what, recursive) in [(&trees, true), (&flat, false)] {
+            let paths: Vec<PathBuf> = what.values().cloned().collect();
+            let added = self.nix.add(&paths, recursive)?;
+            for ((leaf, path), actual) in what.iter().zip(added) {
+                let expected = derivations.leaves[leaf].clone();
+                if actual != expected {
+                    return Err(Error::Misplaced { what: path.display().to_string(), actual, expected });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stage_toolchain(
+        &self,
+        inputs: &Inputs,
+        lacks: &dyn Fn(&Leaf) -> bool,
+        trees: &mut BTreeMap<Leaf, PathBuf>,
+        flat: &mut BTreeMap<Leaf, PathBuf>,
+    ) -> Result<(), Error> {
+        let name = &inputs.recipe.toolchain;
+        match &inputs.toolchain.origin {
+            Origin::Imported { .. } => {
+                let leaf = Leaf::Toolchain(name.clone());
+                if lacks(&leaf) {
+                    trees.insert(leaf, self.toolchains.content(&inputs.toolchain));
+                }
+            }
+            Origin::Archive { url, sha256, runtime } => {
+                let leaf = Leaf::Runtime(*runtime);
+                if lacks(&leaf)
+                    && let Ok((folder, _)) = self.toolchains.runtime()
+                {
+                    trees.insert(leaf, folder);
+                }
+                let leaf = Leaf::Archive(name.clone());
+                if lacks(&leaf)
+                    && let Some(path) = self.fetch_archive(url, *sha256, &inputs.toolchain.release)
+                {
+                    flat.insert(leaf, path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches an official archive into the cache; none where that fails: then Nix may still have a way to it.
+    fn fetch_archive(&self, url: &str, sha256: Sri, release: &str) -> Option<PathBuf> {
+        let name = format!("archives/{}.tar.xz", names::toolchain(release));
+        if self.cache.read(&name).ok()?.is_none() {
+            let crate::edges::network::Answer::Body { bytes, .. } = self.network.as_ref()?.get(url, None).ok()? else {
+                return None;
+            };
+            if Sha256::of(&bytes) != sha256.0 {
+                tracing::warn!("{url} is not what the catalogue says");
+                return None;
+            }
+            self.cache.write(&name, &bytes).ok()?;
+        }
+        Some(self.cache.path(&name))
+    }
+
+    /// Reads what a build left and compares it.
+    fn read(
+        &self,
+        one: Prepared,
+        hermetic: &Hermetic,
+        run: &RunDirectory,
+        registries: &Registries,
+    ) -> Result<Case, Error> {
+        let Prepared { mut case, attempt, inputs, .. } = one;
+        let (verdict, refusal) = match self.status(hermetic) {
+            Some(status) => self.judge(&case, hermetic, status, registries),
+            None => {
+                let log = self.nix.log(&hermetic.drv);
+                run.keep_log(&case.locked.id, &log)?;
+                if let Some(at) = log.find("not building outside the Nix sandbox") {
+                    return Err(Error::Unsandboxed(log[at..].trim().to_owned()));
+                }
+                let last: Vec<&str> = log.trim().lines().rev().take(3).collect();
+                let said = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+                let said = if said.is_empty() { "Nix kept no log of it".to_owned() } else { said };
+                (Verdict::Inconclusive { reason: format!("the build of {} failed: {said}", hermetic.drv) }, None)
+            }
+        };
+        let tried = Tried { attempt, verdict, refusal };
+        case.tried.push((tried, Built { inputs, drv: hermetic.drv.clone(), out: hermetic.out.clone() }));
+        Ok(case)
+    }
+
+    /// The status that a build left; none where it is not there.
+    fn status(&self, hermetic: &Hermetic) -> Option<Status> {
+        let bytes = std::fs::read(PathBuf::from(&hermetic.out).join(FILE)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    fn judge(
+        &self,
+        case: &Case,
+        hermetic: &Hermetic,
+        status: Status,
+        registries: &Registries,
+    ) -> (Verdict, Option<Refusal>) {
+        let inconclusive = |reason: String| (Verdict::Inconclusive { reason }, None);
+        match status.outcome {
+            Outcome::Packaged { file } => {
+                let path = PathBuf::from(&hermetic.out).join(file);
+                let Some(located) = &case.located else { return inconclusive("it was not located".to_owned()) };
+                let Ok(Ok(registry)) = registries.get(&case.locked.registry).ok_or(()) else {
+                    return inconclusive("its registry can't be asked".to_owned());
+                };
+                let published = registry.download(&case.locked.id, case.checksum);
+                match (std::fs::read(&path), published) {
+                    (Ok(rebuilt), Ok(published)) => (compared(case, &published, &rebuilt, located), None),
+                    (Err(error), _) => inconclusive(format!("failed to read {}: {error}", path.display())),
+                    (_, Err(error)) => inconclusive(error.to_string()),
+                }
+            }
+            Outcome::Refused { message, .. } => {
+                let refusal = Refusal::read(&message);
+                (Verdict::NotRebuilt { reason: format!("cargo refuses: {}", gist(&message)) }, Some(refusal))
+            }
+            Outcome::LinkLeavesTree { link, target } => {
+                let reason = format!("the repository's link {link} leads out of it, to {target}");
+                (Verdict::NotRebuilt { reason }, Some(Refusal::Other))
+            }
+            Outcome::NoPackage { path } => {
+                let at = if path.is_empty() { "the root".to_owned() } else { path };
+                (Verdict::NotRebuilt { reason: format!("the commit has no Cargo.toml in {at}") }, Some(Refusal::Other))
+            }
+        }
+    }
+}
+
+fn compared(case: &Case, published: &[u8], rebuilt: &[u8], located: &Located) -> Verdict {
+    let sums = (Sha256::of(published), Sha256::of(rebuilt));
+    if sums.0 == sums.1 {
+        return Verdict::Reproduced;
+    }
+    match (Archive::read(&case.locked.id, published), Archive::read(&case.locked.id, rebuilt)) {
+        (Ok(theirs), Ok(mine)) => {
+            Verdict::of(compare((&theirs, sums.0), (&mine, sums.1), &located.context))
+        }
+        (Err(error), _) => Verdict::HostileArchive { reason: error.to_string() },
+        (_, Err(error)) => Verdict::Inconclusive { reason: format!("the rebuilt crate can't be read: {error}") },
+    }
+}
+
+/// The first error of what cargo printed, with its causes.
+fn gist(message: &str) -> String {
+    const LINES: usize = 8;
+    let from = message.find("error:").map_or(message, |at| &message[at..]);
+    from.trim_start_matches("error:").trim().lines().take(LINES).collect::<Vec<_>>().join("\n")
+}
+
+/// The inputs of a try, and the index slice among them.
+fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inputs, Slice)> {
+    let located = case.located.as_ref()?;
+    let toolchain = &case.subject.candidates.get(attempt.candidate)?.toolchain;
+    let mut wanted = located.wanted.clone();
+    wanted.names.extend(attempt.missed.iter().cloned());
+    let lock = match attempt.index_mode {
+        IndexMode::PublishedLock => {
+            for (name, versions) in &located.locked {
+                wanted.locked.entry(name.clone()).or_default().extend(versions.iter().cloned());
+            }
+            case.lock.clone().unwrap_or_default()
+        }
+        IndexMode::WithYanked => {
+            wanted.restored = located.yanked.clone();
+            String::new()
+        }
+        IndexMode::AtPublication | IndexMode::AtNewestLocked => String::new(),
+    };
+    let mut index = located.index.clone();
+    if !attempt.missed.is_empty() {
+        let registry = registries.get(&RegistryName::Default)?.as_ref().ok()?;
+        index.extend(fetch_index(registry, &attempt.missed).ok()?);
+    }
+    let when = case.cut(attempt.index_mode);
+    let slice = cut(&index, &wanted, when, toolchain.minor);
+    let index_hash = slice.nar_hash();
+    let inputs = Inputs {
+        recipe: Recipe {
+            toolchain: toolchain.name.clone(),
+            source: case.provenance.commit,
+            package_path: located.path.clone(),
+            index: index_hash,
+            index_mode: attempt.index_mode,
+            allow_dirty: case.provenance.dirty,
+            exclude_lockfile: case.lock.is_none() && toolchain.minor >= EXCLUDES_LOCKFILE,
+            lock_paths: if lock.is_empty() { Vec::new() } else { located.lock_paths.clone() },
+            lock: if lock.is_empty() { lock } else { BASE64.encode(lock) },
+        },
+        toolchain: toolchain.clone(),
+        source: Source {
+            repository: case.provenance.repository.clone(),
+            nar_hash: located.export.nar_hash,
+            commit_object: BASE64.encode(&located.commit.body),
+            submodules: located.export.submodules.clone(),
+        },
+        index: IndexPin { cut: when, names: names_in(&slice, &index), yanked: slice.yanked.clone() },
+    };
+    Some((inputs, slice))
+}
+
+/// The crates that a slice has.
+fn names_in(slice: &Slice, index: &crate::stages::slice::Index) -> Vec<crate::model::krate::CrateName> {
+    let has: HashMap<String, ()> = slice.files.keys().map(|path| (path.clone(), ())).collect();
+    index.keys().filter(|name| has.contains_key(&crate::stages::slice::index_path(name))).cloned().collect()
+}

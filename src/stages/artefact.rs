@@ -1,0 +1,443 @@
+//! *Published crate*: bytes that were checked against their checksum, taken apart without trusting a single one.
+//!
+//! A crate has seven layers: files and their order, the normalised `Cargo.toml`, `Cargo.lock`, vcs info, tar headers,
+//! the deflate stream, the gzip header. All of them are kept, duplicates included.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::ops::Range;
+
+use crate::model::digest::Sha256;
+use crate::model::krate::CrateId;
+use crate::model::source::{CommitId, SubPath};
+
+/// What an archive may unpack to, in bytes. The largest crates on the registry unpack to less than a tenth of it.
+pub const UNPACKED_LIMIT: u64 = 1 << 30;
+/// How many entries an archive may have.
+pub const ENTRY_LIMIT: usize = 100_000;
+/// How many folders deep an entry may lie.
+pub const DEPTH_LIMIT: usize = 64;
+
+/// The files that cargo writes itself; everything else comes from the source.
+pub const GENERATED: [&str; 3] = [VCS_INFO, MANIFEST, LOCK];
+/// cargo's note of the commit.
+pub const VCS_INFO: &str = ".cargo_vcs_info.json";
+/// The manifest: normalised, from Rust 1.19 on.
+pub const MANIFEST: &str = "Cargo.toml";
+/// The manifest as it stands in the source.
+pub const ORIGINAL_MANIFEST: &str = "Cargo.toml.orig";
+/// The lock file that cargo makes for the package.
+pub const LOCK: &str = "Cargo.lock";
+
+/// A crate file whose bytes were checked against the checksum that was expected of them. There is no other way to
+/// make one.
+#[derive(Debug, Clone)]
+pub struct Artefact {
+    /// Which crate it is.
+    pub id: CrateId,
+    /// The checksum it was checked against.
+    pub checksum: Sha256,
+    bytes: Vec<u8>,
+}
+
+/// Bytes that are not what the checksum says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the registry served bytes with checksum {actual}, expected {expected}")]
+pub struct ChecksumMismatch {
+    /// What the lock file or the index says.
+    pub expected: Sha256,
+    /// What came.
+    pub actual: Sha256,
+}
+
+impl Artefact {
+    /// Takes bytes that have the expected checksum.
+    ///
+    /// # Errors
+    /// Where they have not.
+    pub fn check(id: CrateId, expected: Sha256, bytes: Vec<u8>) -> Result<Self, ChecksumMismatch> {
+        let actual = Sha256::of(&bytes);
+        if actual == expected {
+            Ok(Self { id, checksum: expected, bytes })
+        } else {
+            Err(ChecksumMismatch { expected, actual })
+        }
+    }
+
+    /// The checked bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Why an archive is not read further: no cargo writes such a thing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Hostile {
+    /// The gzip stream or the tar can't be read.
+    #[error("it is no gzip-compressed tar archive: {0}")]
+    Unreadable(String),
+    /// It unpacks to more than [`UNPACKED_LIMIT`].
+    #[error("it unpacks to more than {UNPACKED_LIMIT} bytes")]
+    TooLarge,
+    /// It has more than [`ENTRY_LIMIT`] entries.
+    #[error("it has more than {ENTRY_LIMIT} entries")]
+    TooMany,
+    /// An entry lies outside the crate's own folder, has `..` in its path or lies too deep.
+    #[error("its entry `{0}` lies outside of the crate's folder or too deep in it")]
+    Path(String),
+    /// An entry is no plain file.
+    #[error("its entry `{0}` is a link, device or something else than a file")]
+    Kind(String),
+}
+
+/// The fields of a gzip header that differ between cargos.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GzipHeader {
+    /// The header as it stands, up to the deflate stream.
+    pub bytes: Vec<u8>,
+    /// The operating system byte: 255 since 1.22, before that the publisher's own.
+    pub system: u8,
+}
+
+/// One entry of the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Path inside the crate's folder; lossy where it is not UTF-8.
+    pub path: String,
+    /// Where its header blocks begin in the tar: the one of a long name first, where it has one.
+    pub start: usize,
+    /// Where its own header block is.
+    pub header: Range<usize>,
+    /// Where its content is.
+    pub body: Range<usize>,
+    /// The mode field.
+    pub mode: u32,
+    /// The time field; none where it is empty.
+    pub mtime: Option<u64>,
+    /// Whether the header has GNU's magic rather than POSIX's.
+    pub gnu: bool,
+}
+
+impl Entry {
+    /// Whether the owner may execute it: all that git knows of a mode.
+    #[must_use]
+    pub fn executable(&self) -> bool {
+        self.mode & 0o100 != 0
+    }
+
+    /// Whether cargo wrote its content itself.
+    #[must_use]
+    pub fn generated(&self) -> bool {
+        GENERATED.contains(&self.path.as_str())
+    }
+}
+
+/// A crate file taken apart.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    /// The gzip header.
+    pub gzip: GzipHeader,
+    /// The deflate stream, without header and trailer.
+    pub deflated: Vec<u8>,
+    /// How many bytes follow the gzip trailer.
+    pub trailing: usize,
+    /// The whole tar.
+    pub tar: Vec<u8>,
+    /// Its entries, in order, repetitions included.
+    pub entries: Vec<Entry>,
+}
+
+impl Archive {
+    /// Takes a crate's bytes apart.
+    ///
+    /// # Errors
+    /// Where it is something that no cargo writes.
+    pub fn read(id: &CrateId, bytes: &[u8]) -> Result<Self, Hostile> {
+        let (gzip, tar, deflated) = unpack(bytes)?;
+        let entries = read_entries(id, &tar)?;
+        let trailing = bytes.len().saturating_sub(deflated.end + 8);
+        Ok(Self { gzip, deflated: bytes[deflated].to_vec(), trailing, tar, entries })
+    }
+
+    /// The content of an entry.
+    #[must_use]
+    pub fn body(&self, entry: &Entry) -> &[u8] {
+        &self.tar[entry.body.clone()]
+    }
+
+    /// The content of the first entry with this path.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<&[u8]> {
+        self.entries.iter().find(|entry| entry.path == path).map(|entry| self.body(entry))
+    }
+
+    /// The content of the first entry with this path, as text.
+    #[must_use]
+    pub fn text(&self, path: &str) -> Option<&str> {
+        std::str::from_utf8(self.file(path)?).ok()
+    }
+
+    /// The manifest as it stands in the source: `Cargo.toml.orig`, or `Cargo.toml` from cargos that had no such file.
+    #[must_use]
+    pub fn original_manifest(&self) -> Option<&str> {
+        self.text(ORIGINAL_MANIFEST).or_else(|| self.text(MANIFEST))
+    }
+
+    /// Paths that stand in the archive twice, or twice but for case: extracting it lets one hide the other.
+    #[must_use]
+    pub fn repeated(&self) -> BTreeSet<String> {
+        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+        self.entries
+            .iter()
+            .filter(|entry| seen.insert(entry.path.to_lowercase(), &entry.path).is_some())
+            .map(|entry| entry.path.clone())
+            .collect()
+    }
+}
+
+/// Splits gzip header, deflate stream and tar.
+fn unpack(bytes: &[u8]) -> Result<(GzipHeader, Vec<u8>, Range<usize>), Hostile> {
+    let unreadable = |error: std::io::Error| Hostile::Unreadable(error.to_string());
+    let mut cursor = std::io::Cursor::new(bytes);
+    let mut decoder = flate2::bufread::GzDecoder::new(&mut cursor);
+    let mut tar = Vec::new();
+    decoder.by_ref().take(UNPACKED_LIMIT + 1).read_to_end(&mut tar).map_err(unreadable)?;
+    if tar.len() as u64 > UNPACKED_LIMIT {
+        return Err(Hostile::TooLarge);
+    }
+    drop(decoder);
+    let end = usize::try_from(cursor.position()).unwrap_or(usize::MAX).saturating_sub(8);
+    // The decoder has read the header already, so these ten bytes are there. FNAME is the one field cargo sets.
+    let start = if bytes[3] & 8 == 0 {
+        10
+    } else {
+        10 + bytes[10..].iter().position(|byte| *byte == 0).map_or(0, |length| length + 1)
+    };
+    let gzip = GzipHeader { bytes: bytes[..start].to_vec(), system: bytes[9] };
+    Ok((gzip, tar, start..end.max(start)))
+}
+
+fn read_entries(id: &CrateId, tar: &[u8]) -> Result<Vec<Entry>, Hostile> {
+    let unreadable = |error: std::io::Error| Hostile::Unreadable(error.to_string());
+    let root = format!("{}/", id.stem());
+    let mut archive = tar::Archive::new(tar);
+    let mut entries: Vec<Entry> = Vec::new();
+    for entry in archive.entries().map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        if entries.len() == ENTRY_LIMIT {
+            return Err(Hostile::TooMany);
+        }
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let header = entry.header();
+        if header.entry_type() != tar::EntryType::Regular {
+            return Err(Hostile::Kind(path));
+        }
+        let inside = path.strip_prefix(&root).filter(|inside| is_inside(inside));
+        let Some(inside) = inside.map(str::to_owned) else {
+            return Err(Hostile::Path(path));
+        };
+        let position = |at: u64| usize::try_from(at).map_err(|_| Hostile::TooLarge);
+        let (at, body) = (position(entry.raw_header_position())?, position(entry.raw_file_position())?);
+        let end = body + position(entry.size())?;
+        if end > tar.len() {
+            return Err(Hostile::Unreadable(format!("the entry `{path}` is cut off")));
+        }
+        // A long name stands in an entry of its own, right after the content before it.
+        let start = entries.last().map_or(0, |last| last.body.end.next_multiple_of(512)).min(at);
+        let time = &header.as_bytes()[136..148];
+        entries.push(Entry {
+            path: inside,
+            start,
+            header: at..at + 512,
+            body: body..end,
+            mode: header.mode().map_err(unreadable)?,
+            mtime: if time.iter().all(|byte| *byte == 0) { None } else { header.mtime().ok() },
+            gnu: header.as_gnu().is_some(),
+        });
+    }
+    Ok(entries)
+}
+
+/// A relative path that goes down only.
+fn is_inside(path: &str) -> bool {
+    !path.is_empty()
+        && !path.contains(['\\', '\0'])
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && path.split('/').count() <= DEPTH_LIMIT
+}
+
+/// What `.cargo_vcs_info.json` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VcsInfo {
+    /// The commit.
+    pub commit: CommitId,
+    /// The package's folder; none in the form that cargos before 1.57 wrote.
+    pub path: Option<SubPath>,
+    /// Whether cargo saw uncommitted changes (from 1.81 on).
+    pub dirty: bool,
+}
+
+/// Why vcs info is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("its {VCS_INFO} can't be read: {0}")]
+pub struct BadVcsInfo(String);
+
+impl VcsInfo {
+    /// Reads the file's content.
+    ///
+    /// # Errors
+    /// Where it is not what cargo writes: no JSON, no commit id, a folder that leads out of the repository.
+    pub fn read(bytes: &[u8]) -> Result<Self, BadVcsInfo> {
+        #[derive(serde::Deserialize)]
+        struct Wire {
+            git: Git,
+            path_in_vcs: Option<String>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Git {
+            sha1: String,
+            #[serde(default)]
+            dirty: bool,
+        }
+        let wire: Wire = serde_json::from_slice(bytes).map_err(|error| BadVcsInfo(error.to_string()))?;
+        let bad = |error: crate::model::source::BadSource| BadVcsInfo(error.to_string());
+        Ok(Self {
+            commit: wire.git.sha1.parse().map_err(bad)?,
+            path: wire.path_in_vcs.map(|path| path.parse()).transpose().map_err(bad)?,
+            dirty: wire.git.dirty,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// A crate file with these entries (path inside the crate's folder, content, mode).
+    pub(crate) fn pack(id: &CrateId, files: &[(&str, &[u8], u32)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, body, mode) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(body.len() as u64);
+            header.set_mode(*mode);
+            header.set_mtime(1_153_704_088);
+            header.set_cksum();
+            builder.append_data(&mut header, format!("{}/{path}", id.stem()), *body).unwrap();
+        }
+        let tar = builder.into_inner().unwrap();
+        gzip(&tar)
+    }
+
+    fn gzip(tar: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(tar).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    pub(crate) fn id() -> CrateId {
+        "a@1.0.0".parse().unwrap()
+    }
+
+    /// A tar entry made by hand, as `tar` itself refuses to write such things.
+    fn raw(path: &str, kind: tar::EntryType) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_entry_type(kind);
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_cksum();
+        let mut tar = header.as_bytes().to_vec();
+        tar.resize(tar.len() + 1024, 0);
+        gzip(&tar)
+    }
+
+    #[test]
+    fn bytes_without_the_expected_checksum_have_no_type() {
+        let wrong = Sha256::of(b"something else");
+        let error = Artefact::check(id(), wrong, b"bytes".to_vec()).unwrap_err();
+        assert_eq!(error, ChecksumMismatch { expected: wrong, actual: Sha256::of(b"bytes") });
+    }
+
+    #[test]
+    fn entries_are_kept_in_order_with_repetitions() {
+        let bytes = pack(&id(), &[("b", b"1", 0o644), ("a", b"2", 0o755), ("b", b"3", 0o644), ("A", b"", 0o644)]);
+        let archive = Archive::read(&id(), &bytes).unwrap();
+        let paths: Vec<_> = archive.entries.iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(paths, ["b", "a", "b", "A"]);
+        assert_eq!(archive.body(&archive.entries[2]), b"3");
+        assert!(archive.entries[1].executable());
+        assert_eq!(archive.repeated(), ["A".to_owned(), "b".to_owned()].into());
+    }
+
+    #[test]
+    fn names_longer_than_a_header_belong_to_their_entry() {
+        let long = "d/".repeat(30) + &"x".repeat(120);
+        let bytes = pack(&id(), &[("a", b"1", 0o644), (&long, b"2", 0o644)]);
+        let archive = Archive::read(&id(), &bytes).unwrap();
+        assert_eq!(archive.entries[1].path, long);
+        assert_eq!(archive.entries[1].start, archive.entries[0].body.end.next_multiple_of(512));
+        assert!(archive.entries[1].start < archive.entries[1].header.start);
+    }
+
+    #[test]
+    fn paths_that_lead_out_are_refused() {
+        for path in ["a-1.0.0/../x", "/etc/passwd", "b-1.0.0/x", "a-1.0.0/", "a-1.0.0//x", "a-1.0.0/x\\..\\y"] {
+            let read = Archive::read(&id(), &raw(path, tar::EntryType::Regular));
+            assert!(matches!(read, Err(Hostile::Path(_))), "{path}: {read:?}");
+        }
+        let deep = format!("a-1.0.0/{}x", "d/".repeat(40));
+        let bytes = pack(&id(), &[(&"d/".repeat(DEPTH_LIMIT + 1).trim_end_matches('/').to_owned(), b"", 0o644)]);
+        assert!(matches!(Archive::read(&id(), &bytes), Err(Hostile::Path(_))));
+        assert!(Archive::read(&id(), &raw(&deep, tar::EntryType::Regular)).is_ok());
+    }
+
+    #[test]
+    fn links_and_devices_are_refused() {
+        for kind in [tar::EntryType::Symlink, tar::EntryType::Link, tar::EntryType::Char, tar::EntryType::Directory] {
+            let read = Archive::read(&id(), &raw("a-1.0.0/x", kind));
+            assert!(matches!(read, Err(Hostile::Kind(_))), "{kind:?}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_archive_is_said_to_be_none() {
+        for bytes in [&b""[..], b"hello", &gzip(b"hello")[..10]] {
+            assert!(matches!(Archive::read(&id(), bytes), Err(Hostile::Unreadable(_))));
+        }
+    }
+
+    #[test]
+    fn vcs_info_of_every_age_is_read() {
+        let sha1 = "af77385d0d165b0e3edc4a5c2a44a5a0a4b6b1d0";
+        let old = VcsInfo::read(format!("{{\"git\": {{\"sha1\": \"{sha1}\"}}}}\n").as_bytes()).unwrap();
+        assert_eq!((old.path, old.dirty), (None, false));
+        let new = format!("{{\"git\":{{\"sha1\":\"{sha1}\",\"dirty\":true}},\"path_in_vcs\":\"a/b\"}}");
+        let new = VcsInfo::read(new.as_bytes()).unwrap();
+        assert_eq!(new.commit.to_string(), sha1);
+        assert_eq!(new.path.unwrap().as_str(), "a/b");
+        assert!(new.dirty);
+        let out = format!("{{\"git\":{{\"sha1\":\"{sha1}\"}},\"path_in_vcs\":\"../x\"}}");
+        assert!(VcsInfo::read(out.as_bytes()).is_err());
+        assert!(VcsInfo::read(b"{}").is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes: Vec<u8>) {
+            let _ = Archive::read(&id(), &bytes);
+            let _ = Archive::read(&id(), &gzip(&bytes));
+            let _ = VcsInfo::read(&bytes);
+        }
+
+        #[test]
+        fn a_damaged_crate_never_makes_the_reader_panic(at in 0usize..2000, byte: u8) {
+            let bytes = pack(&id(), &[("a", b"1", 0o644), ("b", b"2", 0o644)]);
+            let mut tar = Archive::read(&id(), &bytes).unwrap().tar;
+            let at = at % tar.len();
+            tar[at] = byte;
+            let _ = Archive::read(&id(), &gzip(&tar));
+        }
+    }
+}

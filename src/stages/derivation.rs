@@ -1,0 +1,287 @@
+//! *Derivation*: a plan becomes Nix derivations, in this process, before any Nix runs.
+//!
+//! This is one of two independent generators; the other is `nix/plan.nix`. Every run asserts that both give the same
+//! `.drv` paths, which are hashes of the derivations' bytes: nobody has to trust this one. Keep them alike.
+
+use std::collections::BTreeMap;
+
+use nix_derivation::{
+    CAHash, DerivationBuilder, InputDerivation, InputDerivationHash, NixHash, Output, StorePath, ValidatedDerivation,
+};
+
+use super::plan::{Plan, Rebuild};
+use super::toolchain::{Origin, Toolchain};
+use crate::model::digest::Sri;
+use crate::model::krate::CrateId;
+
+/// A rebuild's derivation, checked to be hermetic: not fixed-output, no way around the sandbox, and every fixed-output
+/// input named in the plan. Only [`derive`] makes one, and the store only builds these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hermetic {
+    /// The `.drv`.
+    pub drv: String,
+    /// Where its output will be.
+    pub out: String,
+}
+
+/// What a plan comes to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Derivations {
+    /// The rebuilds, by job name.
+    pub rebuilds: BTreeMap<String, Hermetic>,
+    /// The store paths of the leaves, by what they are.
+    pub leaves: BTreeMap<Leaf, String>,
+}
+
+/// A fixed-output input of a rebuild.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leaf {
+    /// recrate's builder.
+    Builder,
+    /// An imported cargo, by its name in the plan.
+    Toolchain(String),
+    /// An official archive, by its toolchain's name in the plan.
+    Archive(String),
+    /// The runtime of an official archive, by its hash.
+    Runtime(Sri),
+    /// The files of a commit.
+    Source(crate::model::source::CommitId),
+    /// An index slice.
+    Index(Sri),
+}
+
+/// Why a plan can't become derivations.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It names something that it does not hold.
+    #[error("the plan's rebuild of {job} names {what}, which the plan does not hold")]
+    Missing {
+        /// The rebuild.
+        job: String,
+        /// What it names.
+        what: String,
+    },
+    /// Nix would not take such a derivation.
+    #[error("the plan's {what} makes no valid derivation: {source}")]
+    Invalid {
+        /// What it would have been.
+        what: String,
+        /// Why it is none.
+        source: nix_derivation::Error,
+    },
+    /// A derivation that could be built outside of the sandbox, or whose output could be there without a build.
+    #[error("the rebuild of {0} is not hermetic")]
+    NotHermetic(String),
+}
+
+/// Names of store paths; part of the paths, so both generators need the same.
+pub mod names {
+    /// The builder's file.
+    pub const BUILDER: &str = "recrate-builder";
+    /// A commit's files: the name that `builtins.fetchGit` gives.
+    pub const SOURCE: &str = "source";
+    /// An index slice.
+    pub const INDEX: &str = "index-slice";
+    /// A toolchain's runtime.
+    pub const RUNTIME: &str = "cargo-runtime";
+
+    /// A toolchain of a release.
+    #[must_use]
+    pub fn toolchain(release: &str) -> String {
+        format!("cargo-{release}")
+    }
+}
+
+/// Derives everything a plan asks for.
+///
+/// # Errors
+/// Where the plan is not whole, or no derivation can be made of it.
+pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
+    let mut generator = Generator { system: &plan.system, hashes: BTreeMap::new(), made: Derivations::default() };
+    let builder = generator.builder(plan.builder.nar_hash)?;
+    let mut toolchains = BTreeMap::new();
+    for (name, toolchain) in &plan.toolchains {
+        toolchains.insert(name.as_str(), generator.toolchain(&builder, name, toolchain)?);
+    }
+    let mut sources = BTreeMap::new();
+    for (commit, source) in &plan.sources {
+        let made = generator.leaf(&builder, names::SOURCE, source.nar_hash, Leaf::Source(*commit))?;
+        sources.insert(*commit, made);
+    }
+    let mut indexes = BTreeMap::new();
+    for hash in plan.indexes.keys() {
+        indexes.insert(*hash, generator.leaf(&builder, names::INDEX, *hash, Leaf::Index(*hash))?);
+    }
+    for (job, rebuild) in &plan.rebuilds {
+        let missing = |what: String| Error::Missing { job: job.clone(), what };
+        let recipe = &rebuild.recipe;
+        let toolchain = toolchains
+            .get(recipe.toolchain.as_str())
+            .ok_or_else(|| missing(format!("the toolchain {}", recipe.toolchain)))?;
+        let source =
+            sources.get(&recipe.source).ok_or_else(|| missing(format!("the commit {}", recipe.source)))?;
+        let index =
+            indexes.get(&recipe.index).ok_or_else(|| missing(format!("the index slice {}", recipe.index)))?;
+        let inputs = RebuildInputs { builder: &builder, toolchain, source, index };
+        let hermetic = generator.rebuild(plan, job, rebuild, &inputs)?;
+        generator.made.rebuilds.insert(job.clone(), hermetic);
+    }
+    Ok(generator.made)
+}
+
+/// A derivation that others use.
+#[derive(Debug, Clone)]
+struct Made {
+    drv: StorePath,
+    out: String,
+}
+
+struct RebuildInputs<'a> {
+    builder: &'a Made,
+    toolchain: &'a Made,
+    source: &'a Made,
+    index: &'a Made,
+}
+
+struct Generator<'a> {
+    system: &'a str,
+    /// What each derivation made so far is as an input of others.
+    hashes: BTreeMap<StorePath, InputDerivationHash>,
+    made: Derivations,
+}
+
+impl Generator<'_> {
+    /// The builder's own leaf: nothing but Nix itself could fetch it.
+    fn builder(&mut self, hash: Sri) -> Result<Made, Error> {
+        let derivation = fixed(names::BUILDER, "builtin", "builtin:fetchurl", hash, true)
+            .environment("url", "")
+            .environment("executable", "1");
+        self.add_leaf(derivation, Leaf::Builder)
+    }
+
+    /// A leaf that the driver puts into the store. Whoever lacks it is told so.
+    fn leaf(&mut self, builder: &Made, name: &str, hash: Sri, leaf: Leaf) -> Result<Made, Error> {
+        let derivation = fixed(name, self.system, &builder.out, hash, true)
+            .argument("missing")
+            .input_derivation(builder.drv.clone(), InputDerivation::new(["out"]));
+        self.add_leaf(derivation, leaf)
+    }
+
+    fn toolchain(&mut self, builder: &Made, name: &str, toolchain: &Toolchain) -> Result<Made, Error> {
+        let store_name = names::toolchain(&toolchain.release);
+        match &toolchain.origin {
+            Origin::Imported { nar_hash } => {
+                self.leaf(builder, &store_name, *nar_hash, Leaf::Toolchain(name.to_owned()))
+            }
+            Origin::Archive { url, sha256, runtime } => {
+                let archive_name = format!("{store_name}.tar.xz");
+                let archive = fixed(&archive_name, "builtin", "builtin:fetchurl", *sha256, false)
+                    .environment("url", url.as_str());
+                let archive = self.add_leaf(archive, Leaf::Archive(name.to_owned()))?;
+                let runtime = self.leaf(builder, names::RUNTIME, *runtime, Leaf::Runtime(*runtime))?;
+                let unpacked = self
+                    .ordinary(&store_name, "unpack-toolchain", builder)
+                    .environment("archive", archive.out.as_str())
+                    .environment("runtime", runtime.out.as_str())
+                    .environment("cargoRelease", toolchain.release.as_str());
+                let unpacked = [&archive, &runtime].into_iter().fold(unpacked, |derivation, input| {
+                    derivation.input_derivation(input.drv.clone(), InputDerivation::new(["out"]))
+                });
+                self.add(unpacked, &store_name)
+            }
+        }
+    }
+
+    fn rebuild(
+        &mut self,
+        plan: &Plan,
+        job: &str,
+        rebuild: &Rebuild,
+        inputs: &RebuildInputs<'_>,
+    ) -> Result<Hermetic, Error> {
+        let recipe = &rebuild.recipe;
+        let id = CrateId { name: rebuild.name.clone(), version: rebuild.version.clone() };
+        let source = &plan.sources[&recipe.source];
+        let gitlinks: String =
+            source.submodules.iter().map(|(path, commit)| format!("{commit} {path}\n")).collect();
+        let release = plan.toolchains[&recipe.toolchain].release.as_str();
+        let name = format!("rebuild-{}", id.stem());
+        let mut derivation = self
+            .ordinary(&name, "package", inputs.builder)
+            .environment("allowDirty", if recipe.allow_dirty { "1" } else { "" })
+            .environment("cargoRelease", release)
+            .environment("commit", source.commit_object.as_str())
+            .environment("commitId", recipe.source.to_string())
+            .environment("excludeLockfile", if recipe.exclude_lockfile { "1" } else { "" })
+            .environment("gitlinks", gitlinks)
+            .environment("index", inputs.index.out.as_str())
+            .environment("lock", recipe.lock.as_str())
+            .environment("lockPaths", recipe.lock_paths.join("\n"))
+            .environment("packagePath", recipe.package_path.as_str())
+            .environment("passAsFile", "commit lock")
+            .environment("source", inputs.source.out.as_str())
+            .environment("toolchain", inputs.toolchain.out.as_str());
+        for input in [inputs.toolchain, inputs.source, inputs.index] {
+            derivation = derivation.input_derivation(input.drv.clone(), InputDerivation::new(["out"]));
+        }
+        let made = self.add(derivation, &name)?;
+        self.check(&made.drv).then_some(()).ok_or_else(|| Error::NotHermetic(job.to_owned()))?;
+        Ok(Hermetic { drv: made.drv.to_absolute_path(), out: made.out })
+    }
+
+    /// An input-addressed derivation that runs the builder with a verb.
+    fn ordinary(&self, name: &str, verb: &str, builder: &Made) -> DerivationBuilder {
+        DerivationBuilder::new(name, self.system, builder.out.as_str())
+            .argument(verb)
+            .input_addressed_output("out")
+            .input_derivation(builder.drv.clone(), InputDerivation::new(["out"]))
+            .environment("builder", builder.out.as_str())
+            .environment("name", name)
+            .environment("system", self.system)
+    }
+
+    fn add_leaf(&mut self, derivation: DerivationBuilder, leaf: Leaf) -> Result<Made, Error> {
+        let name = derivation.name().to_owned();
+        let made = self.add(derivation, &name)?;
+        self.made.leaves.insert(leaf, made.out.clone());
+        Ok(made)
+    }
+
+    fn add(&mut self, derivation: DerivationBuilder, what: &str) -> Result<Made, Error> {
+        let invalid = |source| Error::Invalid { what: what.to_owned(), source };
+        let built: ValidatedDerivation = derivation
+            .build_with_input_hashes(|path| self.hashes.get(path).copied().unwrap_or(InputDerivationHash::Deferred))
+            .map_err(invalid)?;
+        let hash = built
+            .hash_input_derivation_modulo(|path| {
+                self.hashes.get(path).copied().unwrap_or(InputDerivationHash::Deferred)
+            })
+            .map_err(invalid)?;
+        let out = built.resolved_outputs().remove("out").and_then(|output| output.path);
+        // Every derivation here has the one output `out`, whose path is known before it is built.
+        let out = out.map(|path| path.to_absolute_path()).unwrap_or_default();
+        let drv = built.drv_path();
+        self.hashes.insert(drv.clone(), hash);
+        Ok(Made { drv, out })
+    }
+
+    /// A fixed-output derivation has network, and counts as built as soon as its output is there; a deferred one could
+    /// be anything.
+    fn check(&self, drv: &StorePath) -> bool {
+        matches!(self.hashes.get(drv), Some(InputDerivationHash::Regular(_)))
+    }
+}
+
+/// A fixed-output derivation as Nix's `derivation` makes it.
+fn fixed(name: &str, system: &str, builder: &str, hash: Sri, recursive: bool) -> DerivationBuilder {
+    let digest = NixHash::Sha256(hash.0.0);
+    let ca = if recursive { CAHash::Nar(digest) } else { CAHash::Flat(digest) };
+    DerivationBuilder::new(name, system, builder)
+        .output("out", Output::Fixed { ca })
+        .environment("builder", builder)
+        .environment("name", name)
+        .environment("outputHash", hash.to_string())
+        .environment("outputHashAlgo", "sha256")
+        .environment("outputHashMode", if recursive { "recursive" } else { "flat" })
+        .environment("system", system)
+}

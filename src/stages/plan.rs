@@ -1,0 +1,191 @@
+//! *Plan*: everything that decides the builds, written down. Whoever has the plan can build without recrate.
+//!
+//! The JSON has no clock, no path of a machine and no "unknown" in it; maps are sorted, so the same plan is the same
+//! bytes. `nix/plan.nix` reads it; `docs/plan.schema.json` describes it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::slice::Cut;
+use super::toolchain::Toolchain;
+use crate::model::digest::{Sha256, Sri};
+use crate::model::krate::{CrateId, CrateName};
+use crate::model::source::{CommitId, RepositoryUrl, SubPath};
+
+/// The version of the format.
+pub const SCHEMA: u32 = 1;
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Plan {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The Nix system that the toolchains run on, like `x86_64-linux`.
+    pub system: String,
+    /// recrate's static builder.
+    pub builder: Builder,
+    /// The cargos, by the name that rebuilds use.
+    pub toolchains: BTreeMap<String, Toolchain>,
+    /// The commits, by id.
+    pub sources: BTreeMap<CommitId, Source>,
+    /// The index slices, by hash.
+    pub indexes: BTreeMap<Sri, IndexPin>,
+    /// The rebuilds, by [`CrateId::job`].
+    pub rebuilds: BTreeMap<String, Rebuild>,
+}
+
+/// The builder of every derivation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Builder {
+    /// The hash of its NAR: one executable file.
+    pub nar_hash: Sri,
+}
+
+/// A commit, and what proves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Source {
+    /// Where it was asked for.
+    pub repository: RepositoryUrl,
+    /// The hash of the NAR of its files, as `builtins.fetchGit` would give it.
+    pub nar_hash: Sri,
+    /// The commit object, in base64. The builder hashes it.
+    pub commit_object: String,
+    /// Submodules, by path: the commit that the tree names. Their folders are empty.
+    pub submodules: BTreeMap<String, CommitId>,
+}
+
+/// An index slice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IndexPin {
+    /// When the index was cut; none where the registry does not say when things were published.
+    pub cut: Option<Cut>,
+    /// The crates in it.
+    pub names: Vec<CrateName>,
+    /// The versions that it takes to be yanked.
+    pub yanked: Vec<String>,
+}
+
+/// One rebuild: a crate and the recipe for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rebuild {
+    /// The crate's name.
+    pub name: CrateName,
+    /// Its version.
+    pub version: semver::Version,
+    /// The registry's checksum. No build sees it.
+    pub checksum: Sha256,
+    /// How it is built.
+    pub recipe: Recipe,
+}
+
+/// How a crate is rebuilt: the five inputs that a `.crate` is a function of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Recipe {
+    /// Which cargo.
+    pub toolchain: String,
+    /// Which commit.
+    pub source: CommitId,
+    /// The package's folder.
+    pub package_path: SubPath,
+    /// Which index slice.
+    pub index: Sri,
+    /// How the slice, and with it Cargo.lock, came about.
+    pub index_mode: IndexMode,
+    /// Whether cargo is told to pass over uncommitted changes: what the crate's own vcs info says.
+    pub allow_dirty: bool,
+    /// Whether cargo is told to leave Cargo.lock out (from 1.87 on): the published crate has none.
+    pub exclude_lockfile: bool,
+    /// The published Cargo.lock, where it is an input; empty otherwise.
+    #[serde(default)]
+    pub lock: String,
+    /// Where it is put before cargo runs.
+    #[serde(default)]
+    pub lock_paths: Vec<String>,
+}
+
+/// How Cargo.lock comes about, the strongest claim first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IndexMode {
+    /// From the index as it was right before publication.
+    AtPublication,
+    /// From the index as it was when the newest entry of the published Cargo.lock appeared.
+    AtNewestLocked,
+    /// From the index right before publication, with versions of the published Cargo.lock taken as not yanked.
+    WithYanked,
+    /// From the published Cargo.lock, which was put into the worktree: an input that git does not have.
+    PublishedLock,
+}
+
+impl IndexMode {
+    /// All of them, in the order in which they are tried.
+    pub const ALL: [Self; 4] = [Self::AtPublication, Self::AtNewestLocked, Self::WithYanked, Self::PublishedLock];
+
+    /// The condition that a verdict names; nothing for the strongest claim.
+    #[must_use]
+    pub fn condition(self) -> Option<&'static str> {
+        match self {
+            Self::AtPublication => None,
+            Self::AtNewestLocked => Some("with the index as of the newest locked version"),
+            Self::WithYanked => Some("with since yanked versions restored"),
+            Self::PublishedLock => Some("with the published Cargo.lock as input"),
+        }
+    }
+}
+
+impl Plan {
+    /// A plan without rebuilds.
+    #[must_use]
+    pub fn new(system: String, builder: Builder) -> Self {
+        Self {
+            schema: SCHEMA,
+            system,
+            builder,
+            toolchains: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            rebuilds: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a rebuild with everything it needs.
+    pub fn add(&mut self, id: &CrateId, checksum: Sha256, inputs: &Inputs) {
+        self.toolchains.insert(inputs.recipe.toolchain.clone(), inputs.toolchain.clone());
+        self.sources.insert(inputs.recipe.source, inputs.source.clone());
+        self.indexes.insert(inputs.recipe.index, inputs.index.clone());
+        let rebuild = Rebuild {
+            name: id.name.clone(),
+            version: id.version.clone(),
+            checksum,
+            recipe: inputs.recipe.clone(),
+        };
+        self.rebuilds.insert(id.job(), rebuild);
+    }
+
+    /// The plan's bytes: pretty JSON, a newline at the end.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Every key is a string and every value plain data, so this can't fail.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+/// A recipe with what its names stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inputs {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Its cargo.
+    pub toolchain: Toolchain,
+    /// Its commit.
+    pub source: Source,
+    /// Its index slice.
+    pub index: IndexPin,
+}

@@ -1,0 +1,107 @@
+//! *Provenance*: where a published crate says that it comes from.
+
+use super::artefact::{Archive, MANIFEST, VCS_INFO, VcsInfo};
+use super::manifest::Manifest;
+use crate::model::krate::CrateName;
+use crate::model::source::{CommitId, RepositoryUrl, SubPath};
+
+/// Where a crate says that it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// The repository that its manifest names.
+    pub repository: RepositoryUrl,
+    /// The commit that its vcs info names.
+    pub commit: CommitId,
+    /// The package's folder; none where the vcs info is of the old form that has none.
+    pub path: Option<SubPath>,
+    /// Whether it was published with uncommitted changes.
+    pub dirty: bool,
+}
+
+/// Why a crate can't be traced to a commit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Untraceable {
+    /// cargo left no note of a commit.
+    #[error("it has no {VCS_INFO}: published with --allow-dirty, from outside of git, or by a cargo before 1.30")]
+    NoVcsInfo,
+    /// The note can't be read.
+    #[error("{0}")]
+    BadVcsInfo(String),
+    /// The manifest names no repository.
+    #[error("its {MANIFEST} names no repository")]
+    NoRepository,
+    /// The manifest's repository is no address that git is let loose on.
+    #[error("its {MANIFEST} names `{0}` as repository, which is no https address")]
+    BadRepository(String),
+}
+
+/// Reads where a crate says that it comes from.
+///
+/// # Errors
+/// Where it does not say, or says it in a way that can't be followed: a finding about the crate.
+pub fn trace(archive: &Archive) -> Result<Provenance, Untraceable> {
+    let vcs = archive.file(VCS_INFO).ok_or(Untraceable::NoVcsInfo)?;
+    let vcs = VcsInfo::read(vcs).map_err(|error| Untraceable::BadVcsInfo(error.to_string()))?;
+    let manifest = archive.text(MANIFEST).map(Manifest::read).unwrap_or_default();
+    let named = manifest.repository().ok_or(Untraceable::NoRepository)?;
+    let repository = named.parse().map_err(|_| Untraceable::BadRepository(named.to_owned()))?;
+    Ok(Provenance { repository, commit: vcs.commit, path: vcs.path, dirty: vcs.dirty })
+}
+
+/// Finds the package's folder among the manifests of a commit, for vcs info that does not say it: the manifest of that
+/// name; where several have it, the one that is the published original to the letter.
+#[must_use]
+pub fn locate<'a>(
+    name: &CrateName,
+    original: Option<&str>,
+    manifests: impl Iterator<Item = (&'a SubPath, &'a str)>,
+) -> Option<SubPath> {
+    let mut named: Vec<(&SubPath, &str)> =
+        manifests.filter(|(_, text)| Manifest::read(text).name() == Some(name.as_str())).collect();
+    named.sort_by_key(|(path, text)| (Some(*text) != original, path.as_str().len()));
+    named.first().map(|(path, _)| (*path).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::artefact::tests::{id, pack};
+
+    const VCS: &[u8] = br#"{"git":{"sha1":"af77385d0d165b0e3edc4a5c2a44a5a0a4b6b1d0"},"path_in_vcs":"sub"}"#;
+
+    fn traced(files: &[(&str, &[u8], u32)]) -> Result<Provenance, Untraceable> {
+        trace(&Archive::read(&id(), &pack(&id(), files)).unwrap())
+    }
+
+    #[test]
+    fn manifest_and_vcs_info_together_name_the_source() {
+        let manifest = b"[package]\nname = \"a\"\nrepository = \"https://github.com/o/r/tree/main/sub\"\n";
+        let found = traced(&[(VCS_INFO, VCS, 0o644), (MANIFEST, manifest, 0o644)]).unwrap();
+        assert_eq!(found.repository.as_str(), "https://github.com/o/r");
+        assert_eq!(found.path.unwrap().as_str(), "sub");
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert_eq!(traced(&[(MANIFEST, b"", 0o644)]), Err(Untraceable::NoVcsInfo));
+        assert_eq!(traced(&[(VCS_INFO, VCS, 0o644), (MANIFEST, b"", 0o644)]), Err(Untraceable::NoRepository));
+        let option = b"[package]\nrepository = \"ext::sh -c id\"\n";
+        let said = traced(&[(VCS_INFO, VCS, 0o644), (MANIFEST, option, 0o644)]);
+        assert!(matches!(said, Err(Untraceable::BadRepository(_))), "{said:?}");
+    }
+
+    #[test]
+    fn a_package_is_found_by_its_name() {
+        let path = |text: &str| text.parse::<SubPath>().unwrap();
+        let (root, fuzz, copy) = (path(""), path("fuzz"), path("copy"));
+        let manifests = [
+            (&root, "[workspace]\nmembers = []\n"),
+            (&fuzz, "[package]\nname = \"a-fuzz\"\n"),
+            (&copy, "[package]\nname = \"a\" # copy\n"),
+            (&copy, "[package]\nname = \"a\"\n"),
+        ];
+        let name = "a".parse().unwrap();
+        assert_eq!(locate(&name, Some("[package]\nname = \"a\"\n"), manifests.into_iter()), Some(copy));
+        assert_eq!(locate(&"zzz".parse().unwrap(), None, manifests.into_iter()), None);
+    }
+}

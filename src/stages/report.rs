@@ -1,0 +1,246 @@
+//! *Report*: records become what people and programs read. The worst first, each with its reason and the next command.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::compare::proof::Proof;
+use super::compare::{Difference, Kind};
+use super::lock::Skipped;
+use super::verdict::{Level, Record, Verdict};
+
+/// The version of the JSON form. Fields may be added within a version, none is taken away or changes its meaning.
+pub const SCHEMA: u32 = 1;
+
+/// A whole run. Its JSON is described in `docs/report.schema.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of recrate.
+    pub recrate: String,
+    /// What was good enough.
+    pub accept: Level,
+    /// How many crates came to each verdict; verdicts that none came to are left out.
+    pub counts: BTreeMap<Level, usize>,
+    /// The crates, the worst first, then by name.
+    pub crates: Vec<Record>,
+    /// Packages of the lock file that were not verified.
+    pub skipped: Vec<SkippedRecord>,
+}
+
+/// A package that was not verified.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkippedRecord {
+    /// `name@version`.
+    pub package: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Report {
+    /// Puts records in order and counts them.
+    #[must_use]
+    pub fn new(mut crates: Vec<Record>, skipped: &[Skipped], accept: Level) -> Self {
+        crates.sort_by(|a, b| {
+            let key = |record: &Record| (record.verdict.level(), record.name.clone(), record.version.clone());
+            key(a).cmp(&key(b))
+        });
+        let mut counts = BTreeMap::new();
+        for record in &crates {
+            *counts.entry(record.verdict.level()).or_default() += 1;
+        }
+        let skipped = skipped
+            .iter()
+            .map(|skipped| SkippedRecord { package: skipped.package.clone(), reason: skipped.reason.clone() })
+            .collect();
+        let recrate = env!("CARGO_PKG_VERSION").to_owned();
+        Self { schema: SCHEMA, recrate, accept, counts, crates, skipped }
+    }
+
+    /// The report for programs.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Every key is a string and every value plain data, so this can't fail.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// The report for people.
+    #[must_use]
+    pub fn to_text(&self, colour: bool) -> String {
+        let mut text = String::new();
+        for level in Level::ALL {
+            let records: Vec<&Record> =
+                self.crates.iter().filter(|record| record.verdict.level() == level).collect();
+            if records.is_empty() {
+                continue;
+            }
+            let _ = writeln!(text, "{}", paint(&format!("{level} ({})", records.len()), level, colour));
+            for record in records {
+                write_record(&mut text, record);
+            }
+            text.push('\n');
+        }
+        if !self.skipped.is_empty() {
+            let _ = writeln!(text, "skipped ({})", self.skipped.len());
+            for skipped in &self.skipped {
+                let _ = writeln!(text, "  {}  {}", skipped.package, skipped.reason);
+            }
+            text.push('\n');
+        }
+        let counts: Vec<String> = Level::ALL
+            .iter()
+            .filter_map(|level| Some(paint(&format!("{} {level}", self.counts.get(level)?), *level, colour)))
+            .collect();
+        let crates = if self.crates.len() == 1 { "crate" } else { "crates" };
+        let counts = if counts.is_empty() { "nothing to verify".to_owned() } else { counts.join(", ") };
+        let _ = writeln!(text, "{} {crates}: {counts}", self.crates.len());
+        text
+    }
+}
+
+/// Colours a text by how bad the level is.
+fn paint(text: &str, level: Level, colour: bool) -> String {
+    let code = match level {
+        Level::ChecksumMismatch | Level::HostileArchive | Level::SourceDiffers => "1;31",
+        Level::NotRebuilt | Level::GeneratedFilesDiffer => "33",
+        Level::Unverifiable | Level::Inconclusive => "35",
+        Level::ArchiveDiffers => "36",
+        Level::Reproduced => "32",
+    };
+    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// How many differences and details a crate gets in the report.
+const DIFFERENCES: usize = 6;
+const DETAILS: usize = 4;
+
+fn write_record(text: &mut String, record: &Record) {
+    let id = format!("{}@{}", record.name, record.version);
+    let _ = write!(text, "  {id}");
+    if let Verdict::Reproduced = record.verdict {
+        let _ = writeln!(text, "  {}", how(record));
+        return;
+    }
+    text.push('\n');
+    for line in reasons(record) {
+        let _ = writeln!(text, "      {line}");
+    }
+    if let Some(origin) = &record.origin {
+        let path = origin.path.as_ref().map_or(String::new(), |path| {
+            if path.as_str().is_empty() { String::new() } else { format!(", {path}") }
+        });
+        let _ = writeln!(text, "      from {} at {}{path}", origin.repository, origin.commit.short());
+    }
+    if record.best.is_some() {
+        let _ = writeln!(text, "      {}", how(record));
+    }
+    if let Some(next) = next_command(record) {
+        let _ = writeln!(text, "      see: {next}");
+    }
+}
+
+/// Which cargo, under which conditions.
+fn how(record: &Record) -> String {
+    let Some(best) = record.best.and_then(|best| record.tries.get(best)) else { return String::new() };
+    let mut parts = vec![format!("cargo {}", best.toolchain)];
+    parts.extend(record.conditions.iter().cloned());
+    parts.join(", ")
+}
+
+/// What to do next about a crate.
+fn next_command(record: &Record) -> Option<String> {
+    let id = format!("{}@{}", record.name, record.version);
+    match record.verdict.level() {
+        Level::SourceDiffers | Level::GeneratedFilesDiffer | Level::ArchiveDiffers => Some(format!("recrate diff {id}")),
+        Level::Unverifiable if record.best.is_some() => Some(format!("recrate diff {id}")),
+        Level::NotRebuilt => {
+            let drv = &record.tries.get(record.best?)?.drv;
+            Some(format!("nix-store --read-log {drv}"))
+        }
+        Level::Inconclusive => Some("recrate doctor".to_owned()),
+        Level::ChecksumMismatch | Level::HostileArchive | Level::Unverifiable | Level::Reproduced => None,
+    }
+}
+
+/// Why a crate got its verdict, a line each.
+fn reasons(record: &Record) -> Vec<String> {
+    let mut lines = match &record.verdict {
+        Verdict::ChecksumMismatch { reason }
+        | Verdict::HostileArchive { reason }
+        | Verdict::NotRebuilt { reason }
+        | Verdict::Inconclusive { reason } => reason.lines().map(str::to_owned).collect(),
+        Verdict::Unverifiable { reason, differences } => {
+            let mut lines = vec![reason.clone()];
+            lines.extend(describe_all(differences));
+            lines
+        }
+        Verdict::SourceDiffers { differences } | Verdict::GeneratedFilesDiffer { differences } => {
+            describe_all(differences.as_slice())
+        }
+        Verdict::ArchiveDiffers { aside, proof } => {
+            let aside: Vec<String> = aside.iter().map(ToString::to_string).collect();
+            let proof = match proof {
+                Proof::Exact { compressor } => {
+                    format!("proven: with only that taken over it is exact ({compressor})")
+                }
+                Proof::Tar => "proven up to the compression, which no known compressor gives".to_owned(),
+                Proof::Files => "the container could not be put together again".to_owned(),
+            };
+            vec![format!("every file is the same, only {} differ: {proof}", aside.join(", "))]
+        }
+        Verdict::Reproduced => Vec::new(),
+    };
+    if let Some(lacking) = lacking(record) {
+        lines.push(lacking);
+    }
+    lines
+}
+
+/// Where no cargo that the evidence allows was at hand, which would be needed.
+fn lacking(record: &Record) -> Option<String> {
+    let span = record.cargo_range?;
+    let level = record.verdict.level();
+    if record.tries.is_empty() || level == Level::Reproduced || record.tries.iter().any(|tried| tried.in_range) {
+        return None;
+    }
+    Some(format!("its own bytes say that it was made by cargo {span}, of which none is at hand"))
+}
+
+fn describe_all(differences: &[Difference]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for difference in differences.iter().take(DIFFERENCES) {
+        lines.push(format!("{}: {}", difference.path, describe(difference.kind)));
+        lines.extend(difference.details.iter().take(DETAILS).map(|detail| format!("    {detail}")));
+        if difference.details.len() > DETAILS {
+            lines.push(format!("    and {} more", difference.details.len() - DETAILS));
+        }
+    }
+    if differences.len() > DIFFERENCES {
+        lines.push(format!("and {} more files", differences.len() - DIFFERENCES));
+    }
+    lines
+}
+
+/// A kind of difference in words.
+#[must_use]
+pub fn describe(kind: Kind) -> String {
+    match kind {
+        Kind::Lines { published, rebuilt } => {
+            let lines = |n: usize| if n == 1 { "1 line".to_owned() } else { format!("{n} lines") };
+            format!("{} only published, {} only in git", lines(published), lines(rebuilt))
+        }
+        Kind::LineEndings => "only line endings differ".to_owned(),
+        Kind::WhiteSpace => "only white space differs".to_owned(),
+        Kind::Bytes => "its bytes differ".to_owned(),
+        Kind::OnlyPublished => "stands only in the published crate, not in git".to_owned(),
+        Kind::OnlyRebuilt => "is in git, but not in the published crate".to_owned(),
+        Kind::Mode => "its executable bit differs".to_owned(),
+        Kind::Repeated => "stands in the published crate twice, or twice but for case".to_owned(),
+        Kind::Form => "says the same in another form".to_owned(),
+        Kind::Meaning => "says something else".to_owned(),
+    }
+}

@@ -1,0 +1,467 @@
+//! *Toolchain*: which cargo made a crate, told from the crate's own bytes, and which of those at hand to try.
+//!
+//! Every layer of a crate says something about the cargo that wrote it. The readings are intersected; what is left is
+//! the range. Sources: release branches of rust-lang/cargo and a survey of crates from 2015 to 2026.
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::artefact::{Archive, Entry, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
+use super::deflate::Compressor;
+use crate::model::digest::Sri;
+use crate::model::release::{Minor, Span};
+
+/// The layer of a crate that a reading comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// The gzip header.
+    Gzip,
+    /// The deflate stream.
+    Deflate,
+    /// The tar headers and the order of entries.
+    Tar,
+    /// `.cargo_vcs_info.json`.
+    VcsInfo,
+    /// The normalised `Cargo.toml`.
+    Manifest,
+    /// `Cargo.lock`.
+    Lock,
+    /// When the crate was published.
+    Date,
+}
+
+/// What one trait of a crate says of its cargo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reading {
+    /// Where it was read.
+    pub layer: Layer,
+    /// The releases that write it so.
+    pub span: Span,
+    /// What was seen.
+    pub trait_seen: &'static str,
+}
+
+/// All readings of a crate, and the range they leave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dating {
+    /// What was read.
+    pub readings: Vec<Reading>,
+    /// The releases that agree with every reading; none where the readings contradict each other.
+    pub span: Option<Span>,
+}
+
+/// The time that cargo gives to files since 1.63, and to what it generates since 1.93.
+const NEW_TIME: u64 = 1_153_704_088;
+/// The time that it gave to files before.
+const OLD_TIME: u64 = 123_456_789;
+
+/// Dates the cargo that made a crate.
+#[must_use]
+pub fn date(archive: &Archive, published: Option<Timestamp>) -> Dating {
+    let mut dating = Dating { readings: Vec::new(), span: Some(Span::ALL) };
+    read_gzip(archive, &mut dating);
+    read_tar(archive, &mut dating);
+    read_vcs_info(archive, &mut dating);
+    read_manifest(archive, &mut dating);
+    read_lock(archive, &mut dating);
+    if let Some(stable) = published.and_then(stable_at) {
+        // Publishers use a beta or a nightly at the newest: two releases ahead of the stable one.
+        dating.read(Layer::Date, Span::until(stable.0 + 2), "published before newer releases existed");
+    }
+    read_deflate(archive, &mut dating);
+    dating
+}
+
+impl Dating {
+    fn read(&mut self, layer: Layer, span: Span, trait_seen: &'static str) {
+        self.readings.push(Reading { layer, span, trait_seen });
+        self.span = self.span.and_then(|left| left.and(span));
+    }
+}
+
+fn read_gzip(archive: &Archive, dating: &mut Dating) {
+    if matches!(archive.gzip.system, 3 | 7) {
+        dating.read(Layer::Gzip, Span::until(21), "gzip header with the publisher's system");
+    }
+}
+
+/// Compressing is the one costly reading, so only compressors that the other readings leave possible are tried.
+fn read_deflate(archive: &Archive, dating: &mut Dating) {
+    let table = [
+        (Compressor::Miniz, Span::until(31), "deflate stream of miniz"),
+        (Compressor::Zlib9, Span::between(32, 46), "deflate stream of zlib, memory level 9"),
+        (Compressor::Zlib8, Span::between(47, 87), "deflate stream of zlib, memory level 8"),
+        (Compressor::ZlibRsOld, Span::between(88, 95), "deflate stream of zlib-rs before 0.6.3"),
+        (Compressor::ZlibRsNew, Span::from(96), "deflate stream of zlib-rs from 0.6.3 on"),
+    ];
+    let Some(left) = dating.span else { return };
+    let possible: Vec<_> = table.iter().filter(|(_, span, _)| left.and(*span).is_some()).collect();
+    if possible.len() < 2 {
+        return;
+    }
+    let matching: Vec<_> =
+        possible.iter().filter(|(compressor, ..)| compressor.compress(&archive.tar) == archive.deflated).collect();
+    // Small archives come out alike from several compressors: then the reading is the range from the first to the
+    // last of them.
+    if let (Some(first), Some(last)) = (matching.first(), matching.last()) {
+        let span = Span { first: first.1.first, last: last.1.last };
+        dating.read(Layer::Deflate, span, if matching.len() == 1 { first.2 } else { "deflate stream" });
+    }
+}
+
+fn read_tar(archive: &Archive, dating: &mut Dating) {
+    let Some(first) = archive.entries.first() else { return };
+    if first.gnu {
+        dating.read(Layer::Tar, Span::from(46), "GNU tar headers");
+    } else {
+        dating.read(Layer::Tar, Span::until(45), "POSIX tar headers");
+    }
+    let position = |path: &str| archive.entries.iter().position(|entry| entry.path == path);
+    let (manifest, original) = (position(MANIFEST), position(ORIGINAL_MANIFEST));
+    let Some((manifest, original)) = manifest.zip(original) else {
+        dating.read(Layer::Tar, Span::until(18), "no Cargo.toml.orig");
+        return;
+    };
+    if manifest < original {
+        dating.read(Layer::Tar, Span::from(43), "entries sorted by path");
+    } else {
+        dating.read(Layer::Tar, Span::between(19, 42), "Cargo.toml.orig before Cargo.toml");
+    }
+    read_times(archive, &archive.entries[manifest], dating);
+}
+
+fn read_times(archive: &Archive, manifest: &Entry, dating: &mut Dating) {
+    let generated = match (manifest.mtime, manifest.gnu) {
+        (None, _) => (Span::between(19, 23), "no time on generated files"),
+        (Some(0), true) => (Span::between(50, 53), "time 0 on generated files"),
+        (Some(0), false) => (Span::between(23, 39), "time 0 on generated files"),
+        (Some(1), _) => (Span::between(54, 92), "time 1 on generated files"),
+        (Some(NEW_TIME), _) => (Span::from(93), "one and the same time on all files"),
+        (Some(_), _) => (Span::between(40, 49), "time of packaging on generated files"),
+    };
+    dating.read(Layer::Tar, generated.0, generated.1);
+    let mut times = archive.entries.iter().filter(|entry| !entry.generated()).map(|entry| entry.mtime);
+    let Some(time) = times.next() else { return };
+    if !times.all(|other| other == time) {
+        dating.read(Layer::Tar, Span::until(49), "real times on files");
+        return;
+    }
+    match time {
+        Some(0) => dating.read(Layer::Tar, Span::between(50, 53), "time 0 on files"),
+        // Windows kept it until 1.82.
+        Some(OLD_TIME) => dating.read(Layer::Tar, Span::between(54, 82), "time 123456789 on files"),
+        Some(NEW_TIME) => dating.read(Layer::Tar, Span::from(63), "time 1153704088 on files"),
+        _ => dating.read(Layer::Tar, Span::until(49), "real times on files"),
+    }
+}
+
+fn read_vcs_info(archive: &Archive, dating: &mut Dating) {
+    let Some(text) = archive.text(VCS_INFO) else { return };
+    if text.contains("\"dirty\"") {
+        dating.read(Layer::VcsInfo, Span::from(81), "vcs info says dirty");
+    }
+    if text.contains("\"path_in_vcs\"") {
+        dating.read(Layer::VcsInfo, Span::from(57), "vcs info with path_in_vcs");
+    } else {
+        dating.read(Layer::VcsInfo, Span::between(30, 56), "vcs info without path_in_vcs");
+    }
+}
+
+fn read_manifest(archive: &Archive, dating: &mut Dating) {
+    if archive.file(ORIGINAL_MANIFEST).is_none() {
+        return;
+    }
+    let Some(text) = archive.text(MANIFEST) else { return };
+    let mut read = |span, seen| dating.read(Layer::Manifest, span, seen);
+    if text.contains("If you are reading this file be aware") {
+        read(Span::from(55), "Cargo.toml with today's header");
+    } else if text.contains("(e.g., crates.io)") {
+        read(Span::between(34, 54), "Cargo.toml with the header of 1.34");
+    } else if text.contains("(e.g. crates.io)") {
+        read(Span::between(19, 33), "Cargo.toml with the header of 1.19");
+    }
+    if text.contains("= [\n    ") {
+        read(Span::from(60), "arrays over several lines");
+    } else if text.lines().any(has_inline_array_of_two) {
+        read(Span::until(59), "arrays on one line");
+    }
+    let line = |wanted: &str| text.lines().any(|line| line == wanted);
+    if line("autolib = false") {
+        read(Span::from(83), "autolib = false");
+    } else if line("autobins = false") && line("autotests = false") && line("autobenches = false") {
+        read(Span::between(80, 82), "targets spelled out, without autolib");
+    } else {
+        read(Span::until(79), "targets not spelled out");
+    }
+    let features = text.find("\n[features]");
+    let others = ["\n[dependencies", "\n[dev-dependencies", "\n[build-dependencies", "\n[lib]", "\n[[bin]]"];
+    let first_other = others.iter().filter_map(|table| text.find(table)).min();
+    if let Some((features, other)) = features.zip(first_other) {
+        if features < other {
+            read(Span::from(85), "[features] before targets and dependencies");
+        } else {
+            read(Span::until(84), "[features] after dependencies");
+        }
+    }
+    if text.contains("\n[target.'cfg(") && quoted_target(text, '\'') {
+        read(Span::from(80), "target keys in literal quotes");
+    } else if text.contains("\n[target.\"cfg(") && text.contains("\\\"") {
+        read(Span::until(79), "target keys with escaped quotes");
+    }
+    if line("[lints]") || text.contains("\n[lints.") {
+        read(Span::from(74), "[lints]");
+    }
+    if line("edition = \"2024\"") {
+        read(Span::from(82), "edition 2024");
+    }
+}
+
+/// `key = ["a", "b"]`: cargos from 1.60 on write it over several lines.
+fn has_inline_array_of_two(line: &str) -> bool {
+    line.split_once(" = [").is_some_and(|(key, list)| {
+        key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && list.ends_with(']')
+            && list.matches("\", \"").count() >= 1
+    })
+}
+
+/// Whether a `[target.…]` key with this quote has a double quote within.
+fn quoted_target(text: &str, quote: char) -> bool {
+    text.lines().filter_map(|line| line.strip_prefix("[target.")?.strip_prefix(quote)).any(|rest| {
+        rest.split(quote).next().is_some_and(|key| key.contains('"'))
+    })
+}
+
+fn read_lock(archive: &Archive, dating: &mut Dating) {
+    if archive.file(ORIGINAL_MANIFEST).is_none() {
+        return;
+    }
+    let Some(text) = archive.text(LOCK) else {
+        // `--exclude-lockfile` exists since 1.87, so the absence of a lock file says nothing about newer cargos.
+        return;
+    };
+    let head = text.split("[[package]]").next().unwrap_or_default();
+    let span = match head.lines().find_map(|line| line.strip_prefix("version = ")) {
+        Some("4") => (Span::from(78), "Cargo.lock of version 4"),
+        Some(_) => (Span::from(47), "Cargo.lock of version 3"),
+        None if text.contains("\n[metadata]") => (Span::from(37), "Cargo.lock of version 1"),
+        None => (Span::from(38), "Cargo.lock of version 2"),
+    };
+    dating.read(Layer::Lock, span.0, span.1);
+}
+
+/// The first release of each class of releases that package alike, for most crates. Releases of one class are tried
+/// once.
+///
+/// | from | what changed |
+/// |---|---|
+/// | 1.19 | normalised manifest |
+/// | 1.22 | sorted tables |
+/// | 1.30, 1.57, 1.81 | vcs info; its path; its dirty mark |
+/// | 1.32, 1.47, 1.88, 1.96 | compressor |
+/// | 1.34, 1.55 | manifest header |
+/// | 1.37, 1.84 | Cargo.lock with binaries; always |
+/// | 1.40, 1.50, 1.54, 1.63, 1.93 | times in tar headers |
+/// | 1.43, 1.46 | order of entries; GNU headers |
+/// | 1.60, 1.69, 1.80, 1.89, 1.90 | TOML writer |
+/// | 1.62, 1.64, 1.74, 1.78, 1.79, 1.83, 1.85 | manifest normalisation |
+/// | 1.68 | whose lock file a member starts from |
+const CLASSES: [u32; 33] = [
+    19, 22, 30, 32, 34, 37, 40, 43, 46, 47, 50, 54, 55, 57, 60, 62, 63, 64, 68, 69, 74, 78, 79, 80, 81, 83, 84, 85,
+    88, 89, 90, 93, 96,
+];
+
+/// Which class a release belongs to: the number of classes that began before it.
+#[must_use]
+pub fn class_of(minor: Minor) -> usize {
+    CLASSES.iter().filter(|first| **first <= minor.0).count()
+}
+
+/// A stable release of the catalogue.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Official {
+    /// `1.N.P`.
+    pub release: String,
+    /// When it came out; also the folder of its archive.
+    pub date: Date,
+    /// The version in the archive's name.
+    pub archive: String,
+    /// The archive's checksum, by Nix system.
+    pub sha256: std::collections::BTreeMap<String, Sri>,
+}
+
+impl Official {
+    /// The address of the archive for a Nix system that the catalogue has.
+    #[must_use]
+    pub fn url(&self, system: &str) -> String {
+        let architecture = system.split('-').next().unwrap_or_default();
+        format!(
+            "https://static.rust-lang.org/dist/{}/cargo-{}-{architecture}-unknown-linux-gnu.tar.xz",
+            self.date, self.archive
+        )
+    }
+}
+
+/// Every stable release since 1.29, oldest first: the project's own data, in `nix/toolchains.json`.
+pub static CATALOGUE: LazyLock<Vec<Official>> = LazyLock::new(|| {
+    // The file is part of the program, and a test reads it.
+    serde_json::from_str(include_str!("../../nix/toolchains.json")).unwrap_or_default()
+});
+
+/// The newest stable release at a time.
+#[must_use]
+pub fn stable_at(time: Timestamp) -> Option<Minor> {
+    let day = time.to_zoned(jiff::tz::TimeZone::UTC).date();
+    CATALOGUE.iter().filter(|official| official.date <= day).filter_map(|o| Minor::of_release(&o.release)).max()
+}
+
+/// A cargo that can be tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Toolchain {
+    /// How people and plans call it.
+    pub name: String,
+    /// `1.N.P`, with a suffix for betas and nightlies.
+    pub release: String,
+    /// Its minor number.
+    pub minor: Minor,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a cargo comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Origin {
+    /// A cargo of this machine with the libraries that it links, as one store path.
+    Imported {
+        /// The hash of its NAR.
+        nar_hash: Sri,
+    },
+    /// An official archive, run with the loader and libraries of `runtime`.
+    Archive {
+        /// Where it is fetched from.
+        url: String,
+        /// Its checksum.
+        sha256: Sri,
+        /// The hash of the runtime's NAR.
+        runtime: Sri,
+    },
+}
+
+/// A cargo to try for a crate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The cargo.
+    pub toolchain: Toolchain,
+    /// Whether all evidence allows it. One that it does not allow can still show that every file is the same.
+    pub in_range: bool,
+}
+
+/// How many candidates a crate gets within its range, and how many outside of it.
+const IN_RANGE: usize = 6;
+const OUT_OF_RANGE: usize = 2;
+
+/// The cargos to try for a crate, best first: one of each class, those within the range first, nearest to the stable
+/// release of the day; then the nearest outside.
+#[must_use]
+pub fn candidates(dating: &Dating, published: Option<Timestamp>, available: &[Toolchain]) -> Vec<Candidate> {
+    let newest = || available.iter().map(|toolchain| toolchain.minor).max().unwrap_or(Minor(0));
+    let expected = published.and_then(stable_at).unwrap_or_else(newest);
+    let span = dating.span.unwrap_or(Span::ALL);
+    let distance = |a: Minor, b: Minor| class_of(a).abs_diff(class_of(b));
+
+    // Imported cargos are at hand, archives may have to be fetched. Older ones are likelier than newer ones.
+    let mut ranked: Vec<&Toolchain> = available.iter().collect();
+    ranked.sort_by_key(|toolchain| {
+        let minor = toolchain.minor;
+        let off = match span.last {
+            Some(last) if minor > last => distance(minor, last),
+            _ if minor < span.first => distance(minor, span.first),
+            _ => 0,
+        };
+        let fetched = matches!(toolchain.origin, Origin::Archive { .. });
+        let outside = !span.contains(minor);
+        let newer = minor > expected;
+        (outside, off, newer, distance(minor, expected), fetched, minor.0.abs_diff(expected.0), toolchain.name.clone())
+    });
+    let mut classes = std::collections::BTreeSet::new();
+    let mut chosen = Vec::new();
+    for in_range in [true, false] {
+        let limit = if in_range { IN_RANGE } else { OUT_OF_RANGE };
+        let fitting = ranked.iter().filter(|toolchain| span.contains(toolchain.minor) == in_range);
+        let fresh = fitting.filter(|toolchain| classes.insert(class_of(toolchain.minor))).take(limit);
+        chosen.extend(fresh.map(|toolchain| Candidate { toolchain: (*toolchain).clone(), in_range }));
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toolchain(release: &str) -> Toolchain {
+        Toolchain {
+            name: release.to_owned(),
+            release: release.to_owned(),
+            minor: Minor::of_release(release).unwrap(),
+            origin: Origin::Imported { nar_hash: Sri(crate::model::digest::Sha256::of(release.as_bytes())) },
+        }
+    }
+
+    fn names(span: Option<Span>, published: &str, available: &[&str]) -> Vec<String> {
+        let available: Vec<_> = available.iter().map(|release| toolchain(release)).collect();
+        let dating = Dating { readings: Vec::new(), span };
+        candidates(&dating, published.parse().ok(), &available)
+            .into_iter()
+            .map(|candidate| format!("{}{}", candidate.toolchain.name, if candidate.in_range { "" } else { "?" }))
+            .collect()
+    }
+
+    #[test]
+    fn the_catalogue_has_every_stable_release_since_1_29() {
+        assert!(CATALOGUE.len() > 100);
+        assert_eq!(CATALOGUE[0].release, "1.29.0");
+        let minors: std::collections::BTreeSet<_> =
+            CATALOGUE.iter().map(|official| Minor::of_release(&official.release).unwrap()).collect();
+        assert_eq!(minors.len(), (29..=98).len());
+        assert!(CATALOGUE.iter().all(|official| official.sha256.contains_key("x86_64-linux")));
+        assert!(CATALOGUE[0].url("x86_64-linux").ends_with("/2018-09-13/cargo-0.30.0-x86_64-unknown-linux-gnu.tar.xz"));
+    }
+
+    #[test]
+    fn the_stable_release_of_a_day_is_known() {
+        assert_eq!(stable_at("2024-04-03T00:00:00Z".parse().unwrap()), Some(Minor(77)));
+        assert_eq!(stable_at("2001-01-01T00:00:00Z".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn the_stable_release_of_the_day_comes_first_and_each_class_once() {
+        let available = ["1.46.0", "1.65.0", "1.75.0", "1.76.0", "1.85.0", "1.86.0"];
+        assert_eq!(
+            names(Some(Span::between(63, 87)), "2024-02-20T00:00:00Z", &available),
+            ["1.76.0", "1.65.0", "1.85.0", "1.46.0?"]
+        );
+    }
+
+    #[test]
+    fn outside_the_range_the_nearest_comes_first() {
+        let available = ["1.46.0", "1.65.0", "1.85.0", "1.97.0"];
+        assert_eq!(names(Some(Span::between(55, 56)), "2022-05-04T00:00:00Z", &available), ["1.65.0?", "1.46.0?"]);
+    }
+
+    #[test]
+    fn contradicting_evidence_leaves_the_date() {
+        assert_eq!(names(None, "2025-03-01T00:00:00Z", &["1.65.0", "1.85.0"])[0], "1.85.0");
+    }
+
+    #[test]
+    fn classes_begin_in_order() {
+        assert!(CLASSES.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(class_of(Minor(94)), class_of(Minor(95)));
+        assert_ne!(class_of(Minor(95)), class_of(Minor(96)));
+    }
+}

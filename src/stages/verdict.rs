@@ -1,0 +1,315 @@
+//! *Verdict*: what is said of a crate, and what is kept of how it was found.
+//!
+//! Verdicts never flatter. Three things are never mixed up: the crate does not reproduce, recrate could not do its
+//! work ([`Verdict::Inconclusive`]), and nobody could tell ([`Verdict::Unverifiable`]).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::compare::proof::{Aside, Proof};
+use super::compare::{Comparison, Difference, Weight};
+use super::plan::IndexMode;
+use crate::model::digest::Sha256;
+use crate::model::krate::CrateName;
+use crate::model::nonempty::NonEmpty;
+use crate::model::release::Span;
+use crate::model::source::{CommitId, RepositoryUrl, SubPath};
+
+/// What is said of a crate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The registry served bytes that are not what the lock file or the index says.
+    ChecksumMismatch {
+        /// Who says what.
+        reason: String,
+    },
+    /// The archive is something that no cargo writes.
+    HostileArchive {
+        /// What it is.
+        reason: String,
+    },
+    /// The published crate says something that its commit does not.
+    SourceDiffers {
+        /// What, the heaviest first.
+        differences: NonEmpty<Difference>,
+    },
+    /// cargo refuses to package the commit.
+    NotRebuilt {
+        /// In its own words.
+        reason: String,
+    },
+    /// Everything from git is the same; what cargo generates differs.
+    GeneratedFilesDiffer {
+        /// What.
+        differences: NonEmpty<Difference>,
+    },
+    /// There is nothing to rebuild from.
+    Unverifiable {
+        /// Why.
+        reason: String,
+        /// Where something was rebuilt all the same, what differs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        differences: Vec<Difference>,
+    },
+    /// recrate could not do its work; the crate may be fine.
+    Inconclusive {
+        /// Why.
+        reason: String,
+    },
+    /// Every file is the same; the container differs.
+    ArchiveDiffers {
+        /// What had to be set aside.
+        aside: NonEmpty<Aside>,
+        /// How far that is proven to be all.
+        proof: Proof,
+    },
+    /// The rebuilt crate has the registry's checksum.
+    Reproduced,
+}
+
+/// A verdict's name: what reports count and `--accept` takes. The worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// The registry served other bytes than the lock file or the index says.
+    ChecksumMismatch,
+    /// The archive is something that no cargo writes.
+    HostileArchive,
+    /// The crate says something that its commit does not.
+    SourceDiffers,
+    /// cargo refuses to package the commit.
+    NotRebuilt,
+    /// Everything from git is the same; what cargo generates differs.
+    GeneratedFilesDiffer,
+    /// There is nothing to rebuild from.
+    Unverifiable,
+    /// recrate could not do its work.
+    Inconclusive,
+    /// Every file is the same; the container differs.
+    ArchiveDiffers,
+    /// The same bytes.
+    Reproduced,
+}
+
+impl Level {
+    /// All of them, the worst first.
+    pub const ALL: [Self; 9] = [
+        Self::ChecksumMismatch,
+        Self::HostileArchive,
+        Self::SourceDiffers,
+        Self::NotRebuilt,
+        Self::GeneratedFilesDiffer,
+        Self::Unverifiable,
+        Self::Inconclusive,
+        Self::ArchiveDiffers,
+        Self::Reproduced,
+    ];
+
+    /// Whether it says that nobody could tell, rather than what was found.
+    #[must_use]
+    pub fn untold(self) -> bool {
+        match self {
+            Self::Unverifiable | Self::Inconclusive => true,
+            Self::ChecksumMismatch
+            | Self::HostileArchive
+            | Self::SourceDiffers
+            | Self::NotRebuilt
+            | Self::GeneratedFilesDiffer
+            | Self::ArchiveDiffers
+            | Self::Reproduced => false,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ChecksumMismatch => "checksum mismatch",
+            Self::HostileArchive => "hostile archive",
+            Self::SourceDiffers => "source differs",
+            Self::NotRebuilt => "not rebuilt",
+            Self::GeneratedFilesDiffer => "generated files differ",
+            Self::Unverifiable => "unverifiable",
+            Self::Inconclusive => "inconclusive",
+            Self::ArchiveDiffers => "archive differs",
+            Self::Reproduced => "reproduced",
+        })
+    }
+}
+
+impl Verdict {
+    /// Its name.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::ChecksumMismatch { .. } => Level::ChecksumMismatch,
+            Self::HostileArchive { .. } => Level::HostileArchive,
+            Self::SourceDiffers { .. } => Level::SourceDiffers,
+            Self::NotRebuilt { .. } => Level::NotRebuilt,
+            Self::GeneratedFilesDiffer { .. } => Level::GeneratedFilesDiffer,
+            Self::Unverifiable { .. } => Level::Unverifiable,
+            Self::Inconclusive { .. } => Level::Inconclusive,
+            Self::ArchiveDiffers { .. } => Level::ArchiveDiffers,
+            Self::Reproduced => Level::Reproduced,
+        }
+    }
+
+    /// What a comparison says of a crate.
+    #[must_use]
+    pub fn of(comparison: Comparison) -> Self {
+        match comparison {
+            Comparison::Identical => Self::Reproduced,
+            Comparison::SameFiles { aside, proof } => Self::ArchiveDiffers { aside, proof },
+            Comparison::Differs(differences) => {
+                if differences.iter().any(|difference| difference.weight == Weight::Source) {
+                    Self::SourceDiffers { differences }
+                } else {
+                    Self::GeneratedFilesDiffer { differences }
+                }
+            }
+        }
+    }
+
+    /// The differences that it names.
+    #[must_use]
+    pub fn differences(&self) -> &[Difference] {
+        match self {
+            Self::SourceDiffers { differences } | Self::GeneratedFilesDiffer { differences } => differences.as_slice(),
+            Self::Unverifiable { differences, .. } => differences,
+            _ => &[],
+        }
+    }
+}
+
+/// What is kept of one crate: the verdict and how it was reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The crate's name.
+    pub name: CrateName,
+    /// Its version.
+    pub version: semver::Version,
+    /// The checksum that the lock file or the index gives.
+    pub checksum: Option<Sha256>,
+    /// What is said of it.
+    pub verdict: Verdict,
+    /// Under which conditions; empty for the strongest claim.
+    #[serde(default)]
+    pub conditions: Vec<String>,
+    /// Where it says that it comes from.
+    pub origin: Option<OriginRecord>,
+    /// The releases whose cargo may have made it, from the crate's own bytes; none where they contradict each other or
+    /// were not read.
+    pub cargo_range: Option<Span>,
+    /// What that was read from.
+    #[serde(default)]
+    pub evidence: Vec<String>,
+    /// The try that the verdict is about, as an index into `tries`.
+    pub best: Option<usize>,
+    /// Every build that was looked at.
+    #[serde(default)]
+    pub tries: Vec<TryRecord>,
+}
+
+/// Where a crate says that it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OriginRecord {
+    /// The repository.
+    pub repository: RepositoryUrl,
+    /// The commit.
+    pub commit: CommitId,
+    /// The package's folder; none where it could not be found.
+    pub path: Option<SubPath>,
+}
+
+/// One build that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TryRecord {
+    /// The cargo, as `recrate toolchain list` names it.
+    pub toolchain: String,
+    /// Whether all evidence allows this cargo.
+    pub in_range: bool,
+    /// How Cargo.lock came about.
+    pub index_mode: IndexMode,
+    /// What this build alone would say.
+    pub level: Level,
+    /// Its derivation.
+    pub drv: String,
+    /// Its output.
+    pub out: String,
+}
+
+/// How a whole run ends, by the documented exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: nothing is worse than the accepted level.
+    Accepted,
+    /// 1: a crate is worse.
+    Worse,
+    /// 3: nothing is worse, but some could not be told.
+    Untold,
+    /// 4: there was nothing to verify.
+    Nothing,
+}
+
+impl Exit {
+    /// The status of a run over crates with these levels, where `accept` is good enough.
+    #[must_use]
+    pub fn of(levels: impl Iterator<Item = Level>, accept: Level) -> Self {
+        let mut exit = Self::Nothing;
+        for level in levels {
+            let this = if level >= accept {
+                Self::Accepted
+            } else if level.untold() {
+                Self::Untold
+            } else {
+                Self::Worse
+            };
+            exit = match (exit, this) {
+                (Self::Worse, _) | (_, Self::Worse) => Self::Worse,
+                (Self::Untold, _) | (_, Self::Untold) => Self::Untold,
+                _ => Self::Accepted,
+            };
+        }
+        exit
+    }
+
+    /// The status as the system takes it.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Accepted => 0,
+            Self::Worse => 1,
+            Self::Untold => 3,
+            Self::Nothing => 4,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_status_says_the_worst() {
+        let of = |levels: &[Level]| Exit::of(levels.iter().copied(), Level::ArchiveDiffers);
+        assert_eq!(of(&[]), Exit::Nothing);
+        assert_eq!(of(&[Level::Reproduced, Level::ArchiveDiffers]), Exit::Accepted);
+        assert_eq!(of(&[Level::Reproduced, Level::Unverifiable]), Exit::Untold);
+        assert_eq!(of(&[Level::Inconclusive, Level::Reproduced]), Exit::Untold);
+        assert_eq!(of(&[Level::Unverifiable, Level::GeneratedFilesDiffer]), Exit::Worse);
+        assert_eq!(of(&[Level::ChecksumMismatch, Level::Inconclusive]), Exit::Worse);
+        let accepting = Exit::of([Level::GeneratedFilesDiffer].into_iter(), Level::GeneratedFilesDiffer);
+        assert_eq!(accepting, Exit::Accepted);
+    }
+
+    #[test]
+    fn levels_are_in_order_and_all_there() {
+        assert!(Level::ALL.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(<Level as clap::ValueEnum>::value_variants(), Level::ALL);
+    }
+}
