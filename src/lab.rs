@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::edges::cache::{Cache, FileError};
 use crate::edges::cargo_config::CargoConfig;
 use crate::edges::console::Console;
-use crate::edges::git::Git;
+use crate::edges::git::{self, Commit, Git};
 use crate::edges::network::Network;
 use crate::edges::nix::{self, Nix};
 use crate::edges::registry::Registry;
@@ -26,7 +26,7 @@ use crate::stages::lock::{LockedCrate, RegistryName};
 use crate::stages::plan::{Builder, Plan};
 use crate::stages::toolchain::Toolchain;
 use crate::stages::verdict::Record;
-use case::{Case, Opened};
+use case::{Case, Opened, Registries};
 
 /// Everything that a run needs of the outside world.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub enum Error {
     Nix(#[from] nix::Error),
     /// A commit could not be written out for the store.
     #[error("failed to write out a commit's files: {0}")]
-    Git(#[from] crate::edges::git::Error),
+    Git(#[from] git::Error),
     /// The plan makes no derivations.
     #[error(transparent)]
     Derivation(#[from] crate::stages::derivation::Error),
@@ -157,7 +157,8 @@ impl Lab {
         console.stage(&format!("fetching the commits of {} crates", cases.len()));
         let traced = self.fetch_commits(cases);
         go_on()?;
-        let located = in_parallel(self.workers, traced, |(case, commit)| case.locate(commit, self));
+        let located =
+            in_parallel(self.workers, traced, |(case, commit)| case.locate(commit, self, &registries));
         let mut open = Vec::new();
         for located in located {
             match located {
@@ -173,7 +174,7 @@ impl Lab {
         while !open.is_empty() {
             go_on()?;
             number += 1;
-            let (closed, rest) = self.round(open, number, run, console)?;
+            let (closed, rest) = self.round(open, number, run, console, &registries)?;
             open = rest;
             for case in closed {
                 let locked = case.locked.clone();
@@ -194,7 +195,7 @@ impl Lab {
     }
 
     /// The registries that the crates come from.
-    fn registries(&self, crates: &[&LockedCrate]) -> BTreeMap<RegistryName, Result<Registry, String>> {
+    fn registries(&self, crates: &[&LockedCrate]) -> Registries {
         let mut registries = BTreeMap::new();
         let names = crates.iter().map(|locked| locked.registry.clone());
         // The default registry's index is what cargo resolves against, wherever a crate itself comes from.
@@ -210,16 +211,10 @@ impl Lab {
             });
         }
         registries
-            .into_iter()
-            .map(|(name, registry)| (name, registry))
-            .collect()
     }
 
     /// Gets the commits of all cases, one request for each repository.
-    fn fetch_commits<'a>(&self, cases: Vec<Case>) -> Vec<(Case, Result<crate::edges::git::Commit, crate::edges::git::Error>)>
-    where
-        Self: 'a,
-    {
+    fn fetch_commits(&self, cases: Vec<Case>) -> Vec<(Case, Result<Commit, git::Error>)> {
         let mut by_repository: BTreeMap<RepositoryUrl, Vec<Case>> = BTreeMap::new();
         for case in cases {
             by_repository.entry(case.provenance.repository.clone()).or_default().push(case);

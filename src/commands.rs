@@ -1,0 +1,87 @@
+//! The command line: one small file per subcommand. `main` parses, runs, prints and exits.
+
+pub mod completions;
+pub mod diff;
+pub mod doctor;
+pub mod setting;
+pub mod toolchain;
+pub mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Rebuild every crate of a Cargo.lock from its git commit, and compare bit for bit.
+///
+/// For each registry crate, recrate fetches the commit that the crate claims to come from, runs a pinned `cargo
+/// package` on it in the Nix sandbox, with the registry's index as it was on the day of publication, and compares the
+/// result's sha256 with the registry's checksum.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = "First time here? `recrate doctor` tells what this machine \
+    still needs.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Verify the crates of a lock file, or a single crate
+    Verify(verify::Verify),
+    /// Show how a published crate and its rebuild differ
+    Diff(diff::Diff),
+    /// List or import the cargos that crates are rebuilt with
+    #[command(subcommand)]
+    Toolchain(toolchain::Toolchain),
+    /// Check that this machine can rebuild crates, and say what to mend
+    Doctor(doctor::Doctor),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+/// How a command ends, besides well.
+#[derive(Debug)]
+pub enum Failure {
+    /// 2: wrong use or unreadable input.
+    Usage(String),
+    /// 70: the machinery failed.
+    Machinery(String),
+    /// 130: the user wanted to stop.
+    Interrupted(String),
+}
+
+impl Failure {
+    /// Wrong use or unreadable input.
+    pub fn usage(error: impl std::fmt::Display) -> Self {
+        Self::Usage(error.to_string())
+    }
+
+    /// The machinery failed.
+    pub fn machinery(error: impl std::fmt::Display) -> Self {
+        Self::Machinery(error.to_string())
+    }
+}
+
+impl Cli {
+    /// Runs the command; says what went wrong on stderr and gives the exit status.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let done = match self.command {
+            Command::Verify(verify) => verify.run(),
+            Command::Diff(diff) => diff.run(),
+            Command::Toolchain(toolchain) => toolchain.run(),
+            Command::Doctor(doctor) => doctor.run(),
+            Command::Completions(completions) => completions.run(),
+        };
+        let (code, text) = match done {
+            Ok(code) => return code,
+            Err(Failure::Usage(text)) => (2, text),
+            Err(Failure::Machinery(text)) => (70, text),
+            Err(Failure::Interrupted(text)) => (130, text),
+        };
+        eprintln!("error: {text}");
+        ExitCode::from(code)
+    }
+}

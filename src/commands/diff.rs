@@ -1,0 +1,134 @@
+//! `recrate diff`: how a published crate and its rebuild differ, line by line.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use similar::{ChangeTag, TextDiff};
+
+use super::Failure;
+use super::setting::Setting;
+use crate::builder::status::{FILE, Outcome, Status};
+use crate::edges::console::colours;
+use crate::edges::registry::Registry;
+use crate::edges::run_directory::read_kept;
+use crate::model::krate::CrateId;
+use crate::stages::artefact::Archive;
+use crate::stages::compare::Kind;
+use crate::stages::report::describe;
+
+/// Show how a published crate and its rebuild differ.
+#[derive(Debug, clap::Args)]
+pub struct Diff {
+    /// The crate, as NAME@VERSION, from a run of `recrate verify`
+    krate: CrateId,
+    /// Folder of that run
+    #[arg(long, value_name = "DIR", default_value = "recrate.out")]
+    out: PathBuf,
+    #[command(flatten)]
+    setting: Setting,
+}
+
+impl Diff {
+    /// Prints the differences. The exit status is 0 where there are none, 1 where there are.
+    ///
+    /// # Errors
+    /// Where the run does not have the crate, or its build is gone.
+    pub fn run(&self) -> Result<ExitCode, Failure> {
+        let id = &self.krate;
+        let absent = |what: &str| Failure::usage(format!("{what}: run `recrate verify {id}` first"));
+        let kept = read_kept(&self.out, id).ok_or_else(|| absent(&format!("{} has no record of {id}", self.out.display())))?;
+        let record = kept.record;
+        let (Some(tried), Some(checksum)) = (record.best.and_then(|at| record.tries.get(at)), record.checksum) else {
+            return Err(Failure::usage(format!("nothing was rebuilt of {id}: {}", record.verdict.level())));
+        };
+        let out = PathBuf::from(&tried.out);
+        let status = std::fs::read(out.join(FILE)).map_err(|_| absent(&format!("{} is no longer there", tried.out)))?;
+        let status: Status = serde_json::from_slice(&status).map_err(Failure::machinery)?;
+        let Outcome::Packaged { file } = status.outcome else {
+            return Err(Failure::usage(format!("cargo packaged nothing of {id}; see `nix-store --read-log {}`", tried.drv)));
+        };
+        let rebuilt = std::fs::read(out.join(file)).map_err(Failure::machinery)?;
+        let here = std::env::current_dir().map_err(Failure::machinery)?;
+        let lab = self.setting.lab(&here)?;
+        let place = lab.cargo_config.default_registry().map_err(Failure::usage)?;
+        let registry = Registry::new(place, lab.cache.clone(), lab.network.clone());
+        let published = registry.download(id, checksum).map_err(Failure::machinery)?;
+        if published == rebuilt {
+            println!("{id}: no difference");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let read = |bytes| Archive::read(id, bytes).map_err(Failure::machinery);
+        print_differences(&read(&published)?, &read(&rebuilt)?, colours(std::io::stdout().is_terminal()));
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+fn print_differences(published: &Archive, rebuilt: &Archive, colour: bool) {
+    let paths: std::collections::BTreeSet<&str> =
+        published.entries.iter().chain(&rebuilt.entries).map(|entry| entry.path.as_str()).collect();
+    let mut same = true;
+    for path in paths {
+        let (theirs, mine) = (published.file(path), rebuilt.file(path));
+        if theirs == mine {
+            continue;
+        }
+        same = false;
+        println!("--- from git   {path}\n+++ published  {path}");
+        let text = |bytes: Option<&[u8]>| std::str::from_utf8(bytes.unwrap_or_default()).map(str::to_owned);
+        match (text(mine), text(theirs)) {
+            (Ok(mine), Ok(theirs)) => print_lines(&mine, &theirs, colour),
+            _ => println!("{}", describe(Kind::Bytes)),
+        }
+    }
+    if same {
+        println!("every file is the same; the container differs:");
+        print_headers(published, rebuilt);
+    }
+}
+
+fn print_lines(mine: &str, theirs: &str, colour: bool) {
+    let diff = TextDiff::from_lines(mine, theirs);
+    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
+        println!("{}", hunk.header());
+        for change in hunk.iter_changes() {
+            let (sign, code) = match change.tag() {
+                ChangeTag::Delete => ('-', "31"),
+                ChangeTag::Insert => ('+', "32"),
+                ChangeTag::Equal => (' ', ""),
+            };
+            // What can't be seen is shown: line endings and other control characters.
+            let line: String = change.value().trim_end_matches('\n').chars().flat_map(visible).collect();
+            if colour && !code.is_empty() {
+                println!("\x1b[{code}m{sign}{line}\x1b[0m");
+            } else {
+                println!("{sign}{line}");
+            }
+        }
+    }
+}
+
+/// Control characters are escaped: a crate must not steer the terminal.
+fn visible(c: char) -> Vec<char> {
+    if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] }
+}
+
+fn print_headers(published: &Archive, rebuilt: &Archive) {
+    for (theirs, mine) in published.entries.iter().zip(&rebuilt.entries) {
+        if published.tar[theirs.header.clone()] != rebuilt.tar[mine.header.clone()] || theirs.path != mine.path {
+            let time = |time: Option<u64>| time.map_or("none".to_owned(), |time| time.to_string());
+            println!(
+                "  {}: mode {:o} time {} published, {} mode {:o} time {} rebuilt",
+                theirs.path,
+                theirs.mode,
+                time(theirs.mtime),
+                if theirs.path == mine.path { String::new() } else { mine.path.clone() },
+                mine.mode,
+                time(mine.mtime)
+            );
+        }
+    }
+    if published.tar == rebuilt.tar {
+        println!("  the tar is the same; the compression differs");
+    }
+}

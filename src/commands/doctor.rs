@@ -1,0 +1,106 @@
+//! `recrate doctor`: can this machine rebuild crates, and what is to be mended?
+
+use std::process::ExitCode;
+
+use super::Failure;
+use super::setting::{Places, find_builder};
+use crate::edges::nix::Nix;
+
+/// Check that this machine can rebuild crates, and say what to mend.
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    places: Places,
+}
+
+/// What a check came to: well, or with the mend.
+type Check = Result<String, String>;
+
+impl Doctor {
+    /// Runs every check and prints what it found. The exit status is 0 where nothing is to be mended, 1 otherwise.
+    ///
+    /// # Errors
+    /// Where a folder can't be found.
+    pub fn run(&self) -> Result<ExitCode, Failure> {
+        let nix = Nix::default();
+        let settings = nix.settings().unwrap_or_default();
+        let setting = |name: &str| settings.get(name).cloned().unwrap_or_default();
+        let builder = find_builder();
+        let toolchains = self.places.toolchains()?.imported().map_err(Failure::machinery)?;
+        let checks: [(&str, Check); 5] = [
+            ("Nix", nix.version().map_err(|error| format!("{error}; `apt-get install nix-bin` installs it"))),
+            (
+                "builder",
+                match &builder {
+                    None => Err("missing; `cargo build-builder` builds it".to_owned()),
+                    Some(path) => std::fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| {
+                        if is_static(&bytes) {
+                            Ok(format!("static, {}", path.display()))
+                        } else {
+                            Err(format!("{} links libraries; `cargo build-builder` builds a static one", path.display()))
+                        }
+                    }),
+                },
+            ),
+            ("sandbox", self.sandbox(&nix)),
+            (
+                "sandbox-fallback",
+                match setting("sandbox-fallback").as_str() {
+                    "false" => Ok("off".to_owned()),
+                    _ => Ok("on, Nix's default: the builder itself refuses to build without a sandbox".to_owned()),
+                },
+            ),
+            (
+                "toolchains",
+                if toolchains.is_empty() {
+                    Err("none imported: official ones must be reachable, or `recrate toolchain add` imports one".to_owned())
+                } else {
+                    let names: Vec<String> = toolchains.iter().map(|toolchain| toolchain.name.clone()).collect();
+                    Ok(names.join(", "))
+                },
+            ),
+        ];
+        let mut well = true;
+        for (name, check) in checks {
+            match check {
+                Ok(said) => println!("ok    {name}: {said}"),
+                Err(mend) => {
+                    well = false;
+                    println!("MEND  {name}: {mend}");
+                }
+            }
+        }
+        let daemon = std::path::Path::new("/nix/var/nix/daemon-socket/socket").exists();
+        let who = if daemon { "a daemon builds; recrate needs no trust of it" } else { "single user, no daemon" };
+        println!("note  store: {who}");
+        Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Builds a probe that was never built before, and reads what it saw.
+    fn sandbox(&self, nix: &Nix) -> Check {
+        let builder = find_builder().ok_or("not probed: the builder is missing")?;
+        let mend = "; set `sandbox = true` in nix.conf, and on a machine without build users \
+             `build-users-group =` (empty)";
+        let added = nix.add(&[builder], true).map_err(|error| format!("{error}{mend}"))?;
+        let path = added.first().ok_or("not probed: the store took no builder")?;
+        let salt = format!("{:?}", std::time::SystemTime::now());
+        let system = format!("{}-linux", std::env::consts::ARCH);
+        match nix.probe(path, &system, &salt).map_err(|error| format!("{error}{mend}"))?.as_str() {
+            "sandboxed" => Ok("on, seen by a probe".to_owned()),
+            leak => Err(format!("off: {leak}{mend}")),
+        }
+    }
+}
+
+/// Whether an ELF binary asks for no loader: it has no program header of type `PT_INTERP`.
+fn is_static(bytes: &[u8]) -> bool {
+    const PT_INTERP: u32 = 3;
+    let word = |at: usize, length: usize| -> Option<u64> {
+        let field = bytes.get(at..at + length)?;
+        Some(field.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    };
+    // Offsets of the 64-bit ELF header: e_phoff, e_phentsize, e_phnum.
+    let (Some(start), Some(size), Some(count)) = (word(32, 8), word(54, 2), word(56, 2)) else { return false };
+    bytes.starts_with(b"\x7fELF")
+        && (0..count).all(|at| word((start + at * size) as usize, 4) != Some(u64::from(PT_INTERP)))
+}

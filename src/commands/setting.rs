@@ -1,0 +1,213 @@
+//! Options that several commands share, and the [`Lab`] that they make.
+
+use std::path::{Path, PathBuf};
+
+use nix_archive::nar::{CaseHack, hash_path};
+use serde::Deserialize;
+
+use super::Failure;
+use crate::edges::cache::{Cache, Doing as _};
+use crate::edges::cargo_config::CargoConfig;
+use crate::edges::git::{Git, Mirror};
+use crate::edges::network::Network;
+use crate::edges::nix::Nix;
+use crate::edges::toolchains::Toolchains;
+use crate::lab::Lab;
+use crate::model::digest::{Sha256, Sri};
+use crate::stages::derivation::names;
+use crate::stages::plan::Builder;
+use crate::stages::toolchain::{CATALOGUE, Toolchain};
+
+/// How many requests are under way at once.
+const WORKERS: usize = 16;
+
+/// Where recrate keeps things.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Places {
+    /// Folder for what can be fetched again: crates, index files, commits
+    #[arg(long, value_name = "DIR", env = "RECRATE_CACHE", global = true)]
+    cache: Option<PathBuf>,
+    /// Folder for what was set up: imported toolchains
+    #[arg(long, value_name = "DIR", env = "RECRATE_DATA", global = true)]
+    data: Option<PathBuf>,
+}
+
+impl Places {
+    /// The cache.
+    ///
+    /// # Errors
+    /// Where no folder is given and the user has no home.
+    pub fn cache(&self) -> Result<Cache, Failure> {
+        let own = || Ok(base()?.cache_dir().to_owned());
+        self.cache.clone().map_or_else(own, Ok).map(Cache::at)
+    }
+
+    /// The toolchains.
+    ///
+    /// # Errors
+    /// Where no folder is given and the user has no home.
+    pub fn toolchains(&self) -> Result<Toolchains, Failure> {
+        let own = || Ok(base()?.data_dir().to_owned());
+        Ok(Toolchains::at(self.data.clone().map_or_else(own, Ok)?.join("toolchains")))
+    }
+}
+
+fn base() -> Result<directories::ProjectDirs, Failure> {
+    directories::ProjectDirs::from("", "", "recrate")
+        .ok_or_else(|| Failure::usage("there is no home folder: give --cache and --data"))
+}
+
+/// Which cargos may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Cargos {
+    /// Imported ones, and official archives where they can be fetched.
+    All,
+    /// Imported ones only: nothing is fetched.
+    Imported,
+}
+
+/// Options of every command that rebuilds.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Setting {
+    #[command(flatten)]
+    places: Places,
+    /// Look for repositories elsewhere: addresses beginning with PREFIX get REPLACEMENT, an address or a folder of
+    /// repositories, in its stead. The first rule that fits counts
+    #[arg(long = "git-mirror", value_name = "PREFIX=REPLACEMENT")]
+    mirrors: Vec<Mirror>,
+    /// Use what is in the cache and the store; fetch nothing
+    #[arg(long)]
+    offline: bool,
+    /// Which cargos may be tried
+    #[arg(long, value_name = "WHICH", default_value = "all")]
+    toolchains: Cargos,
+    /// Configuration file [default: recrate.toml beside the lock file, or in the user's configuration folder]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// An option for the Nix commands that build, like --nix-option=-j4; can be given several times
+    #[arg(long = "nix-option", value_name = "OPTION", allow_hyphen_values = true)]
+    nix_options: Vec<String>,
+}
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Config {
+    #[serde(default)]
+    git_mirror: Vec<Mirror>,
+}
+
+impl Setting {
+    /// Where recrate keeps things.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// What decides what is said of a crate, for telling runs apart.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        format!("{:?} {:?} {:?}", self.mirrors, self.offline, self.toolchains)
+    }
+
+    /// Sets everything up for crates of a lock file in `folder`.
+    ///
+    /// # Errors
+    /// Where something that is needed is not there, with what to do about it.
+    pub fn lab(&self, folder: &Path) -> Result<Lab, Failure> {
+        let network = Network::acquire(self.offline).map_err(Failure::machinery)?;
+        let mut mirrors = self.mirrors.clone();
+        mirrors.extend(self.read_config(folder)?.git_mirror);
+        let builder = find_builder().ok_or_else(|| Failure::machinery(NO_BUILDER))?;
+        let nar = hash_path(&builder, CaseHack::native())
+            .map_err(|error| Failure::machinery(format!("{}: {error}", builder.display())))?;
+        let nix = Nix { build_options: self.nix_options.clone() };
+        nix.version().map_err(|error| {
+            Failure::machinery(format!("{error}\nrecrate builds with Nix: `apt-get install nix-bin`, or see nixos.org"))
+        })?;
+        let cache = self.places.cache()?;
+        let toolchains = self.places.toolchains()?;
+        let system = format!("{}-linux", std::env::consts::ARCH);
+        let available = self.available(&toolchains, network.as_ref(), &system)?;
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+        Ok(Lab {
+            git: Git { cache: cache.clone(), mirrors, online: network.is_some() },
+            cache,
+            cargo_config: CargoConfig::read(folder, home.as_deref()).map_err(Failure::usage)?,
+            network,
+            nix,
+            toolchains,
+            available,
+            builder,
+            builder_pin: Builder { nar_hash: Sri(Sha256(nar.sha256)) },
+            system,
+            workers: WORKERS,
+        })
+    }
+
+    /// Imported cargos, and official ones where their server can be reached.
+    fn available(
+        &self,
+        toolchains: &Toolchains,
+        network: Option<&Network>,
+        system: &str,
+    ) -> Result<Vec<Toolchain>, Failure> {
+        let mut available = toolchains.imported().map_err(Failure::machinery)?;
+        if self.toolchains == Cargos::All
+            && let (Some(network), Some(newest)) = (network, CATALOGUE.last())
+        {
+            if network.reaches(&newest.url(system)) {
+                let (_, runtime) = toolchains.runtime().map_err(Failure::machinery)?;
+                available.extend(Toolchains::official(system, runtime));
+            } else {
+                tracing::info!("official cargo archives can't be reached; only imported cargos are tried");
+            }
+        }
+        Ok(available)
+    }
+
+    fn read_config(&self, folder: &Path) -> Result<Config, Failure> {
+        let path = match &self.config {
+            Some(path) => path.clone(),
+            None => {
+                let user = directories::ProjectDirs::from("", "", "recrate").map(|own| own.config_dir().to_owned());
+                let places = std::iter::once(folder.to_owned()).chain(user).map(|place| place.join("recrate.toml"));
+                match places.into_iter().find(|path| path.is_file()) {
+                    Some(path) => path,
+                    None => return Ok(Config::default()),
+                }
+            }
+        };
+        let text = std::fs::read_to_string(&path).doing("read", &path).map_err(Failure::usage)?;
+        let mut config: Config =
+            toml::from_str(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        // A folder of mirrors counts from the file that names it.
+        let base = path.parent().unwrap_or(folder);
+        for mirror in &mut config.git_mirror {
+            if !mirror.replacement.contains("://") {
+                let folder = std::path::absolute(base.join(&mirror.replacement)).map_err(Failure::usage)?;
+                let slash = if mirror.replacement.ends_with('/') { "/" } else { "" };
+                mirror.replacement = format!("{}{slash}", folder.display().to_string().trim_end_matches('/'));
+            }
+        }
+        Ok(config)
+    }
+}
+
+const NO_BUILDER: &str = "the static builder is missing. From recrate's sources, build it with `cargo build-builder`; \
+     or say where it is with RECRATE_BUILDER";
+
+/// The static builder's file: where `RECRATE_BUILDER` says, beside this program, or where cargo leaves it.
+#[must_use]
+pub fn find_builder() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("RECRATE_BUILDER") {
+        return Some(PathBuf::from(path)).filter(|path| path.is_file());
+    }
+    let me = std::env::current_exe().ok()?.canonicalize().ok()?;
+    let folder = me.parent()?;
+    let target = format!("{}-unknown-linux-gnu/release", std::env::consts::ARCH);
+    // Tests run from `target/PROFILE/deps`.
+    let above = folder.ancestors().skip(1).take(2).map(|folder| folder.join(&target));
+    std::iter::once(folder.to_owned()).chain(above).map(|place| place.join(names::BUILDER)).find(|path| path.is_file())
+}
