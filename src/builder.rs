@@ -27,7 +27,9 @@ use std::process::ExitCode;
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The derivation lacks a variable, or has one that can't be read.
-    #[error("the derivation's variable `{0}` is missing or malformed: the plan was not made by this version of recrate")]
+    #[error(
+        "the derivation's variable `{0}` is missing or malformed: the plan was not made by this version of recrate"
+    )]
     Variable(&'static str),
     /// The build does not run in Nix's sandbox.
     #[error(

@@ -17,8 +17,12 @@ use clap::{Parser, Subcommand};
 /// package` on it in the Nix sandbox, with the registry's index as it was on the day of publication, and compares the
 /// result's sha256 with the registry's checksum.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_help = "First time here? `recrate doctor` tells what this machine \
-    still needs.")]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "First time here? `recrate doctor` tells what this machine \
+    still needs."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

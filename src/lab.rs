@@ -157,8 +157,7 @@ impl Lab {
         console.stage(&format!("fetching the commits of {} crates", cases.len()));
         let traced = self.fetch_commits(cases);
         go_on()?;
-        let located =
-            in_parallel(self.workers, traced, |(case, commit)| case.locate(commit, self, &registries));
+        let located = in_parallel(self.workers, traced, |(case, commit)| case.locate(commit, self, &registries));
         let mut open = Vec::new();
         for located in located {
             match located {
@@ -229,11 +228,7 @@ impl Lab {
 }
 
 /// Does something for every item, `workers` at a time, and gives the results in the items' order.
-pub(crate) fn in_parallel<T: Send, R: Send>(
-    workers: usize,
-    items: Vec<T>,
-    work: impl Fn(T) -> R + Sync,
-) -> Vec<R> {
+pub(crate) fn in_parallel<T: Send, R: Send>(workers: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let count = items.len();
     let queue = Mutex::new(items.into_iter().enumerate());
     let done = Mutex::new(Vec::with_capacity(count));

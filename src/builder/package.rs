@@ -85,20 +85,14 @@ pub fn run() -> Result<(), Fault> {
 
     let worktree = worktree::copy(&recipe.source, &root, &recipe.gitlinks)?;
     prove(&recipe, &worktree)?;
-    eprintln!(
-        "recrate: proved commit {}: tree {}, {} files",
-        recipe.commit,
-        worktree.root,
-        worktree.tracked.len()
-    );
+    eprintln!("recrate: proved commit {}: tree {}, {} files", recipe.commit, worktree.root, worktree.tracked.len());
 
     std::fs::create_dir(&out).at(&out)?;
     let outcome = match obstacle(&recipe, &worktree, &root) {
         Some(outcome) => outcome,
         None => package(&recipe, &worktree, &build, &root, &out)?,
     };
-    let status =
-        Status { schema: SCHEMA, commit: recipe.commit.to_string(), tree: worktree.root.to_string(), outcome };
+    let status = Status { schema: SCHEMA, commit: recipe.commit.to_string(), tree: worktree.root.to_string(), outcome };
     let file = out.join(FILE);
     let text = serde_json::to_vec_pretty(&status).map_err(std::io::Error::other).at(&file)?;
     std::fs::write(&file, text).at(file)
@@ -136,13 +130,7 @@ fn obstacle(recipe: &Recipe, worktree: &Worktree, root: &Path) -> Option<Outcome
     })
 }
 
-fn package(
-    recipe: &Recipe,
-    worktree: &Worktree,
-    build: &Path,
-    root: &Path,
-    out: &Path,
-) -> Result<Outcome, Fault> {
+fn package(recipe: &Recipe, worktree: &Worktree, build: &Path, root: &Path, out: &Path) -> Result<Outcome, Fault> {
     let ignored = recipe.lock.as_ref().map_or(&[][..], |(_, paths)| paths);
     git::write_repository(root, worktree, recipe.commit, &recipe.commit_body, ignored)?;
     if let Some((lock, paths)) = &recipe.lock {

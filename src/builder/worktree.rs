@@ -138,8 +138,7 @@ fn copy_leaf(from: &Path, to: &Path, is_link: bool) -> Result<(Mode, Id), Fault>
     let body = std::fs::read(from).at(from)?;
     let executable = std::fs::metadata(from).at(from)?.mode() & 0o100 != 0;
     let (mode, permissions) = if executable { (Mode::Executable, 0o755) } else { (Mode::File, 0o644) };
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(permissions).open(to).at(to)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(permissions).open(to).at(to)?;
     file.write_all(&body).at(to)?;
     file.set_permissions(std::fs::Permissions::from_mode(permissions)).at(to)?;
     file.set_modified(UNIX_EPOCH + FILE_TIME).at(to)?;

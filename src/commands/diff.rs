@@ -37,7 +37,8 @@ impl Diff {
     pub fn run(&self) -> Result<ExitCode, Failure> {
         let id = &self.krate;
         let absent = |what: &str| Failure::usage(format!("{what}: run `recrate verify {id}` first"));
-        let kept = read_kept(&self.out, id).ok_or_else(|| absent(&format!("{} has no record of {id}", self.out.display())))?;
+        let kept =
+            read_kept(&self.out, id).ok_or_else(|| absent(&format!("{} has no record of {id}", self.out.display())))?;
         let record = kept.record;
         let (Some(tried), Some(checksum)) = (record.best.and_then(|at| record.tries.get(at)), record.checksum) else {
             return Err(Failure::usage(format!("nothing was rebuilt of {id}: {}", record.verdict.level())));
@@ -46,7 +47,10 @@ impl Diff {
         let status = std::fs::read(out.join(FILE)).map_err(|_| absent(&format!("{} is no longer there", tried.out)))?;
         let status: Status = serde_json::from_slice(&status).map_err(Failure::machinery)?;
         let Outcome::Packaged { file } = status.outcome else {
-            return Err(Failure::usage(format!("cargo packaged nothing of {id}; see `nix-store --read-log {}`", tried.drv)));
+            return Err(Failure::usage(format!(
+                "cargo packaged nothing of {id}; see `nix-store --read-log {}`",
+                tried.drv
+            )));
         };
         let rebuilt = std::fs::read(out.join(file)).map_err(Failure::machinery)?;
         let here = std::env::current_dir().map_err(Failure::machinery)?;

@@ -37,7 +37,10 @@ impl Doctor {
                         if is_static(&bytes) {
                             Ok(format!("static, {}", path.display()))
                         } else {
-                            Err(format!("{} links libraries; `cargo build-builder` builds a static one", path.display()))
+                            Err(format!(
+                                "{} links libraries; `cargo build-builder` builds a static one",
+                                path.display()
+                            ))
                         }
                     }),
                 },
@@ -53,7 +56,8 @@ impl Doctor {
             (
                 "toolchains",
                 if toolchains.is_empty() {
-                    Err("none imported: official ones must be reachable, or `recrate toolchain add` imports one".to_owned())
+                    Err("none imported: official ones must be reachable, or `recrate toolchain add` imports one"
+                        .to_owned())
                 } else {
                     let names: Vec<String> = toolchains.iter().map(|toolchain| toolchain.name.clone()).collect();
                     Ok(names.join(", "))

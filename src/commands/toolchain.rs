@@ -15,6 +15,7 @@ pub enum Toolchain {
         /// Show every official release of the catalogue, too
         #[arg(long)]
         all: bool,
+        /// Where recrate keeps things
         #[command(flatten)]
         places: Places,
     },
@@ -25,6 +26,7 @@ pub enum Toolchain {
         /// What to call it [default: its release]
         #[arg(long)]
         name: Option<String>,
+        /// Where recrate keeps things
         #[command(flatten)]
         places: Places,
     },

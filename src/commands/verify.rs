@@ -122,7 +122,9 @@ impl Verify {
             (text, here)
         } else {
             let text = std::fs::read_to_string(what).map_err(|error| {
-                Failure::usage(format!("failed to read {what}: {error}; give the path of a Cargo.lock, or NAME@VERSION"))
+                Failure::usage(format!(
+                    "failed to read {what}: {error}; give the path of a Cargo.lock, or NAME@VERSION"
+                ))
             })?;
             let path = std::path::absolute(what).map_err(Failure::usage)?;
             (text, path.parent().unwrap_or(&here).to_owned())

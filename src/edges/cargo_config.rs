@@ -176,9 +176,8 @@ mod tests {
 
     #[test]
     fn replacements_are_followed_from_a_folder_above() {
-        let (folder, config) = config(
-            "[source.crates-io]\nreplace-with = \"mine\"\n[source.mine]\nlocal-registry = \"registry\"\n",
-        );
+        let (folder, config) =
+            config("[source.crates-io]\nreplace-with = \"mine\"\n[source.mine]\nlocal-registry = \"registry\"\n");
         assert_eq!(config.default_registry().unwrap(), Place::Local(folder.path().join("registry")));
     }
 

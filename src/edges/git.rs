@@ -167,8 +167,7 @@ impl Git {
             .map_or_else(|error| Err(error), |repository| Ok(Ok(repository)))?
         }
         .map_err(|error| unreachable(error.to_string()))?;
-        let missing: Vec<CommitId> =
-            wanted.iter().copied().filter(|id| !cached.has_object(object_id(*id))).collect();
+        let missing: Vec<CommitId> = wanted.iter().copied().filter(|id| !cached.has_object(object_id(*id))).collect();
         if let Some(first) = missing.first() {
             if !self.online {
                 return Err(Error::Offline(*first));
@@ -371,7 +370,12 @@ impl Exporter<'_> {
         entries.sort_by(|a, b| a.filename().cmp(b.filename()));
         for entry in entries {
             let name: &[u8] = entry.filename();
-            if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.eq_ignore_ascii_case(b".git") {
+            if name.is_empty()
+                || name == b"."
+                || name == b".."
+                || name.contains(&b'/')
+                || name.eq_ignore_ascii_case(b".git")
+            {
                 return Err(Error::Refused(format!("it has a file named `{}`", entry.filename())));
             }
             self.files += 1;
@@ -425,12 +429,8 @@ impl Exporter<'_> {
         let executable = kind == EntryKind::BlobExecutable;
         if let Some(to) = to {
             let mode = if executable { 0o755 } else { 0o644 };
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(mode)
-                .open(to)
-                .doing("create", to)?;
+            let mut file =
+                std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(to).doing("create", to)?;
             file.write_all(&blob.data).doing("write", to)?;
         }
         self.encoder.regular(Some(name), executable, &blob.data).map_err(refused)

@@ -71,8 +71,7 @@ impl Network {
             .connect_timeout(PATIENCE)
             .timeout(PATIENCE * 10)
             .build();
-        let client =
-            client.map_err(|error| Error::Failed { url: "anything".to_owned(), reason: chain(&error) })?;
+        let client = client.map_err(|error| Error::Failed { url: "anything".to_owned(), reason: chain(&error) })?;
         Ok(Some(Self { client }))
     }
 

@@ -165,8 +165,7 @@ impl Nix {
     /// # Errors
     /// Where Nix does not tell.
     pub fn settings(&self) -> Result<BTreeMap<String, String>, Error> {
-        let said =
-            run("nix", cmd!("nix", "--extra-experimental-features", "nix-command", "show-config", "--json"))?;
+        let said = run("nix", cmd!("nix", "--extra-experimental-features", "nix-command", "show-config", "--json"))?;
         let all: BTreeMap<String, serde_json::Value> =
             serde_json::from_str(&said).map_err(|_| Error::Garbled { command: "nix", said: tail(&said) })?;
         let text = |value: &serde_json::Value| match &value["value"] {
@@ -186,8 +185,18 @@ impl Nix {
         let drv = run(
             "nix-instantiate",
             cmd!(
-                "nix-instantiate", "--expr", expression, "--argstr", "builder", builder, "--argstr", "system", system,
-                "--argstr", "salt", salt
+                "nix-instantiate",
+                "--expr",
+                expression,
+                "--argstr",
+                "builder",
+                builder,
+                "--argstr",
+                "system",
+                system,
+                "--argstr",
+                "salt",
+                salt
             ),
         )?;
         let drv = drv.lines().next().unwrap_or_default().to_owned();

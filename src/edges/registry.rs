@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tame_index::index::{IndexConfig, IndexLocation, IndexUrl, SparseIndex};
 use tame_index::KrateName;
+use tame_index::index::{IndexConfig, IndexLocation, IndexUrl, SparseIndex};
 
 use super::cache::{Cache, Doing as _, FileError};
 use super::cargo_config::Place;

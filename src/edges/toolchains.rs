@@ -174,11 +174,7 @@ impl Toolchains {
                 name: format!("official-{}", official.release),
                 release: official.release.clone(),
                 minor: Minor::of_release(&official.release)?,
-                origin: Origin::Archive {
-                    url: official.url(system),
-                    sha256: *official.sha256.get(system)?,
-                    runtime,
-                },
+                origin: Origin::Archive { url: official.url(system), sha256: *official.sha256.get(system)?, runtime },
             })
         });
         official.collect()

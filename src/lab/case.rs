@@ -99,16 +99,11 @@ pub type Registries = BTreeMap<RegistryName, Result<Registry, String>>;
 impl Lab {
     /// Gets the published crate, checks it and reads what it says.
     pub(super) fn open(&self, locked: &LockedCrate, registries: &Registries) -> Opened {
-        self.try_open(locked, registries).unwrap_or_else(|(verdict, checksum)| {
-            Opened::Settled(Box::new(record_of(locked, checksum, verdict)))
-        })
+        self.try_open(locked, registries)
+            .unwrap_or_else(|(verdict, checksum)| Opened::Settled(Box::new(record_of(locked, checksum, verdict))))
     }
 
-    fn try_open(
-        &self,
-        locked: &LockedCrate,
-        registries: &Registries,
-    ) -> Result<Opened, (Verdict, Option<Sha256>)> {
+    fn try_open(&self, locked: &LockedCrate, registries: &Registries) -> Result<Opened, (Verdict, Option<Sha256>)> {
         let inconclusive = |reason: String| (Verdict::Inconclusive { reason }, locked.checksum);
         let registry = match &registries[&locked.registry] {
             Ok(registry) => registry,
@@ -215,12 +210,7 @@ impl Case {
         }
     }
 
-    fn look(
-        &mut self,
-        commit: Result<Commit, git::Error>,
-        lab: &Lab,
-        registries: &Registries,
-    ) -> Result<(), Verdict> {
+    fn look(&mut self, commit: Result<Commit, git::Error>, lab: &Lab, registries: &Registries) -> Result<(), Verdict> {
         let unverifiable = |reason: String| Verdict::Unverifiable { reason, differences: Vec::new() };
         let inconclusive = |reason: String| Verdict::Inconclusive { reason };
         let commit = commit.map_err(|error| match error {
@@ -358,9 +348,7 @@ impl Case {
         let tried: Vec<Tried> = self.tried.iter().map(|(tried, _)| tried.clone()).collect();
         let best = best(&tried);
         let (verdict, conditions) = match best.map(|at| &tried[at]) {
-            None => {
-                (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new())
-            }
+            None => (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new()),
             Some(found) => {
                 let mut conditions: Vec<String> =
                     found.attempt.index_mode.condition().map(str::to_owned).into_iter().collect();

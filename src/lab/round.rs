@@ -132,13 +132,7 @@ impl Lab {
     }
 
     /// Instantiates a plan with `nix/plan.nix` and asserts that it gives what this process derived.
-    fn instantiate(
-        &self,
-        plan: &Plan,
-        derivations: &Derivations,
-        run: &RunDirectory,
-        name: &str,
-    ) -> Result<(), Error> {
+    fn instantiate(&self, plan: &Plan, derivations: &Derivations, run: &RunDirectory, name: &str) -> Result<(), Error> {
         run.write(name, &plan.to_json())?;
         run.write("plan.nix", PLAN_NIX)?;
         let instantiated = self.nix.instantiate(&run.path().join("plan.nix"), &run.path().join(name))?;
@@ -328,9 +322,7 @@ fn compared(case: &Case, published: &[u8], rebuilt: &[u8], located: &Located) ->
         return Verdict::Reproduced;
     }
     match (Archive::read(&case.locked.id, published), Archive::read(&case.locked.id, rebuilt)) {
-        (Ok(theirs), Ok(mine)) => {
-            Verdict::of(compare((&theirs, sums.0), (&mine, sums.1), &located.context))
-        }
+        (Ok(theirs), Ok(mine)) => Verdict::of(compare((&theirs, sums.0), (&mine, sums.1), &located.context)),
         (Err(error), _) => Verdict::HostileArchive { reason: error.to_string() },
         (_, Err(error)) => Verdict::Inconclusive { reason: format!("the rebuilt crate can't be read: {error}") },
     }

@@ -100,11 +100,7 @@ pub struct Context {
 
 /// Compares the published crate with the rebuilt one.
 #[must_use]
-pub fn compare(
-    published: (&Archive, Sha256),
-    rebuilt: (&Archive, Sha256),
-    context: &Context,
-) -> Comparison {
+pub fn compare(published: (&Archive, Sha256), rebuilt: (&Archive, Sha256), context: &Context) -> Comparison {
     if published.1 == rebuilt.1 {
         return Comparison::Identical;
     }
@@ -118,18 +114,14 @@ pub fn compare(
 
 fn differences(published: &Archive, rebuilt: &Archive, context: &Context) -> Vec<Difference> {
     let (mine, theirs) = (first_entries(rebuilt), first_entries(published));
-    let mut found: Vec<Difference> = published
-        .repeated()
-        .difference(&rebuilt.repeated())
-        .map(|path| source(path, Kind::Repeated))
-        .collect();
+    let mut found: Vec<Difference> =
+        published.repeated().difference(&rebuilt.repeated()).map(|path| source(path, Kind::Repeated)).collect();
     for path in mine.keys().chain(theirs.keys()).collect::<BTreeSet<_>>() {
         match (theirs.get(path), mine.get(path)) {
             (Some(a), Some(b)) => {
                 if a.executable() != b.executable() {
                     let said = |executable| if executable { "executable" } else { "not executable" };
-                    let details =
-                        vec![format!("published {}, in git {}", said(a.executable()), said(b.executable()))];
+                    let details = vec![format!("published {}, in git {}", said(a.executable()), said(b.executable()))];
                     found.push(Difference { details, ..source(path, Kind::Mode) });
                 }
                 found.extend(content(path, (published, published.body(a)), (rebuilt, rebuilt.body(b)), context));
@@ -214,9 +206,8 @@ fn lock_difference(published: &str, rebuilt: &str, context: &Context) -> Differe
     let (Ok(theirs), Ok(mine)) = (lock::read(published), lock::read(rebuilt)) else {
         return Difference { details: vec!["it is no lock file".to_owned()], ..source(LOCK, Kind::Meaning) };
     };
-    let list = |locked: &lock::Locked| -> BTreeSet<String> {
-        locked.crates.iter().map(|one| one.id.to_string()).collect()
-    };
+    let list =
+        |locked: &lock::Locked| -> BTreeSet<String> { locked.crates.iter().map(|one| one.id.to_string()).collect() };
     let checksums = |locked: &lock::Locked| -> BTreeMap<String, Option<Sha256>> {
         locked.crates.iter().map(|one| (one.id.to_string(), one.checksum)).collect()
     };
@@ -355,7 +346,8 @@ mod tests {
     fn a_manifest_that_says_more_is_the_source_and_one_that_looks_different_is_form() {
         let more = with(1, (MANIFEST, b"[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies.evil]\nversion = \"1\"\n", 0o644));
         assert_eq!(only(compared(&more, false)), (MANIFEST.to_owned(), Kind::Meaning, Weight::Source));
-        let form = with(1, (MANIFEST, b"# header\n[package]\nedition = \"2021\"\nname = \"a\"\nversion = \"1.0.0\"\n", 0o644));
+        let form =
+            with(1, (MANIFEST, b"# header\n[package]\nedition = \"2021\"\nname = \"a\"\nversion = \"1.0.0\"\n", 0o644));
         assert_eq!(only(compared(&form, false)), (MANIFEST.to_owned(), Kind::Form, Weight::Generated));
     }
 

@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn the_compressors_are_not_the_same() {
-        let text: Vec<u8> = (0..60_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
+        let text: Vec<u8> =
+            (0..60_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
         let made: Vec<_> = Compressor::ALL.iter().map(|compressor| compressor.compress(&text)).collect();
         for (at, one) in made.iter().enumerate() {
             assert!(!one.is_empty());

@@ -118,10 +118,8 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
         let toolchain = toolchains
             .get(recipe.toolchain.as_str())
             .ok_or_else(|| missing(format!("the toolchain {}", recipe.toolchain)))?;
-        let source =
-            sources.get(&recipe.source).ok_or_else(|| missing(format!("the commit {}", recipe.source)))?;
-        let index =
-            indexes.get(&recipe.index).ok_or_else(|| missing(format!("the index slice {}", recipe.index)))?;
+        let source = sources.get(&recipe.source).ok_or_else(|| missing(format!("the commit {}", recipe.source)))?;
+        let index = indexes.get(&recipe.index).ok_or_else(|| missing(format!("the index slice {}", recipe.index)))?;
         let inputs = RebuildInputs { builder: &builder, toolchain, source, index };
         let hermetic = generator.rebuild(plan, job, rebuild, &inputs)?;
         generator.made.rebuilds.insert(job.clone(), hermetic);
@@ -202,8 +200,7 @@ impl Generator<'_> {
         let recipe = &rebuild.recipe;
         let id = CrateId { name: rebuild.name.clone(), version: rebuild.version.clone() };
         let source = &plan.sources[&recipe.source];
-        let gitlinks: String =
-            source.submodules.iter().map(|(path, commit)| format!("{commit} {path}\n")).collect();
+        let gitlinks: String = source.submodules.iter().map(|(path, commit)| format!("{commit} {path}\n")).collect();
         let release = plan.toolchains[&recipe.toolchain].release.as_str();
         let name = format!("rebuild-{}", id.stem());
         let mut derivation = self

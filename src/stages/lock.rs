@@ -142,10 +142,7 @@ mod tests {
              source = \"sparse+https://registry.example/index/\"\nchecksum = \"{CHECKSUM}\"\n"
         );
         let locked = read(&text).unwrap();
-        assert_eq!(
-            locked.crates[0].registry,
-            RegistryName::Index("sparse+https://registry.example/index/".to_owned())
-        );
+        assert_eq!(locked.crates[0].registry, RegistryName::Index("sparse+https://registry.example/index/".to_owned()));
     }
 
     proptest::proptest! {

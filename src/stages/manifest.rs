@@ -140,11 +140,7 @@ fn compare(key: &str, published: &Value, rebuilt: &Value, said: &mut Vec<Said>) 
             }
         }
     } else if published != rebuilt {
-        said.push(Said {
-            key: key.to_owned(),
-            published: Some(brief(published)),
-            rebuilt: Some(brief(rebuilt)),
-        });
+        said.push(Said { key: key.to_owned(), published: Some(brief(published)), rebuilt: Some(brief(rebuilt)) });
     }
 }
 
@@ -298,10 +294,7 @@ mod tests {
     use super::*;
 
     fn said(published: &str, rebuilt: &str, files: &[&str]) -> Vec<String> {
-        differences(published, rebuilt, &files.iter().copied().collect())
-            .into_iter()
-            .map(|said| said.key)
-            .collect()
+        differences(published, rebuilt, &files.iter().copied().collect()).into_iter().map(|said| said.key).collect()
     }
 
     const OLD: &str = "[package]\nname = \"a-b\"\nversion = \"1.0.0\"\n[dependencies.x]\nversion = \"1\"\n\

@@ -160,12 +160,8 @@ impl Plan {
         self.toolchains.insert(inputs.recipe.toolchain.clone(), inputs.toolchain.clone());
         self.sources.insert(inputs.recipe.source, inputs.source.clone());
         self.indexes.insert(inputs.recipe.index, inputs.index.clone());
-        let rebuild = Rebuild {
-            name: id.name.clone(),
-            version: id.version.clone(),
-            checksum,
-            recipe: inputs.recipe.clone(),
-        };
+        let rebuild =
+            Rebuild { name: id.name.clone(), version: id.version.clone(), checksum, recipe: inputs.recipe.clone() };
         self.rebuilds.insert(id.job(), rebuild);
     }
 
@@ -178,7 +174,8 @@ impl Plan {
 }
 
 /// A recipe with what its names stand for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Inputs {
     /// The recipe.
     pub recipe: Recipe,

@@ -73,8 +73,7 @@ impl Report {
     pub fn to_text(&self, colour: bool) -> String {
         let mut text = String::new();
         for level in Level::ALL {
-            let records: Vec<&Record> =
-                self.crates.iter().filter(|record| record.verdict.level() == level).collect();
+            let records: Vec<&Record> = self.crates.iter().filter(|record| record.verdict.level() == level).collect();
             if records.is_empty() {
                 continue;
             }
@@ -130,9 +129,10 @@ fn write_record(text: &mut String, record: &Record) {
         let _ = writeln!(text, "      {line}");
     }
     if let Some(origin) = &record.origin {
-        let path = origin.path.as_ref().map_or(String::new(), |path| {
-            if path.as_str().is_empty() { String::new() } else { format!(", {path}") }
-        });
+        let path = origin
+            .path
+            .as_ref()
+            .map_or(String::new(), |path| if path.as_str().is_empty() { String::new() } else { format!(", {path}") });
         let _ = writeln!(text, "      from {} at {}{path}", origin.repository, origin.commit.short());
     }
     if record.best.is_some() {
@@ -155,7 +155,9 @@ fn how(record: &Record) -> String {
 fn next_command(record: &Record) -> Option<String> {
     let id = format!("{}@{}", record.name, record.version);
     match record.verdict.level() {
-        Level::SourceDiffers | Level::GeneratedFilesDiffer | Level::ArchiveDiffers => Some(format!("recrate diff {id}")),
+        Level::SourceDiffers | Level::GeneratedFilesDiffer | Level::ArchiveDiffers => {
+            Some(format!("recrate diff {id}"))
+        }
         Level::Unverifiable if record.best.is_some() => Some(format!("recrate diff {id}")),
         Level::NotRebuilt => {
             let drv = &record.tries.get(record.best?)?.drv;

@@ -53,12 +53,8 @@ pub enum Refusal {
 /// cargo's words for what an index slice can lack, from 1.46 to 1.97.
 const NO_CRATE: [&str; 2] = ["no matching package named `", "no matching package found\nsearched package name: `"];
 /// cargo's words for versions that can't be had.
-const NO_VERSION: [&str; 4] = [
-    "failed to select a version for",
-    "is yanked",
-    "candidate versions found which didn't match",
-    "checksum for `",
-];
+const NO_VERSION: [&str; 4] =
+    ["failed to select a version for", "is yanked", "candidate versions found which didn't match", "checksum for `"];
 
 impl Refusal {
     /// Reads cargo's words.
@@ -194,7 +190,10 @@ mod tests {
         };
         let candidates =
             in_range.iter().enumerate().map(|(n, at)| Candidate { toolchain: toolchain(n), in_range: *at }).collect();
-        Subject { candidates, index_modes: vec![IndexMode::AtPublication, IndexMode::WithYanked, IndexMode::PublishedLock] }
+        Subject {
+            candidates,
+            index_modes: vec![IndexMode::AtPublication, IndexMode::WithYanked, IndexMode::PublishedLock],
+        }
     }
 
     fn differs(paths: &[&str]) -> Verdict {

@@ -231,9 +231,9 @@ fn has_inline_array_of_two(line: &str) -> bool {
 
 /// Whether a `[target.…]` key with this quote has a double quote within.
 fn quoted_target(text: &str, quote: char) -> bool {
-    text.lines().filter_map(|line| line.strip_prefix("[target.")?.strip_prefix(quote)).any(|rest| {
-        rest.split(quote).next().is_some_and(|key| key.contains('"'))
-    })
+    text.lines()
+        .filter_map(|line| line.strip_prefix("[target.")?.strip_prefix(quote))
+        .any(|rest| rest.split(quote).next().is_some_and(|key| key.contains('"')))
 }
 
 fn read_lock(archive: &Archive, dating: &mut Dating) {
@@ -271,8 +271,8 @@ fn read_lock(archive: &Archive, dating: &mut Dating) {
 /// | 1.62, 1.64, 1.74, 1.78, 1.79, 1.83, 1.85 | manifest normalisation |
 /// | 1.68 | whose lock file a member starts from |
 const CLASSES: [u32; 33] = [
-    19, 22, 30, 32, 34, 37, 40, 43, 46, 47, 50, 54, 55, 57, 60, 62, 63, 64, 68, 69, 74, 78, 79, 80, 81, 83, 84, 85,
-    88, 89, 90, 93, 96,
+    19, 22, 30, 32, 34, 37, 40, 43, 46, 47, 50, 54, 55, 57, 60, 62, 63, 64, 68, 69, 74, 78, 79, 80, 81, 83, 84, 85, 88,
+    89, 90, 93, 96,
 ];
 
 /// Which class a release belongs to: the number of classes that began before it.

@@ -91,7 +91,8 @@ pub fn prove(published: &Archive, rebuilt: &Archive, expected: Sha256) -> (NonEm
     if published.gzip.bytes != rebuilt.gzip.bytes {
         aside.insert(Aside::GzipHeader);
     }
-    let tar = if published.tar == rebuilt.tar { Some(rebuilt.tar.clone()) } else { graft(published, rebuilt, &mut aside) };
+    let tar =
+        if published.tar == rebuilt.tar { Some(rebuilt.tar.clone()) } else { graft(published, rebuilt, &mut aside) };
     let proof = match tar {
         None => {
             aside.insert(Aside::Other);
@@ -174,7 +175,9 @@ fn graft_header(published: &[u8], rebuilt: &[u8], aside: &mut BTreeSet<Aside>) -
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[field::CHECKSUM].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     // Old and new `tar` write the checksum with other padding; its value is checked by the reader.
-    let value = |block: &[u8]| String::from_utf8_lossy(&block[field::CHECKSUM]).trim_matches(['\0', ' ']).trim_start_matches('0').to_owned();
+    let value = |block: &[u8]| {
+        String::from_utf8_lossy(&block[field::CHECKSUM]).trim_matches(['\0', ' ']).trim_start_matches('0').to_owned()
+    };
     if value(&header) == value(published) {
         header[field::CHECKSUM].copy_from_slice(&published[field::CHECKSUM]);
     }
