@@ -101,7 +101,7 @@ mod tests {
             (&copy, "[package]\nname = \"a\"\n"),
         ];
         let name = "a".parse().unwrap();
-        assert_eq!(locate(&name, Some("[package]\nname = \"a\"\n"), manifests.into_iter()), Some(copy));
+        assert_eq!(locate(&name, Some("[package]\nname = \"a\"\n"), manifests.into_iter()), Some(copy.clone()));
         assert_eq!(locate(&"zzz".parse().unwrap(), None, manifests.into_iter()), None);
     }
 }

@@ -427,7 +427,7 @@ mod tests {
         assert_eq!(CATALOGUE[0].release, "1.29.0");
         let minors: std::collections::BTreeSet<_> =
             CATALOGUE.iter().map(|official| Minor::of_release(&official.release).unwrap()).collect();
-        assert_eq!(minors.len(), (29..=98).len());
+        assert_eq!(minors.len(), 98 - 29 + 1);
         assert!(CATALOGUE.iter().all(|official| official.sha256.contains_key("x86_64-linux")));
         assert!(CATALOGUE[0].url("x86_64-linux").ends_with("/2018-09-13/cargo-0.30.0-x86_64-unknown-linux-gnu.tar.xz"));
     }

@@ -1,0 +1,66 @@
+//! Real releases from their genuine commits, on real Nix, with cargo 1.46, 1.65, 1.78, 1.85, 1.95 and 1.97.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{mirror, real_releases, recrate, shared_folder};
+
+#[test]
+fn real_releases_are_reproduced_or_exactly_explained() {
+    let Some(releases) = real_releases() else {
+        eprintln!("ignored: the real commits do not lie beside this checkout");
+        return;
+    };
+    let mirrors = shared_folder().join("mirrors");
+    mirror(&releases, &mirrors);
+    let out = tempfile::tempdir().unwrap();
+    let run = out.path().join("run");
+    let ids: Vec<String> = releases.iter().map(common::Release::id).collect();
+    let done = recrate()
+        .arg("verify")
+        .args(&ids)
+        .args(["--format", "json", "--toolchains", "imported", "--accept", "generated-files-differ", "--quiet", "--out"])
+        .arg(&run)
+        .arg(format!("--git-mirror=https://github.com/={}/", mirrors.display()))
+        .assert()
+        .success();
+    let report: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
+
+    let crates = report["crates"].as_array().unwrap();
+    let mut kinds: BTreeMap<&str, Vec<&serde_json::Value>> = BTreeMap::new();
+    for krate in crates {
+        kinds.entry(krate["verdict"]["kind"].as_str().unwrap()).or_default().push(krate);
+    }
+    let count = |kind: &str| kinds.get(kind).map_or(0, Vec::len);
+    assert_eq!(crates.len(), 38);
+    assert!(count("reproduced") >= 24, "{kinds:#?}");
+    assert!(count("reproduced") + count("archive-differs") >= 35, "{kinds:#?}");
+    assert_eq!(count("source-differs"), 0, "{kinds:#?}");
+    let with_lock = |krate: &&&serde_json::Value| krate["conditions"].to_string().contains("published Cargo.lock");
+    let without = count("reproduced") - kinds["reproduced"].iter().filter(with_lock).count();
+    assert!(without >= 18, "only {without} without the published lock file");
+    for krate in &kinds["archive-differs"] {
+        assert_eq!(krate["verdict"]["proof"]["kind"], "exact", "{krate:#}");
+    }
+    for krate in kinds.get("generated-files-differ").into_iter().flatten() {
+        assert_eq!(krate["cargoRange"], serde_json::json!({ "first": 55, "last": 56 }), "{krate:#}");
+    }
+    a_derivation_named_in_the_report_gives_the_same_by_hand(crates);
+}
+
+fn a_derivation_named_in_the_report_gives_the_same_by_hand(crates: &[serde_json::Value]) {
+    let krate = crates.iter().find(|krate| krate["verdict"]["kind"] == "reproduced").unwrap();
+    let tried = &krate["tries"][usize::try_from(krate["best"].as_u64().unwrap()).unwrap()];
+    let drv = tried["drv"].as_str().unwrap();
+    let nix = |arguments: &[&str]| {
+        let output = std::process::Command::new("nix-store").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(nix(&["--realise", drv]).trim(), tried["out"].as_str().unwrap());
+    // Built again from nothing, it comes out the same: Nix itself compares.
+    nix(&["--realise", "--check", drv]);
+    let log = nix(&["--read-log", drv]);
+    assert!(log.contains(&format!("recrate: proved commit {}", krate["origin"]["commit"].as_str().unwrap())), "{log}");
+}
