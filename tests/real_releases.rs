@@ -20,7 +20,16 @@ fn real_releases_are_reproduced_or_exactly_explained() {
     let done = recrate()
         .arg("verify")
         .args(&ids)
-        .args(["--format", "json", "--toolchains", "imported", "--accept", "generated-files-differ", "--quiet", "--out"])
+        .args([
+            "--format",
+            "json",
+            "--toolchains",
+            "imported",
+            "--accept",
+            "generated-files-differ",
+            "--quiet",
+            "--out",
+        ])
         .arg(&run)
         .arg(format!("--git-mirror=https://github.com/={}/", mirrors.display()))
         .assert()

@@ -304,16 +304,13 @@ impl Case {
     }
 
     /// What cargo may ask of the index, from manifests and tracked lock files. Where neither the crate nor the commit
-    /// has a lock file, cargo resolves nothing and needs nothing.
+    /// has a lock file, cargo resolves nothing: no crate is asked for.
     fn wanted(&self, files: &CargoFiles, tracked: &[&String]) -> Wanted {
         let mut wanted = Wanted::default();
         for text in tracked {
             add_locked(text, &mut wanted.locked);
         }
         wanted.names.extend(wanted.locked.keys().cloned());
-        if tracked.is_empty() && self.lock.is_none() {
-            return wanted;
-        }
         let of_commit = files.manifests.values().flat_map(|text| Manifest::read(text).requirements());
         for requirement in self.requirements.iter().cloned().chain(of_commit) {
             if let Ok(name) = requirement.name.parse::<CrateName>() {

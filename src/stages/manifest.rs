@@ -247,7 +247,9 @@ fn drop_if(table: &mut Table, key: &str, default: impl Fn(&str) -> bool) {
 
 fn normalise_dependencies(table: &mut Table) {
     for kind in DEPENDENCY_TABLES {
-        if let Some(old) = table.remove(&kind.replace('-', "_")).filter(|_| kind.contains('-')) {
+        if kind.contains('-')
+            && let Some(old) = table.remove(&kind.replace('-', "_"))
+        {
             table.insert(kind.to_owned(), old);
         }
         let Some(Value::Table(listed)) = table.get_mut(kind) else { continue };

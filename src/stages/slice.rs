@@ -152,14 +152,6 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
     let usable = |line: &IndexLine| {
         cut.is_none_or(|cut| cut.includes(line.published)) && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
     };
-    // A crate that nobody states a requirement on was named by a lock file or by cargo itself: all of it may be
-    // needed.
-    let any = VersionReq::STAR;
-    for name in &wanted.names {
-        if !wanted.requirements.iter().any(|(required, _)| required == name) && !wanted.locked.contains_key(name) {
-            queue.push((name, &any));
-        }
-    }
     let mut take = |name: &'_ CrateName, at: usize, queue: &mut Vec<_>| {
         let Some((name, lines)) = index.get_key_value(name) else { return };
         if kept.entry(name).or_default().insert(at) {
@@ -185,7 +177,7 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
             continue;
         }
         for (at, line) in index.get(name).into_iter().flat_map(|lines| lines.iter()).enumerate() {
-            if usable(line) && (*versions == any || versions.matches(&line.version)) {
+            if usable(line) && (*versions == VersionReq::STAR || versions.matches(&line.version)) {
                 take(name, at, &mut queue);
             }
         }

@@ -450,7 +450,7 @@ mod tests {
     #[test]
     fn outside_the_range_the_nearest_comes_first() {
         let available = ["1.46.0", "1.65.0", "1.85.0", "1.97.0"];
-        assert_eq!(names(Some(Span::between(55, 56)), "2022-05-04T00:00:00Z", &available), ["1.65.0?", "1.46.0?"]);
+        assert_eq!(names(Some(Span::between(55, 56)), "2022-05-04T00:00:00Z", &available), ["1.46.0?", "1.65.0?"]);
     }
 
     #[test]

@@ -52,8 +52,7 @@ pub fn published(release: &Release) -> Vec<u8> {
         client.get(url).send().and_then(|r| r.error_for_status()).and_then(|r| r.bytes()).unwrap().to_vec()
     };
     let index = tame_index::CRATES_IO_HTTP_INDEX.trim_start_matches("sparse+");
-    let config: tame_index::index::IndexConfig =
-        serde_json::from_slice(&get(&format!("{index}config.json"))).unwrap();
+    let config: tame_index::index::IndexConfig = serde_json::from_slice(&get(&format!("{index}config.json"))).unwrap();
     let name = tame_index::KrateName::cargo(&release.name).unwrap();
     let bytes = get(&config.download_url(name, &release.version));
     std::fs::create_dir_all(&folder).unwrap();
