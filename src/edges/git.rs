@@ -152,21 +152,16 @@ impl Git {
         let unreachable = |reason: String| Error::Unreachable { url: address.to_owned(), reason };
         let plain = repository.as_str().trim_start_matches("https://");
         let folder = self.cache.path("git").join(format!("{plain}.git"));
+        let isolated = gix::open::Options::isolated;
         let cached = if folder.join("HEAD").is_file() {
-            gix::open_opts(&folder, gix::open::Options::isolated())
+            gix::ThreadSafeRepository::open_opts(&folder, isolated()).map_err(|error| unreachable(error.to_string()))?
         } else {
             std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
-            gix::ThreadSafeRepository::init_opts(
-                &folder,
-                gix::create::Kind::Bare,
-                gix::create::Options::default(),
-                gix::open::Options::isolated(),
-            )
-            .map(|repository| repository.to_thread_local())
-            .map_err(|error| return unreachable(error.to_string()))
-            .map_or_else(|error| Err(error), |repository| Ok(Ok(repository)))?
+            let options = gix::create::Options::default();
+            gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, isolated())
+                .map_err(|error| unreachable(error.to_string()))?
         }
-        .map_err(|error| unreachable(error.to_string()))?;
+        .to_thread_local();
         let missing: Vec<CommitId> = wanted.iter().copied().filter(|id| !cached.has_object(object_id(*id))).collect();
         if let Some(first) = missing.first() {
             if !self.online {

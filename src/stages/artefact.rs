@@ -388,7 +388,7 @@ pub(crate) mod tests {
             assert!(matches!(read, Err(Hostile::Path(_))), "{path}: {read:?}");
         }
         let deep = format!("a-1.0.0/{}x", "d/".repeat(40));
-        let bytes = pack(&id(), &[(&"d/".repeat(DEPTH_LIMIT + 1).trim_end_matches('/').to_owned(), b"", 0o644)]);
+        let bytes = pack(&id(), &[("d/".repeat(DEPTH_LIMIT + 1).trim_end_matches('/'), b"", 0o644)]);
         assert!(matches!(Archive::read(&id(), &bytes), Err(Hostile::Path(_))));
         assert!(Archive::read(&id(), &raw(&deep, tar::EntryType::Regular)).is_ok());
     }

@@ -15,7 +15,7 @@ use crate::model::digest::Sri;
 use crate::model::krate::CrateId;
 
 /// A rebuild's derivation, checked to be hermetic: not fixed-output, no way around the sandbox, and every fixed-output
-/// input named in the plan. Only [`derive`] makes one, and the store only builds these.
+/// input named in the plan. Only [`derive()`] makes one, and the store only builds these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hermetic {
     /// The `.drv`.

@@ -328,7 +328,7 @@ mod tests {
         }
         let build = OLD.replace("version = \"1.0.0\"\n", "version = \"1.0.0\"\nbuild = \"src/evil.rs\"\n");
         assert_eq!(said(&build, OLD, &["build.rs", "benches/speed.rs"]), ["package.build"]);
-        let macros = format!("{NEW}").replace("[lib]\n", "[lib]\nproc-macro = true\n");
+        let macros = NEW.replace("[lib]\n", "[lib]\nproc-macro = true\n");
         assert_eq!(said(&macros, NEW, &["src/lib.rs", "tests/t.rs", "benches/speed.rs"]), ["lib"]);
     }
 

@@ -109,7 +109,7 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
     let candidate = subject.candidates.get(next)?;
     // Cargos that the evidence rules out are there to show that all files are the same. Where that is shown, or where
     // the source differs, they add nothing.
-    let pointless = !candidate.in_range && tried.iter().any(|tried| shows_enough(tried));
+    let pointless = !candidate.in_range && tried.iter().any(shows_enough);
     if pointless { None } else { first(subject, next) }
 }
 
