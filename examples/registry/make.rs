@@ -1,0 +1,209 @@
+//! Makes the example registry again: a few repositories, the crates packaged from them by real cargos, one for each
+//! verdict, and the local registry that serves them.
+//!
+//! Everything is fixed (authors, dates, bytes), so it comes out the same each time; a test holds it to that.
+//!
+//! ```console
+//! $ cargo run --release --example make-registry [FOLDER]
+//! ```
+
+mod workshop;
+
+use std::path::PathBuf;
+
+use workshop::{Bare, Cargo, Entry, Files, Item, LocalRegistry, Release, files, pack, unpack};
+
+/// Where the example's repositories are said to be. Nobody is asked: `recrate.toml` sends them to a folder.
+const HOST: &str = "https://git.example/recrate";
+
+fn main() {
+    let folder = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/registry")), PathBuf::from);
+    for part in ["registry", "repositories"] {
+        let _ = std::fs::remove_dir_all(folder.join(part));
+    }
+    let maker = Maker {
+        repositories: folder.join("repositories"),
+        registry: LocalRegistry::at(folder.join("registry")),
+        crates: Vec::new(),
+    };
+    let crates = maker.make_all();
+    let registry = LocalRegistry::at(folder.join("registry"));
+    let crates: Vec<(&str, &str)> = crates.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect();
+    std::fs::write(folder.join("Cargo.lock"), registry.lock_file(&crates)).unwrap();
+}
+
+struct Maker {
+    repositories: PathBuf,
+    registry: LocalRegistry,
+    crates: Vec<(String, String)>,
+}
+
+impl Maker {
+    fn make_all(mut self) -> Vec<(String, String)> {
+        self.honest();
+        self.stale_lock();
+        self.vintage();
+        self.reformatted();
+        self.backdoor();
+        self.hidden_dependency();
+        self.moved();
+        self.traceless();
+        self.lost();
+        self.swapped();
+        self.escaping();
+        self.crates.sort();
+        self.crates
+    }
+
+    fn repository(&self, name: &str) -> Bare {
+        Bare::at(self.repositories.join(format!("{name}.git")))
+    }
+
+    fn package(&self, cargo: u32, repository: &Bare, extra: &Files) -> Vec<u8> {
+        let cargo = Cargo::find(cargo).unwrap_or_else(|| panic!("import a cargo 1.{cargo} first: scripts/setup"));
+        cargo.package(repository, "", &self.registry.path, extra)
+    }
+
+    fn publish(&mut self, name: &str, version: &str, published: &str, requires: &[(&str, &str)], bytes: &[u8]) {
+        self.registry.publish(&Release { name, version, published, requires }, bytes);
+        self.crates.push((name.to_owned(), version.to_owned()));
+    }
+
+    /// Reproduced: two releases by cargos of different ages, from one repository.
+    fn honest(&mut self) {
+        let repository = self.repository("honest");
+        repository.commit(&package("honest", "0.9.0", ""), "honest 0.9.0");
+        let bytes = self.package(65, &repository, &Files::new());
+        self.publish("honest", "0.9.0", "2022-12-01T12:00:00Z", &[], &bytes);
+        repository.commit(&package("honest", "1.0.0", ""), "honest 1.0.0");
+        let bytes = self.package(85, &repository, &Files::new());
+        self.publish("honest", "1.0.0", "2025-03-01T12:00:00Z", &[], &bytes);
+    }
+
+    /// Reproduced, with the published Cargo.lock as input: it lay there untracked, older than the index.
+    fn stale_lock(&mut self) {
+        let repository = self.repository("stale-lock");
+        let mut tree = package("stale-lock", "1.0.0", "honest = \">=0.9\"\n");
+        tree.insert(".gitignore".to_owned(), Item::File(b"/Cargo.lock\n/target\n".to_vec()));
+        repository.commit(&tree, "stale-lock 1.0.0");
+        let mut lock = self.registry.lock_file(&[("honest", "0.9.0")]);
+        lock.push_str("\n[[package]]\nname = \"stale-lock\"\nversion = \"1.0.0\"\ndependencies = [\n \"honest\",\n]\n");
+        let extra = [("Cargo.lock".to_owned(), Item::File(lock.into_bytes()))].into();
+        let bytes = self.package(85, &repository, &extra);
+        self.publish("stale-lock", "1.0.0", "2025-04-01T12:00:00Z", &[("honest", ">=0.9")], &bytes);
+    }
+
+    /// Archive differs: cargo 1.46 recorded the publisher's clock and user.
+    fn vintage(&mut self) {
+        let repository = self.repository("vintage");
+        repository.commit(&package("vintage", "1.0.0", ""), "vintage 1.0.0");
+        let mut entries = unpack(&self.package(46, &repository, &Files::new()));
+        for entry in &mut entries {
+            let generated = entry.path.ends_with("/Cargo.toml") || entry.path.ends_with("/.cargo_vcs_info.json");
+            entry.mtime = if generated { 1_600_000_060 } else { 1_600_000_000 };
+            entry.uid = if generated { 0 } else { 1000 };
+        }
+        self.publish("vintage", "1.0.0", "2020-09-13T12:30:00Z", &[], &pack(&entries));
+    }
+
+    /// Generated files differ: a Cargo.toml in a form that no cargo at hand writes.
+    fn reformatted(&mut self) {
+        let repository = self.repository("reformatted");
+        repository.commit(&package("reformatted", "1.0.0", ""), "reformatted 1.0.0");
+        let mut entries = unpack(&self.package(85, &repository, &Files::new()));
+        let manifest = file(&mut entries, "Cargo.toml");
+        manifest.body.extend_from_slice(b"# written down by another tool\n");
+        self.publish("reformatted", "1.0.0", "2025-03-02T12:00:00Z", &[], &pack(&entries));
+    }
+
+    /// Source differs: a line that git does not have, and a build script.
+    fn backdoor(&mut self) {
+        let repository = self.repository("backdoor");
+        repository.commit(&package("backdoor", "1.0.0", ""), "backdoor 1.0.0");
+        let mut entries = unpack(&self.package(85, &repository, &Files::new()));
+        let source = file(&mut entries, "src/lib.rs");
+        source.body.extend_from_slice(b"pub fn innocent() { /* not so innocent */ }\n");
+        let mut script = source.clone();
+        script.path = "backdoor-1.0.0/build.rs".to_owned();
+        script.body = b"fn main() {}\n".to_vec();
+        entries.push(script);
+        self.publish("backdoor", "1.0.0", "2025-03-03T12:00:00Z", &[], &pack(&entries));
+    }
+
+    /// Source differs: a dependency that stands only in the normalised manifest.
+    fn hidden_dependency(&mut self) {
+        let repository = self.repository("hidden-dependency");
+        repository.commit(&package("hidden-dependency", "1.0.0", ""), "hidden-dependency 1.0.0");
+        let mut entries = unpack(&self.package(85, &repository, &Files::new()));
+        file(&mut entries, "Cargo.toml").body.extend_from_slice(b"\n[dependencies.honest]\nversion = \"1\"\n");
+        self.publish("hidden-dependency", "1.0.0", "2025-03-04T12:00:00Z", &[("honest", "^1")], &pack(&entries));
+    }
+
+    /// Not rebuilt: the folder that the crate claims to come from is not in the commit.
+    fn moved(&mut self) {
+        let repository = self.repository("moved");
+        repository.commit(&package("moved", "1.0.0", ""), "moved 1.0.0");
+        let mut entries = unpack(&self.package(85, &repository, &Files::new()));
+        let vcs = file(&mut entries, ".cargo_vcs_info.json");
+        let text = String::from_utf8(vcs.body.clone()).unwrap();
+        vcs.body = text.replace("\"path_in_vcs\": \"\"", "\"path_in_vcs\": \"crates/moved\"").into_bytes();
+        self.publish("moved", "1.0.0", "2025-03-05T12:00:00Z", &[], &pack(&entries));
+    }
+
+    /// Unverifiable: no note of a commit.
+    fn traceless(&mut self) {
+        let repository = self.repository("traceless");
+        repository.commit(&package("traceless", "1.0.0", ""), "traceless 1.0.0");
+        let mut entries = unpack(&self.package(85, &repository, &Files::new()));
+        entries.retain(|entry| !entry.path.ends_with("/.cargo_vcs_info.json"));
+        self.publish("traceless", "1.0.0", "2025-03-06T12:00:00Z", &[], &pack(&entries));
+    }
+
+    /// Unverifiable: a commit that was never pushed.
+    fn lost(&mut self) {
+        let repository = self.repository("lost");
+        repository.commit(&package("lost", "1.0.0", ""), "lost 1.0.0");
+        let bytes = self.package(85, &repository, &Files::new());
+        std::fs::remove_dir_all(&repository.path).unwrap();
+        let repository = self.repository("lost");
+        repository.commit(&package("lost", "1.0.1-dev", ""), "what was pushed in its stead");
+        self.publish("lost", "1.0.0", "2025-03-07T12:00:00Z", &[], &bytes);
+    }
+
+    /// Checksum mismatch: the registry serves other bytes than its index says.
+    fn swapped(&mut self) {
+        let repository = self.repository("swapped");
+        repository.commit(&package("swapped", "1.0.0", ""), "swapped 1.0.0");
+        let bytes = self.package(85, &repository, &Files::new());
+        self.publish("swapped", "1.0.0", "2025-03-08T12:00:00Z", &[], &bytes);
+        let mut entries = unpack(&bytes);
+        file(&mut entries, "src/lib.rs").body.extend_from_slice(b"// swapped afterwards\n");
+        std::fs::write(self.registry.file("swapped", "1.0.0"), pack(&entries)).unwrap();
+    }
+
+    /// Hostile archive: an entry that leads out of the crate's folder.
+    fn escaping(&mut self) {
+        let repository = self.repository("escaping");
+        repository.commit(&package("escaping", "1.0.0", ""), "escaping 1.0.0");
+        let mut entries = unpack(&self.package(85, &repository, &Files::new()));
+        let mut outside = file(&mut entries, "src/lib.rs").clone();
+        outside.path = "escaping-1.0.0/../../.cargo/config.toml".to_owned();
+        entries.push(outside);
+        self.publish("escaping", "1.0.0", "2025-03-09T12:00:00Z", &[], &pack(&entries));
+    }
+}
+
+/// The files of a package.
+fn package(name: &str, version: &str, dependencies: &str) -> Files {
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2018\"\nlicense = \"MIT\"\n\
+         description = \"An example of recrate's\"\nrepository = \"{HOST}/{name}\"\n\n[dependencies]\n{dependencies}"
+    );
+    files([("Cargo.toml", manifest.as_str()), ("src/lib.rs", "//! An example.\n"), (".gitignore", "/target\n")])
+}
+
+fn file<'a>(entries: &'a mut [Entry], path: &str) -> &'a mut Entry {
+    entries.iter_mut().find(|entry| entry.path.split_once('/').is_some_and(|(_, inside)| inside == path)).unwrap()
+}
