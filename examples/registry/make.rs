@@ -11,7 +11,8 @@ mod workshop;
 
 use std::path::PathBuf;
 
-use workshop::{Bare, Cargo, Entry, Files, Item, LocalRegistry, Release, files, pack, unpack};
+use recrate::stages::deflate::Compressor;
+use workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, entry, files, pack, pack_as, unpack};
 
 /// Where the example's repositories are said to be. Nobody is asked: `recrate.toml` sends them to a folder.
 const HOST: &str = "https://git.example/recrate";
@@ -100,12 +101,12 @@ impl Maker {
         let repository = self.repository("vintage");
         repository.commit(&package("vintage", "1.0.0", ""), "vintage 1.0.0");
         let mut entries = unpack(&self.package(46, &repository, &Files::new()));
-        for entry in &mut entries {
-            let generated = entry.path.ends_with("/Cargo.toml") || entry.path.ends_with("/.cargo_vcs_info.json");
-            entry.mtime = if generated { 1_600_000_060 } else { 1_600_000_000 };
-            entry.uid = if generated { 0 } else { 1000 };
+        for one in &mut entries {
+            let generated = one.path.ends_with("/Cargo.toml") || one.path.ends_with("/.cargo_vcs_info.json");
+            one.mtime = if generated { 1_600_000_060 } else { 1_600_000_000 };
+            one.uid = if generated { 0 } else { 1000 };
         }
-        self.publish("vintage", "1.0.0", "2020-09-13T12:30:00Z", &[], &pack(&entries));
+        self.publish("vintage", "1.0.0", "2020-09-13T12:30:00Z", &[], &pack_as(&entries, Compressor::Zlib9));
     }
 
     /// Generated files differ: a Cargo.toml in a form that no cargo at hand writes.
@@ -113,7 +114,7 @@ impl Maker {
         let repository = self.repository("reformatted");
         repository.commit(&package("reformatted", "1.0.0", ""), "reformatted 1.0.0");
         let mut entries = unpack(&self.package(85, &repository, &Files::new()));
-        let manifest = file(&mut entries, "Cargo.toml");
+        let manifest = entry(&mut entries, "Cargo.toml");
         manifest.body.extend_from_slice(b"# written down by another tool\n");
         self.publish("reformatted", "1.0.0", "2025-03-02T12:00:00Z", &[], &pack(&entries));
     }
@@ -123,7 +124,7 @@ impl Maker {
         let repository = self.repository("backdoor");
         repository.commit(&package("backdoor", "1.0.0", ""), "backdoor 1.0.0");
         let mut entries = unpack(&self.package(85, &repository, &Files::new()));
-        let source = file(&mut entries, "src/lib.rs");
+        let source = entry(&mut entries, "src/lib.rs");
         source.body.extend_from_slice(b"pub fn innocent() { /* not so innocent */ }\n");
         let mut script = source.clone();
         script.path = "backdoor-1.0.0/build.rs".to_owned();
@@ -137,7 +138,7 @@ impl Maker {
         let repository = self.repository("hidden-dependency");
         repository.commit(&package("hidden-dependency", "1.0.0", ""), "hidden-dependency 1.0.0");
         let mut entries = unpack(&self.package(85, &repository, &Files::new()));
-        file(&mut entries, "Cargo.toml").body.extend_from_slice(b"\n[dependencies.honest]\nversion = \"1\"\n");
+        entry(&mut entries, "Cargo.toml").body.extend_from_slice(b"\n[dependencies.honest]\nversion = \"1\"\n");
         self.publish("hidden-dependency", "1.0.0", "2025-03-04T12:00:00Z", &[("honest", "^1")], &pack(&entries));
     }
 
@@ -146,7 +147,7 @@ impl Maker {
         let repository = self.repository("moved");
         repository.commit(&package("moved", "1.0.0", ""), "moved 1.0.0");
         let mut entries = unpack(&self.package(85, &repository, &Files::new()));
-        let vcs = file(&mut entries, ".cargo_vcs_info.json");
+        let vcs = entry(&mut entries, ".cargo_vcs_info.json");
         let text = String::from_utf8(vcs.body.clone()).unwrap();
         vcs.body = text.replace("\"path_in_vcs\": \"\"", "\"path_in_vcs\": \"crates/moved\"").into_bytes();
         self.publish("moved", "1.0.0", "2025-03-05T12:00:00Z", &[], &pack(&entries));
@@ -179,7 +180,7 @@ impl Maker {
         let bytes = self.package(85, &repository, &Files::new());
         self.publish("swapped", "1.0.0", "2025-03-08T12:00:00Z", &[], &bytes);
         let mut entries = unpack(&bytes);
-        file(&mut entries, "src/lib.rs").body.extend_from_slice(b"// swapped afterwards\n");
+        entry(&mut entries, "src/lib.rs").body.extend_from_slice(b"// swapped afterwards\n");
         std::fs::write(self.registry.file("swapped", "1.0.0"), pack(&entries)).unwrap();
     }
 
@@ -188,7 +189,7 @@ impl Maker {
         let repository = self.repository("escaping");
         repository.commit(&package("escaping", "1.0.0", ""), "escaping 1.0.0");
         let mut entries = unpack(&self.package(85, &repository, &Files::new()));
-        let mut outside = file(&mut entries, "src/lib.rs").clone();
+        let mut outside = entry(&mut entries, "src/lib.rs").clone();
         outside.path = "escaping-1.0.0/../../.cargo/config.toml".to_owned();
         entries.push(outside);
         self.publish("escaping", "1.0.0", "2025-03-09T12:00:00Z", &[], &pack(&entries));
@@ -202,8 +203,4 @@ fn package(name: &str, version: &str, dependencies: &str) -> Files {
          description = \"An example of recrate's\"\nrepository = \"{HOST}/{name}\"\n\n[dependencies]\n{dependencies}"
     );
     files([("Cargo.toml", manifest.as_str()), ("src/lib.rs", "//! An example.\n"), (".gitignore", "/target\n")])
-}
-
-fn file<'a>(entries: &'a mut [Entry], path: &str) -> &'a mut Entry {
-    entries.iter_mut().find(|entry| entry.path.split_once('/').is_some_and(|(_, inside)| inside == path)).unwrap()
 }

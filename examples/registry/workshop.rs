@@ -8,6 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use recrate::stages::deflate::Compressor;
 use sha1_checked::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -164,6 +165,14 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// The entry with a path inside the crate's folder.
+///
+/// # Panics
+/// Where there is none.
+pub fn entry<'a>(entries: &'a mut [Entry], path: &str) -> &'a mut Entry {
+    entries.iter_mut().find(|entry| entry.path.split_once('/').is_some_and(|(_, inside)| inside == path)).unwrap()
+}
+
 /// An entry of a crate's archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -203,8 +212,13 @@ pub fn unpack(bytes: &[u8]) -> Vec<Entry> {
     entries.collect()
 }
 
-/// Puts a crate together. Paths are written as they are, however bad.
+/// Puts a crate together, compressed as cargo 1.47 to 1.87 do. Paths are written as they are, however bad.
 pub fn pack(entries: &[Entry]) -> Vec<u8> {
+    pack_as(entries, Compressor::Zlib8)
+}
+
+/// Puts a crate together as a cargo with this compressor does.
+pub fn pack_as(entries: &[Entry], compressor: Compressor) -> Vec<u8> {
     let mut tar = Vec::new();
     for entry in entries {
         let mut header = tar::Header::new_gnu();
@@ -221,9 +235,11 @@ pub fn pack(entries: &[Entry]) -> Vec<u8> {
         tar.resize(tar.len().next_multiple_of(512), 0);
     }
     tar.resize(tar.len() + 1024, 0);
-    let mut gzip = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::best());
-    gzip.write_all(&tar).unwrap();
-    gzip.finish().unwrap()
+    let mut sum = flate2::Crc::new();
+    sum.update(&tar);
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
+    let length = u32::try_from(tar.len()).unwrap();
+    [&header[..], &compressor.compress(&tar), &sum.sum().to_le_bytes(), &length.to_le_bytes()].concat()
 }
 
 /// A cargo local registry.

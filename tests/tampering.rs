@@ -1,0 +1,330 @@
+//! Tampering is caught, each kind with its own verdict: with the published crate, and with the repository.
+
+mod common;
+
+use common::verify_json;
+use common::workshop::{Bare, Cargo, Entry, Files, Item, LocalRegistry, Release, entry, files, pack, unpack};
+
+/// A registry, a repository and an honest crate `bait 1.0.0` in a folder of its own.
+struct Trap {
+    folder: tempfile::TempDir,
+    registry: LocalRegistry,
+    repository: Bare,
+}
+
+const RELEASE: Release<'_> =
+    Release { name: "bait", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+
+const MANIFEST: &str = "[package]\nname = \"bait\"\nversion = \"1.0.0\"\nedition = \"2018\"\nlicense = \"MIT\"\n\
+    description = \"An honest crate\"\nrepository = \"https://git.example/recrate/bait\"\n";
+
+fn honest_files() -> Files {
+    files([
+        ("Cargo.toml", MANIFEST),
+        ("src/lib.rs", "//! Honest.\npub fn one() {}\npub fn two() {}\n"),
+        ("sub/notes.txt", "notes\n"),
+        (".gitignore", "/target\n"),
+    ])
+}
+
+impl Trap {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = LocalRegistry::at(folder.path().join("registry"));
+        let repository = Bare::at(folder.path().join("repositories/bait.git"));
+        std::fs::create_dir(folder.path().join(".cargo")).unwrap();
+        for file in [".cargo/config.toml", "recrate.toml"] {
+            let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/registry").join(file);
+            std::fs::copy(example, folder.path().join(file)).unwrap();
+        }
+        Self { folder, registry, repository }
+    }
+
+    /// Commits files and packages them by hand.
+    fn package(&self, tree: &Files) -> Vec<u8> {
+        self.repository.commit(tree, "bait 1.0.0");
+        Cargo::find(85).expect("cargo 1.85 is imported").package(
+            &self.repository,
+            "",
+            &self.registry.path,
+            &Files::new(),
+        )
+    }
+
+    /// What is said of the crate once it is published with these bytes.
+    fn verdict(&self, bytes: &[u8]) -> serde_json::Value {
+        self.registry.publish(&RELEASE, bytes);
+        self.verdict_as_it_is()
+    }
+
+    fn verdict_as_it_is(&self) -> serde_json::Value {
+        let report = verify_json(self.folder.path(), &["bait@1.0.0"]);
+        report["crates"][0]["verdict"].clone()
+    }
+}
+
+/// Publishes an honest crate with its entries changed; gives the verdict.
+fn tampered(change: impl Fn(&mut Vec<Entry>)) -> serde_json::Value {
+    let trap = Trap::new();
+    let mut entries = unpack(&trap.package(&honest_files()));
+    change(&mut entries);
+    trap.verdict(&pack(&entries))
+}
+
+fn assert_source_differs(verdict: &serde_json::Value, path: &str, kind: &str) {
+    assert_eq!(verdict["kind"], "source-differs", "{verdict:#}");
+    let found = verdict["differences"].as_array().unwrap().iter().any(|difference| {
+        difference["path"] == path && (difference["kind"] == kind || difference["kind"].get(kind).is_some())
+    });
+    assert!(found, "no {kind} of {path} in {verdict:#}");
+}
+
+fn text(entry: &mut Entry, change: impl Fn(&str) -> String) {
+    entry.body = change(std::str::from_utf8(&entry.body).unwrap()).into_bytes();
+}
+
+#[test]
+fn an_honest_crate_is_reproduced() {
+    let trap = Trap::new();
+    assert_eq!(trap.verdict(&trap.package(&honest_files()))["kind"], "reproduced");
+}
+
+#[test]
+fn one_changed_line_is_caught() {
+    let verdict = tampered(|entries| {
+        text(entry(entries, "src/lib.rs"), |text| text.replace("fn two() {}", "fn two() { evil() }"));
+    });
+    assert_source_differs(&verdict, "src/lib.rs", "lines");
+}
+
+#[test]
+fn a_change_of_white_space_is_caught() {
+    let verdict = tampered(|entries| text(entry(entries, "src/lib.rs"), |text| text.replace("fn two", "fn  two")));
+    assert_source_differs(&verdict, "src/lib.rs", "white-space");
+}
+
+#[test]
+fn an_additional_file_is_caught_whatever_it_is_called() {
+    for path in ["build.rs", "sub/Cargo.toml", "sub/Cargo.lock", "sub/Cargo.toml.orig", "sub/.cargo_vcs_info.json"] {
+        let verdict = tampered(|entries| {
+            let mut added = entry(entries, "src/lib.rs").clone();
+            added.path = format!("bait-1.0.0/{path}");
+            entries.push(added);
+        });
+        assert_source_differs(&verdict, path, "only-published");
+    }
+}
+
+#[test]
+fn what_stands_only_in_the_normalised_manifest_is_caught() {
+    for added in [
+        "[dependencies.evil]\nversion = \"1\"\n",
+        "[target.\"cfg(unix)\".dependencies.evil]\nversion = \"1\"\n",
+        "[profile.release]\noverflow-checks = false\n",
+        "[lints.rust]\nunsafe_code = \"allow\"\n",
+        "[features]\ndefault = [\"evil\"]\nevil = []\n",
+    ] {
+        let verdict = tampered(|entries| text(entry(entries, "Cargo.toml"), |text| format!("{text}\n{added}")));
+        assert_source_differs(&verdict, "Cargo.toml", "meaning");
+    }
+}
+
+#[test]
+fn another_original_manifest_is_caught() {
+    let verdict = tampered(|entries| {
+        text(entry(entries, "Cargo.toml.orig"), |text| format!("{text}\n[dependencies]\nevil = \"1\"\n"));
+    });
+    assert_source_differs(&verdict, "Cargo.toml.orig", "lines");
+}
+
+#[test]
+fn a_lock_file_with_another_checksum_or_an_unknown_version_is_caught() {
+    for (name, version, checksum) in [("helper", "1.0.0", "0".repeat(64)), ("helper", "9.9.9", "1".repeat(64))] {
+        let trap = Trap::new();
+        let helper = Release { name: "helper", version: "1.0.0", published: "2025-01-01T00:00:00Z", requires: &[] };
+        trap.registry.publish(&helper, b"helper");
+        let mut tree = honest_files();
+        let manifest = format!("{MANIFEST}\n[dependencies]\nhelper = \"1\"\n");
+        tree.insert("Cargo.toml".to_owned(), Item::File(manifest.into_bytes()));
+        let mut entries = unpack(&trap.package(&tree));
+        text(entry(&mut entries, "Cargo.lock"), |text| {
+            let before = trap.registry.checksum("helper", "1.0.0");
+            assert!(text.contains(&before));
+            text.replace(&before, &checksum).replace(
+                "name = \"helper\"\nversion = \"1.0.0\"",
+                &format!("name = \"{name}\"\nversion = \"{version}\""),
+            )
+        });
+        assert_source_differs(&trap.verdict(&pack(&entries)), "Cargo.lock", "meaning");
+    }
+}
+
+#[test]
+fn a_changed_lock_file_is_caught_where_the_commit_has_one() {
+    let trap = Trap::new();
+    for version in ["1.0.0", "1.0.1"] {
+        let helper = Release { name: "helper", version, published: "2025-01-01T00:00:00Z", requires: &[] };
+        trap.registry.publish(&helper, version.as_bytes());
+    }
+    let mut tree = honest_files();
+    let manifest = format!("{MANIFEST}\n[dependencies]\nhelper = \"1\"\n");
+    tree.insert("Cargo.toml".to_owned(), Item::File(manifest.into_bytes()));
+    let lock = trap.registry.lock_file(&[("helper", "1.0.1")]).replace(
+        "\n[[package]]",
+        "\n[[package]]\nname = \"bait\"\nversion = \"1.0.0\"\ndependencies = [\n \"helper\",\n]\n\n[[package]]",
+    );
+    tree.insert("Cargo.lock".to_owned(), Item::File(lock.into_bytes()));
+    let mut entries = unpack(&trap.package(&tree));
+    let (old, new) = (trap.registry.checksum("helper", "1.0.0"), trap.registry.checksum("helper", "1.0.1"));
+    text(entry(&mut entries, "Cargo.lock"), |text| {
+        assert!(text.contains(&new), "{text}");
+        text.replace(&new, &old).replace("version = \"1.0.1\"", "version = \"1.0.0\"")
+    });
+    assert_source_differs(&trap.verdict(&pack(&entries)), "Cargo.lock", "meaning");
+}
+
+#[test]
+fn a_flipped_mode_is_caught() {
+    let verdict = tampered(|entries| entry(entries, "src/lib.rs").mode = 0o755);
+    assert_source_differs(&verdict, "src/lib.rs", "mode");
+}
+
+#[test]
+fn an_entry_twice_or_twice_but_for_case_is_caught() {
+    for path in ["src/lib.rs", "src/LIB.rs"] {
+        let verdict = tampered(|entries| {
+            let mut again = entry(entries, "src/lib.rs").clone();
+            again.path = format!("bait-1.0.0/{path}");
+            again.body = b"pub fn evil() {}\n".to_vec();
+            entries.push(again);
+        });
+        assert_source_differs(&verdict, path, "repeated");
+    }
+}
+
+#[test]
+fn a_false_commit_id_is_caught() {
+    // A commit that the repository does not have.
+    let verdict = tampered(|entries| {
+        text(entry(entries, ".cargo_vcs_info.json"), |text| {
+            let at = text.find("sha1\": \"").unwrap() + 8;
+            format!("{}{}{}", &text[..at], "0123456789".repeat(4), &text[at + 40..])
+        });
+    });
+    assert_eq!(verdict["kind"], "unverifiable", "{verdict:#}");
+    // A commit that it has, but that is another one.
+    let trap = Trap::new();
+    let other = trap.repository.commit(&files([("Cargo.toml", MANIFEST), ("src/lib.rs", "//! Older.\n")]), "before");
+    let mut entries = unpack(&trap.package(&honest_files()));
+    text(entry(&mut entries, ".cargo_vcs_info.json"), |text| {
+        let at = text.find("sha1\": \"").unwrap() + 8;
+        format!("{}{other}{}", &text[..at], &text[at + 40..])
+    });
+    assert_source_differs(&trap.verdict(&pack(&entries)), "src/lib.rs", "lines");
+}
+
+#[test]
+fn bytes_that_are_not_what_the_index_says_are_caught() {
+    let trap = Trap::new();
+    let honest = trap.package(&honest_files());
+    trap.registry.publish(&RELEASE, &honest);
+    std::fs::write(trap.registry.file("bait", "1.0.0"), [&honest[..], b"x"].concat()).unwrap();
+    assert_eq!(trap.verdict_as_it_is()["kind"], "checksum-mismatch");
+}
+
+#[test]
+fn archives_that_lead_out_or_hold_links_are_refused() {
+    let path = tampered(|entries| {
+        let mut out = entry(entries, "src/lib.rs").clone();
+        out.path = "bait-1.0.0/../../.bashrc".to_owned();
+        entries.push(out);
+    });
+    assert_eq!(path["kind"], "hostile-archive", "{path:#}");
+    let link = tampered(|entries| {
+        let mut link = entry(entries, "sub/notes.txt").clone();
+        link.kind = tar::EntryType::Symlink;
+        link.body.clear();
+        entries.push(link);
+    });
+    assert_eq!(link["kind"], "hostile-archive", "{link:#}");
+}
+
+/// A repository with something in it that would fool a careless rebuild; the published crate is what the attacker
+/// wants to see confirmed.
+fn fooled(add: impl Fn(&mut Files), evil: impl Fn(&mut Vec<Entry>)) -> serde_json::Value {
+    let trap = Trap::new();
+    let mut entries = unpack(&trap.package(&honest_files()));
+    evil(&mut entries);
+    let evil = pack(&entries);
+    let mut tree = honest_files();
+    // With the evil crate itself in the tree, where cargo would leave its own.
+    tree.insert("target/package/bait-1.0.0.crate".to_owned(), Item::File(evil.clone()));
+    add(&mut tree);
+    let commit = trap.repository.commit(&tree, "bait 1.0.0 again");
+    let mut entries = unpack(&evil);
+    text(entry(&mut entries, ".cargo_vcs_info.json"), |text| {
+        let at = text.find("sha1\": \"").unwrap() + 8;
+        format!("{}{commit}{}", &text[..at], &text[at + 40..])
+    });
+    trap.verdict(&pack(&entries))
+}
+
+fn evil_line(entries: &mut Vec<Entry>) {
+    text(entry(entries, "src/lib.rs"), |text| format!("{text}pub fn evil() {{}}\n"));
+}
+
+#[test]
+fn a_crate_committed_where_cargo_leaves_its_own_is_not_taken_for_the_rebuild() {
+    assert_source_differs(&fooled(|_| {}, evil_line), "src/lib.rs", "lines");
+}
+
+#[test]
+fn configuration_in_the_repository_does_not_steer_the_rebuild() {
+    let verdict = fooled(
+        |tree| {
+            let config = "[build]\nrustc-wrapper = \"./evil.sh\"\nrustc = \"./evil.sh\"\ntarget-dir = \"elsewhere\"\n\
+                [alias]\npackage = \"run\"\n[source.crates-io]\nreplace-with = \"evil\"\n[source.evil]\n\
+                directory = \"evil\"\n";
+            tree.extend(files([(".cargo/config.toml", config), ("rust-toolchain", "nightly-2020-01-01\n")]));
+            tree.insert("evil.sh".to_owned(), Item::Program(b"#!/bin/sh\necho evil >> src/lib.rs\n".to_vec()));
+        },
+        evil_line,
+    );
+    assert_source_differs(&verdict, "src/lib.rs", "lines");
+}
+
+#[test]
+fn filters_and_hooks_in_the_repository_do_not_run() {
+    let verdict = fooled(
+        |tree| {
+            tree.extend(files([(".gitattributes", "* filter=evil ident text eol=crlf\n")]));
+            tree.insert("hooks/post-checkout".to_owned(), Item::Program(b"#!/bin/sh\nexit 1\n".to_vec()));
+        },
+        evil_line,
+    );
+    assert_source_differs(&verdict, "src/lib.rs", "lines");
+}
+
+#[test]
+fn a_patch_in_the_repository_does_not_reach_the_published_manifest() {
+    let verdict = fooled(
+        |tree| {
+            let manifest = format!("{MANIFEST}\n[patch.crates-io]\nhelper = {{ path = \"helper\" }}\n");
+            tree.insert("Cargo.toml".to_owned(), Item::File(manifest.into_bytes()));
+            tree.extend(files([
+                ("helper/Cargo.toml", "[package]\nname = \"helper\"\nversion = \"1.0.0\"\n"),
+                ("helper/src/lib.rs", ""),
+            ]));
+        },
+        evil_line,
+    );
+    assert_source_differs(&verdict, "src/lib.rs", "lines");
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_tree_is_not_followed() {
+    let verdict =
+        fooled(|tree| drop(tree.insert("src/link.rs".to_owned(), Item::Link("/etc/passwd".to_owned()))), |_| {});
+    assert_eq!(verdict["kind"], "not-rebuilt", "{verdict:#}");
+    assert!(verdict["reason"].as_str().unwrap().contains("leads out"), "{verdict:#}");
+}
