@@ -269,13 +269,13 @@ fn fooled(add: impl Fn(&mut Files), evil: impl Fn(&mut Vec<Entry>)) -> serde_jso
     trap.verdict(&pack(&entries))
 }
 
-fn evil_line(entries: &mut Vec<Entry>) {
+fn evil_line(entries: &mut [Entry]) {
     text(entry(entries, "src/lib.rs"), |text| format!("{text}pub fn evil() {{}}\n"));
 }
 
 #[test]
 fn a_crate_committed_where_cargo_leaves_its_own_is_not_taken_for_the_rebuild() {
-    assert_source_differs(&fooled(|_| {}, evil_line), "src/lib.rs", "lines");
+    assert_source_differs(&fooled(|_| {}, |entries| evil_line(entries)), "src/lib.rs", "lines");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn configuration_in_the_repository_does_not_steer_the_rebuild() {
             tree.extend(files([(".cargo/config.toml", config), ("rust-toolchain", "nightly-2020-01-01\n")]));
             tree.insert("evil.sh".to_owned(), Item::Program(b"#!/bin/sh\necho evil >> src/lib.rs\n".to_vec()));
         },
-        evil_line,
+        |entries| evil_line(entries),
     );
     assert_source_differs(&verdict, "src/lib.rs", "lines");
 }
@@ -300,7 +300,7 @@ fn filters_and_hooks_in_the_repository_do_not_run() {
             tree.extend(files([(".gitattributes", "* filter=evil ident text eol=crlf\n")]));
             tree.insert("hooks/post-checkout".to_owned(), Item::Program(b"#!/bin/sh\nexit 1\n".to_vec()));
         },
-        evil_line,
+        |entries| evil_line(entries),
     );
     assert_source_differs(&verdict, "src/lib.rs", "lines");
 }
@@ -316,7 +316,7 @@ fn a_patch_in_the_repository_does_not_reach_the_published_manifest() {
                 ("helper/src/lib.rs", ""),
             ]));
         },
-        evil_line,
+        |entries| evil_line(entries),
     );
     assert_source_differs(&verdict, "src/lib.rs", "lines");
 }
