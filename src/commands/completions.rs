@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 
 use super::{Cli, Failure};
+use crate::edges::console::print;
 
 /// Print a completion script for a shell.
 #[derive(Debug, clap::Args)]
@@ -17,9 +18,11 @@ impl Completions {
     /// Prints the script.
     ///
     /// # Errors
-    /// None; for the sake of the other commands' form.
+    /// Where it can't be printed.
     pub fn run(&self) -> Result<ExitCode, Failure> {
-        clap_complete::generate(self.shell, &mut Cli::command(), "recrate", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "recrate", &mut script);
+        print(&String::from_utf8_lossy(&script)).map_err(Failure::machinery)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,6 +1,6 @@
 //! `recrate diff`: how a published crate and its rebuild differ, line by line.
 
-use std::io::IsTerminal as _;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use similar::{ChangeTag, TextDiff};
 use super::Failure;
 use super::setting::Setting;
 use crate::builder::status::{FILE, Outcome, Status};
-use crate::edges::console::colours;
+use crate::edges::console::{colours_on_stdout, print};
 use crate::edges::registry::Registry;
 use crate::edges::run_directory::read_kept;
 use crate::model::krate::CrateId;
@@ -59,16 +59,18 @@ impl Diff {
         let registry = Registry::new(place, lab.cache.clone(), lab.network.clone());
         let published = registry.download(id, checksum).map_err(Failure::machinery)?;
         if published == rebuilt {
-            println!("{id}: no difference");
+            print(&format!("{id}: no difference\n")).map_err(Failure::machinery)?;
             return Ok(ExitCode::SUCCESS);
         }
         let read = |bytes| Archive::read(id, bytes).map_err(Failure::machinery);
-        print_differences(&read(&published)?, &read(&rebuilt)?, colours(std::io::stdout().is_terminal()));
+        let text = differences(&read(&published)?, &read(&rebuilt)?, colours_on_stdout());
+        print(&text).map_err(Failure::machinery)?;
         Ok(ExitCode::FAILURE)
     }
 }
 
-fn print_differences(published: &Archive, rebuilt: &Archive, colour: bool) {
+fn differences(published: &Archive, rebuilt: &Archive, colour: bool) -> String {
+    let mut out = String::new();
     let paths: std::collections::BTreeSet<&str> =
         published.entries.iter().chain(&rebuilt.entries).map(|entry| entry.path.as_str()).collect();
     let mut same = true;
@@ -78,23 +80,26 @@ fn print_differences(published: &Archive, rebuilt: &Archive, colour: bool) {
             continue;
         }
         same = false;
-        println!("--- from git   {path}\n+++ published  {path}");
+        let _ = writeln!(out, "--- from git   {path}\n+++ published  {path}");
         let text = |bytes: Option<&[u8]>| std::str::from_utf8(bytes.unwrap_or_default()).map(str::to_owned);
         match (text(mine), text(theirs)) {
-            (Ok(mine), Ok(theirs)) => print_lines(&mine, &theirs, colour),
-            _ => println!("{}", describe(Kind::Bytes)),
+            (Ok(mine), Ok(theirs)) => write_lines(&mut out, &mine, &theirs, colour),
+            _ => {
+                let _ = writeln!(out, "{}", describe(Kind::Bytes));
+            }
         }
     }
     if same {
-        println!("every file is the same; the container differs:");
-        print_headers(published, rebuilt);
+        out.push_str("every file is the same; the container differs:\n");
+        write_headers(&mut out, published, rebuilt);
     }
+    out
 }
 
-fn print_lines(mine: &str, theirs: &str, colour: bool) {
+fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool) {
     let diff = TextDiff::from_lines(mine, theirs);
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        println!("{}", hunk.header());
+        let _ = writeln!(out, "{}", hunk.header());
         for change in hunk.iter_changes() {
             let (sign, code) = match change.tag() {
                 ChangeTag::Delete => ('-', "31"),
@@ -104,9 +109,9 @@ fn print_lines(mine: &str, theirs: &str, colour: bool) {
             // What can't be seen is shown: line endings and other control characters.
             let line: String = change.value().trim_end_matches('\n').chars().flat_map(visible).collect();
             if colour && !code.is_empty() {
-                println!("\x1b[{code}m{sign}{line}\x1b[0m");
+                let _ = writeln!(out, "\x1b[{code}m{sign}{line}\x1b[0m");
             } else {
-                println!("{sign}{line}");
+                let _ = writeln!(out, "{sign}{line}");
             }
         }
     }
@@ -117,11 +122,12 @@ fn visible(c: char) -> Vec<char> {
     if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] }
 }
 
-fn print_headers(published: &Archive, rebuilt: &Archive) {
+fn write_headers(out: &mut String, published: &Archive, rebuilt: &Archive) {
     for (theirs, mine) in published.entries.iter().zip(&rebuilt.entries) {
         if published.tar[theirs.header.clone()] != rebuilt.tar[mine.header.clone()] || theirs.path != mine.path {
             let time = |time: Option<u64>| time.map_or("none".to_owned(), |time| time.to_string());
-            println!(
+            let _ = writeln!(
+                out,
                 "  {}: mode {:o} time {} published, {} mode {:o} time {} rebuilt",
                 theirs.path,
                 theirs.mode,
@@ -133,6 +139,6 @@ fn print_headers(published: &Archive, rebuilt: &Archive) {
         }
     }
     if published.tar == rebuilt.tar {
-        println!("  the tar is the same; the compression differs");
+        out.push_str("  the tar is the same; the compression differs\n");
     }
 }

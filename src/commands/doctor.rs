@@ -1,9 +1,11 @@
 //! `recrate doctor`: can this machine rebuild crates, and what is to be mended?
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::Failure;
 use super::setting::{Places, find_builder};
+use crate::edges::console::print;
 use crate::edges::nix::Nix;
 
 /// Check that this machine can rebuild crates, and say what to mend.
@@ -65,18 +67,22 @@ impl Doctor {
             ),
         ];
         let mut well = true;
+        let mut text = String::new();
         for (name, check) in checks {
             match check {
-                Ok(said) => println!("ok    {name}: {said}"),
+                Ok(said) => {
+                    let _ = writeln!(text, "ok    {name}: {said}");
+                }
                 Err(mend) => {
                     well = false;
-                    println!("MEND  {name}: {mend}");
+                    let _ = writeln!(text, "MEND  {name}: {mend}");
                 }
             }
         }
         let daemon = std::path::Path::new("/nix/var/nix/daemon-socket/socket").exists();
         let who = if daemon { "a daemon builds; recrate needs no trust of it" } else { "single user, no daemon" };
-        println!("note  store: {who}");
+        let _ = writeln!(text, "note  store: {who}");
+        print(&text).map_err(Failure::machinery)?;
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

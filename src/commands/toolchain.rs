@@ -1,10 +1,12 @@
 //! `recrate toolchain`: the cargos that crates are rebuilt with.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::Failure;
 use super::setting::Places;
+use crate::edges::console::print;
 use crate::stages::toolchain::CATALOGUE;
 
 /// List or import the cargos that crates are rebuilt with.
@@ -38,17 +40,20 @@ impl Toolchain {
     /// # Errors
     /// Where the cargo can't be imported.
     pub fn run(&self) -> Result<ExitCode, Failure> {
+        let mut text = String::new();
         match self {
             Self::List { all, places } => {
                 for toolchain in places.toolchains()?.imported().map_err(Failure::machinery)? {
-                    println!("{:<20} cargo {:<10} imported", toolchain.name, toolchain.release);
+                    let _ = writeln!(text, "{:<20} cargo {:<10} imported", toolchain.name, toolchain.release);
                 }
                 if *all {
                     for official in CATALOGUE.iter() {
-                        println!("official-{:<11} cargo {:<10} {}", official.release, official.release, official.date);
+                        let release = &official.release;
+                        let _ = writeln!(text, "official-{release:<11} cargo {release:<10} {}", official.date);
                     }
                 } else if let (Some(first), Some(last)) = (CATALOGUE.first(), CATALOGUE.last()) {
-                    println!(
+                    let _ = writeln!(
+                        text,
                         "and {} official releases from {} to {}, fetched when tried (--all lists them)",
                         CATALOGUE.len(),
                         first.release,
@@ -61,9 +66,10 @@ impl Toolchain {
                     return Err(Failure::usage("a toolchain's name has letters, digits, dots, dashes and underscores"));
                 }
                 let added = places.toolchains()?.add(path, name.as_deref()).map_err(Failure::usage)?;
-                println!("{}: cargo {}", added.name, added.release);
+                let _ = writeln!(text, "{}: cargo {}", added.name, added.release);
             }
         }
+        print(&text).map_err(Failure::machinery)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,6 +1,6 @@
 //! `recrate verify`: a lock file, or one crate, to a report.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::Failure;
 use super::setting::Setting;
 use crate::edges::cache::write_whole;
-use crate::edges::console::{Console, colours};
+use crate::edges::console::{Console, colours_on_stdout, print};
 use crate::edges::run_directory::RunDirectory;
 use crate::lab::{Error, INTERRUPTED};
 use crate::model::digest::Sha256;
@@ -93,10 +93,11 @@ impl Verify {
     }
 
     fn print(&self, report: &Report, exit: Exit) -> Result<ExitCode, Failure> {
-        match self.format {
-            Format::Text => print!("{}", report.to_text(colours(std::io::stdout().is_terminal()))),
-            Format::Json => print!("{}", report.to_json()),
-        }
+        let text = match self.format {
+            Format::Text => report.to_text(colours_on_stdout()),
+            Format::Json => report.to_json(),
+        };
+        print(&text).map_err(Failure::machinery)?;
         Ok(ExitCode::from(exit.code()))
     }
 

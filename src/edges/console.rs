@@ -1,6 +1,6 @@
-//! The terminal: the only module that draws on it while work goes on. Results go to stdout, progress to stderr.
+//! The terminal: the only module that writes to it. Results go to stdout, progress to stderr.
 
-use std::io::IsTerminal as _;
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -82,8 +82,25 @@ impl Console {
     }
 }
 
-/// Whether a stream wants colours: a terminal, and nobody said `NO_COLOR`.
+/// Prints a result to stdout. A reader that has seen enough (`| head`) is no failure.
+///
+/// # Errors
+/// Where stdout can't be written for another reason, like a full disk.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// Whether results are to be coloured: on a terminal, unless somebody said `NO_COLOR`.
 #[must_use]
-pub fn colours(terminal: bool) -> bool {
+pub fn colours_on_stdout() -> bool {
+    colours(io::stdout().is_terminal())
+}
+
+/// See <https://no-color.org>: an empty value counts as none.
+fn colours(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

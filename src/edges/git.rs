@@ -131,46 +131,66 @@ impl Git {
                 Err(reason) => wanted.iter().map(|_| Err(Error::Gone(reason.clone()))).collect(),
             };
         }
-        match self.fetch(repository, &address, wanted) {
-            Ok(found) => wanted.iter().map(|id| read_commit(&found, *id)).collect(),
-            Err(error) => {
-                let again = error.to_string();
-                let mut errors = vec![error];
-                errors.resize_with(wanted.len(), || Error::Unreachable { url: address.clone(), reason: again.clone() });
-                errors.into_iter().map(Err).collect()
-            }
+        let unreachable = |reason: &str| Error::Unreachable { url: address.clone(), reason: reason.to_owned() };
+        let cached = match self.cached(repository) {
+            Ok(cached) => cached,
+            Err(error) => return wanted.iter().map(|_| Err(unreachable(&error.to_string()))).collect(),
+        };
+        let local = cached.to_thread_local();
+        let missing: Vec<CommitId> = wanted.iter().copied().filter(|id| !local.has_object(object_id(*id))).collect();
+        if missing.is_empty() || !self.online {
+            let had = |id: &CommitId| if missing.contains(id) { Err(Error::Offline(*id)) } else { Ok(*id) };
+            return wanted.iter().map(|id| read_commit(&cached, had(id)?)).collect();
         }
+        // Code hosts take a repository's name with and without the suffix; a plain web server knows only one.
+        let fetch = |ids: &[CommitId]| match fetch_by_id(&local, &address, ids) {
+            Err(reason) if is_not_there(&reason) => fetch_by_id(&local, &format!("{address}.git"), ids),
+            done => done,
+        };
+        let together = fetch(&missing);
+        let fetch_one = |id: &CommitId| {
+            if !missing.contains(id) {
+                return Ok(());
+            }
+            match &together {
+                // One commit that is gone makes the whole request fail: the others are asked for one by one.
+                Err(_) if missing.len() > 1 => fetch(&[*id]),
+                done => done.clone(),
+            }
+        };
+        let read = |id: &CommitId| match fetch_one(id) {
+            Err(reason) if is_not_there(&reason) => {
+                Err(Error::Gone(format!("{address} is not there, or not for everybody")))
+            }
+            Err(reason) if !reason.contains(NO_SUCH_COMMIT) => Err(unreachable(&reason)),
+            _ => read_commit(&cached, *id),
+        };
+        wanted.iter().map(read).collect()
     }
 
-    /// Fetches what is missing of the wanted commits into the repository's cache.
-    fn fetch(
-        &self,
-        repository: &RepositoryUrl,
-        address: &str,
-        wanted: &[CommitId],
-    ) -> Result<gix::ThreadSafeRepository, Error> {
-        let unreachable = |reason: String| Error::Unreachable { url: address.to_owned(), reason };
+    /// The cache's own copy of a repository: whatever commits of it were asked for before.
+    fn cached(&self, repository: &RepositoryUrl) -> Result<gix::ThreadSafeRepository, Error> {
         let plain = repository.as_str().trim_start_matches("https://");
         let folder = self.cache.path("git").join(format!("{plain}.git"));
         let isolated = gix::open::Options::isolated;
-        let cached = if folder.join("HEAD").is_file() {
-            gix::ThreadSafeRepository::open_opts(&folder, isolated()).map_err(|error| unreachable(error.to_string()))?
+        if folder.join("HEAD").is_file() {
+            gix::ThreadSafeRepository::open_opts(&folder, isolated()).map_err(refused)
         } else {
             std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
             let options = gix::create::Options::default();
-            gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, isolated())
-                .map_err(|error| unreachable(error.to_string()))?
+            gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, isolated()).map_err(refused)
         }
-        .to_thread_local();
-        let missing: Vec<CommitId> = wanted.iter().copied().filter(|id| !cached.has_object(object_id(*id))).collect();
-        if let Some(first) = missing.first() {
-            if !self.online {
-                return Err(Error::Offline(*first));
-            }
-            fetch_by_id(&cached, address, &missing).map_err(unreachable)?;
-        }
-        Ok(cached.into_sync())
     }
+}
+
+/// A server's words for a commit that it does not have.
+const NO_SUCH_COMMIT: &str = "not our ref";
+/// What a fetch ends with where the server has no such repository for everybody: code hosts ask for a password rather
+/// than say that there is nothing.
+fn is_not_there(reason: &str) -> bool {
+    ["No credentials were returned", "HTTP status 401", "404 Not Found", "403 Forbidden"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 /// Asks a repository for commits by their ids, without their history.
@@ -191,7 +211,8 @@ fn fetch_by_id(cached: &gix::Repository, address: &str, wanted: &[CommitId]) -> 
         .with_refspecs(specs.iter().map(String::as_str), Direction::Fetch)
         .map_err(|error| all(&error))?
         .with_fetch_tags(Tags::None);
-    let connection = remote.connect(Direction::Fetch).map_err(|error| all(&error))?;
+    // A repository that is not for everybody is none; nobody is to be asked for a password.
+    let connection = remote.connect(Direction::Fetch).map_err(|error| all(&error))?.with_credentials(|_| Ok(None));
     let prepared = connection
         .prepare_fetch(gix::progress::Discard, gix::remote::ref_map::Options::default())
         .map_err(|error| all(&error))?;

@@ -1,7 +1,7 @@
 //! A registry: index files and crates, from the network or a folder, kept in the cache.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tame_index::KrateName;
@@ -24,8 +24,8 @@ pub struct Registry {
     place: Place,
     cache: Cache,
     network: Option<Network>,
-    /// What the index says of downloads; asked for once.
-    downloads: OnceLock<IndexConfig>,
+    /// What the index says of downloads; asked for once, whoever comes first.
+    downloads: Mutex<Option<IndexConfig>>,
     read: Mutex<HashMap<CrateName, Arc<Vec<IndexLine>>>>,
 }
 
@@ -53,7 +53,7 @@ impl Registry {
     /// The registry at a place.
     #[must_use]
     pub fn new(place: Place, cache: Cache, network: Option<Network>) -> Self {
-        Self { place, cache, network, downloads: OnceLock::new(), read: Mutex::default() }
+        Self { place, cache, network, downloads: Mutex::default(), read: Mutex::default() }
     }
 
     /// The index lines of a crate.
@@ -149,16 +149,22 @@ impl Registry {
         Ok(bytes)
     }
 
-    fn downloads(&self, address: &str, network: &Network) -> Result<&IndexConfig, Error> {
-        if let Some(config) = self.downloads.get() {
-            return Ok(config);
+    fn downloads(&self, address: &str, network: &Network) -> Result<IndexConfig, Error> {
+        let mut held = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = &*held {
+            return Ok(config.clone());
         }
         let url = format!("{address}config.json");
         let Answer::Body { bytes, .. } = network.get(&url, None)? else {
             return Err(Error::Absent("config.json".to_owned()));
         };
-        let config = serde_json::from_slice(&bytes).map_err(|error| Error::Config(error.to_string()))?;
-        Ok(self.downloads.get_or_init(|| config))
+        // Only this of it matters here; the rest is written in more ways than the library takes, like a null `api`.
+        #[derive(serde::Deserialize)]
+        struct Wire {
+            dl: String,
+        }
+        let Wire { dl } = serde_json::from_slice(&bytes).map_err(|error| Error::Config(error.to_string()))?;
+        Ok(held.insert(IndexConfig { dl, api: None, auth_required: false }).clone())
     }
 
     fn sparse(&self, address: &str) -> Result<SparseIndex, Error> {

@@ -100,14 +100,18 @@ impl fmt::Display for RepositoryUrl {
 impl FromStr for RepositoryUrl {
     type Err = BadSource;
 
-    /// Normalises what authors write: `http:` and `git:` become `https:`, `www.`, a trailing `.git` or slash and the
-    /// path of a view (`/tree/main/sub`) are cut.
+    /// Normalises what authors write: `http:`, `git:` and `ssh:` become `https:`, `www.`, a trailing `.git` or slash
+    /// and the path of a view (`/tree/main/sub`) are cut. Who wants a repository over ssh says so with a mirror rule.
     fn from_str(text: &str) -> Result<Self, BadSource> {
         let bad = || BadSource::Repository(text.to_owned());
         let text = text.trim();
         let text = text.strip_prefix("git+").unwrap_or(text);
+        // `git@host:owner/name` is ssh's way of writing it.
+        let scp = text.strip_prefix("git@").and_then(|rest| rest.split_once(':'));
+        let rewritten = scp.map(|(host, path)| format!("ssh://git@{host}/{path}"));
+        let text = rewritten.as_deref().unwrap_or(text);
         let url = Url::parse(text).map_err(|_| bad())?;
-        if !matches!(url.scheme(), "https" | "http" | "git") || url.password().is_some() {
+        if !matches!(url.scheme(), "https" | "http" | "git" | "ssh") || url.password().is_some() {
             return Err(bad());
         }
         let host = url.host_str().ok_or_else(bad)?.trim_start_matches("www.").to_ascii_lowercase();
@@ -128,7 +132,8 @@ impl FromStr for RepositoryUrl {
         {
             return Err(bad());
         }
-        let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+        // Another transport's port says nothing of https.
+        let port = url.port().filter(|_| url.scheme() == "https").map_or(String::new(), |port| format!(":{port}"));
         Ok(Self(format!("https://{host}{port}/{path}")))
     }
 }
@@ -232,6 +237,9 @@ mod tests {
             "https://GitHub.com/dtolnay/itoa/tree/master/sub/folder",
             "git://github.com/dtolnay/itoa",
             "git+https://github.com/dtolnay/itoa.git#main",
+            "ssh://git@github.com/dtolnay/itoa.git",
+            "ssh://git@github.com:22/dtolnay/itoa",
+            "git@github.com:dtolnay/itoa.git",
             "https://github.com/dtolnay/itoa?tab=readme",
         ] {
             assert_eq!(canonical(text).as_deref(), Some("https://github.com/dtolnay/itoa"), "{text}");
@@ -247,8 +255,8 @@ mod tests {
         for text in [
             "ext::sh -c touch% /tmp/x",
             "file:///etc",
-            "ssh://git@github.com/a/b",
-            "git@github.com:a/b.git",
+            "git@-oProxyCommand=x:a/b",
+            "ssh://-oProxyCommand=x/a/b",
             "--upload-pack=touch",
             "https://-x/a/b",
             "https://github.com/-oProxyCommand=x/b",

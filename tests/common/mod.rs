@@ -1,6 +1,7 @@
 //! Helpers of the integration tests, independent of the product: they must not share its mistakes.
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
+pub mod server;
 #[path = "../../examples/registry/workshop.rs"]
 pub mod workshop;
 
@@ -91,8 +92,13 @@ pub fn recrate() -> assert_cmd::Command {
 
 /// What `recrate verify` says of one crate, as JSON, given the folder of a registry's example and what to add.
 pub fn verify_json(folder: &Path, arguments: &[&str]) -> serde_json::Value {
+    verify_json_with(recrate(), folder, arguments)
+}
+
+/// The same with a program that was set up by the caller.
+pub fn verify_json_with(mut recrate: assert_cmd::Command, folder: &Path, arguments: &[&str]) -> serde_json::Value {
     let out = tempfile::tempdir().unwrap();
-    let done = recrate()
+    let done = recrate
         .current_dir(folder)
         .args(["verify", "--format", "json", "--toolchains", "imported", "--quiet", "--out"])
         .arg(out.path().join("run"))

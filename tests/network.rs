@@ -1,0 +1,210 @@
+//! Crates, index files and commits over the network: real servers on loopback.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::server::Server;
+use common::workshop::{Bare, Cargo, Files, LocalRegistry, Release, entry, files, pack, unpack};
+use common::{recrate, verify_json_with};
+use serde_json::Value;
+
+/// A registry and repositories that are served over http, and a project that uses them with a cache of its own.
+struct Site {
+    folder: tempfile::TempDir,
+    registry: LocalRegistry,
+    server: Server,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = LocalRegistry::at(folder.path().join("served/registry"));
+        let server = Server::of(&folder.path().join("served"));
+        let site = Self { folder, registry, server };
+        let address = site.server.address();
+        site.describe_downloads(&format!("{address}/registry/{{crate}}-{{version}}.crate"));
+        std::fs::create_dir_all(site.project().join(".cargo")).unwrap();
+        site.configure(&format!(
+            "[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nregistry = \"sparse+{address}/registry/index/\"\n"
+        ));
+        let mirror = format!("[[git-mirror]]\nprefix = \"https://git.example/\"\nreplacement = \"{address}/git/\"\n");
+        std::fs::write(site.project().join("recrate.toml"), mirror).unwrap();
+        site
+    }
+
+    fn project(&self) -> PathBuf {
+        self.folder.path().join("project")
+    }
+
+    fn configure(&self, text: &str) {
+        std::fs::write(self.project().join(".cargo/config.toml"), text).unwrap();
+    }
+
+    fn describe_downloads(&self, template: &str) {
+        let config = serde_json::json!({ "dl": template, "api": null });
+        std::fs::write(self.registry.path.join("index/config.json"), config.to_string()).unwrap();
+    }
+
+    fn repository(&self, name: &str) -> Bare {
+        Bare::at(self.folder.path().join("served/git/team").join(format!("{name}.git")))
+    }
+
+    /// Commits a package to a repository, packages it by hand and publishes it.
+    fn publish(&self, name: &str, repository: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) {
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2018\"\nlicense = \"MIT\"\n\
+             description = \"served\"\nrepository = \"https://git.example/team/{repository}\"\n"
+        );
+        let bare = self.repository(repository);
+        bare.commit(
+            &files([("Cargo.toml", &manifest), ("src/lib.rs", "//! Served.\n"), (".gitignore", "target\n")]),
+            name,
+        );
+        let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+        let bytes = change(cargo.package(&bare, "", &self.registry.path, &Files::new()));
+        let release = Release { name, version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+        self.registry.publish(&release, &bytes);
+    }
+
+    fn verify(&self, arguments: &[&str]) -> Value {
+        let mut program = recrate();
+        program.env("RECRATE_CACHE", self.folder.path().join("cache"));
+        verify_json_with(program, &self.project(), arguments)
+    }
+}
+
+/// The verdict of each crate, by name.
+fn kinds(report: &Value) -> Vec<(&str, &str)> {
+    let crates = report["crates"].as_array().unwrap().iter();
+    let mut kinds: Vec<_> =
+        crates.map(|one| (one["name"].as_str().unwrap(), one["verdict"]["kind"].as_str().unwrap())).collect();
+    kinds.sort_unstable();
+    kinds
+}
+
+fn reason<'a>(report: &'a Value, name: &str) -> &'a str {
+    let one = report["crates"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    one["verdict"]["reason"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn crates_and_commits_are_fetched_once_and_then_come_from_the_cache() {
+    let site = Site::new();
+    for name in ["one", "two", "three"] {
+        site.publish(name, "shared", |bytes| bytes);
+    }
+    let all = ["one@1.0.0", "two@1.0.0", "three@1.0.0"];
+    let expected = [("one", "reproduced"), ("three", "reproduced"), ("two", "reproduced")];
+    assert_eq!(kinds(&site.verify(&all)), expected);
+    let asked = site.server.asked();
+    let count = |what: &str| asked.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(count(".crate"), 3, "{asked:#?}");
+    assert_eq!(count("/index/"), 3 + 1, "an index file each, and where downloads are: {asked:#?}");
+    assert_eq!(count("shared.git/info/refs"), 1, "one visit to the repository: {asked:#?}");
+
+    assert_eq!(kinds(&site.verify(&all)), expected);
+    assert_eq!(site.server.asked(), [""; 0], "a second run asks nobody");
+    assert_eq!(kinds(&site.verify(&[&all[..], &["--offline"]].concat())), expected);
+}
+
+#[test]
+fn offline_nothing_is_fetched_and_the_verdict_says_so() {
+    let site = Site::new();
+    site.publish("one", "shared", |bytes| bytes);
+    let report = site.verify(&["one@1.0.0", "--offline"]);
+    assert_eq!(kinds(&report), [("one", "inconclusive")]);
+    assert!(reason(&report, "one").contains("--offline"), "{report:#}");
+    assert_eq!(site.server.asked(), [""; 0]);
+}
+
+#[test]
+fn a_commit_that_is_gone_does_not_take_the_repositorys_others_with_it() {
+    let site = Site::new();
+    site.publish("here", "shared", |bytes| bytes);
+    site.publish("gone", "shared", |bytes| {
+        let mut entries = unpack(&bytes);
+        let vcs = entry(&mut entries, ".cargo_vcs_info.json");
+        let text = String::from_utf8(vcs.body.clone()).unwrap();
+        let at = text.find("sha1\": \"").unwrap() + 8;
+        vcs.body = format!("{}{}{}", &text[..at], "0123456789".repeat(4), &text[at + 40..]).into_bytes();
+        pack(&entries)
+    });
+    let report = site.verify(&["here@1.0.0", "gone@1.0.0"]);
+    assert_eq!(kinds(&report), [("gone", "unverifiable"), ("here", "reproduced")]);
+    assert!(reason(&report, "gone").contains("has no commit 0123456789"), "{report:#}");
+}
+
+#[test]
+fn a_repository_that_is_not_there_is_the_crates_verdict() {
+    let site = Site::new();
+    site.publish("here", "shared", |bytes| bytes);
+    site.publish("homeless", "elsewhere", |bytes| bytes);
+    std::fs::remove_dir_all(site.repository("elsewhere").path).unwrap();
+    let report = site.verify(&["here@1.0.0", "homeless@1.0.0"]);
+    assert_eq!(kinds(&report), [("here", "reproduced"), ("homeless", "unverifiable")]);
+    assert!(reason(&report, "homeless").contains("is not there"), "{report:#}");
+}
+
+#[test]
+fn a_server_that_is_down_leaves_the_crate_untold() {
+    let mut site = Site::new();
+    site.publish("one", "shared", |bytes| bytes);
+    // The crate is served, its repository is where nobody listens.
+    let mirror = "[[git-mirror]]\nprefix = \"https://git.example/\"\nreplacement = \"http://127.0.0.1:1/\"\n";
+    std::fs::write(site.project().join("recrate.toml"), mirror).unwrap();
+    let report = site.verify(&["one@1.0.0"]);
+    assert_eq!(kinds(&report), [("one", "inconclusive")], "{report:#}");
+    // Nobody serves the registry either.
+    site.server = Server::of(Path::new("/nonexistent"));
+    let report = site.verify(&["two@1.0.0"]);
+    assert_eq!(kinds(&report), [("two", "inconclusive")], "{report:#}");
+}
+
+#[test]
+fn every_way_in_which_a_registry_says_where_its_crates_are_is_understood() {
+    let site = Site::new();
+    site.publish("one", "shared", |bytes| bytes);
+    let address = site.server.address();
+    let checksum = site.registry.checksum("one", "1.0.0");
+    let crates = std::fs::read(site.registry.file("one", "1.0.0")).unwrap();
+    for (template, file) in [
+        (format!("{address}/plain"), "plain/one/1.0.0/download".to_owned()),
+        (format!("{address}/t/{{crate}}/{{version}}"), "t/one/1.0.0".to_owned()),
+        (format!("{address}/p/{{prefix}}/{{lowerprefix}}/x"), "p/3/o/3/o/x".to_owned()),
+        (format!("{address}/s/{{sha256-checksum}}"), format!("s/{checksum}")),
+    ] {
+        site.describe_downloads(&template);
+        let file = site.folder.path().join("served").join(file);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, &crates).unwrap();
+        let _ = std::fs::remove_dir_all(site.folder.path().join("cache"));
+        assert_eq!(kinds(&site.verify(&["one@1.0.0"])), [("one", "reproduced")], "{template}");
+    }
+}
+
+#[test]
+fn crates_of_another_registry_are_verified_against_that_one() {
+    let site = Site::new();
+    site.publish("one", "shared", |bytes| bytes);
+    let index = format!("sparse+{}/registry/index/", site.server.address());
+    site.configure("");
+    let lock = format!(
+        "version = 4\n\n[[package]]\nname = \"one\"\nversion = \"1.0.0\"\nsource = \"{index}\"\nchecksum = \"{}\"\n",
+        site.registry.checksum("one", "1.0.0")
+    );
+    std::fs::write(site.project().join("Cargo.lock"), lock).unwrap();
+    let report = site.verify(&["Cargo.lock"]);
+    assert_eq!(kinds(&report), [("one", "reproduced")], "{report:#}");
+}
+
+#[test]
+fn a_registry_that_serves_nonsense_is_no_crash() {
+    let site = Site::new();
+    site.publish("one", "shared", |bytes| bytes);
+    site.publish("two", "shared", |bytes| bytes);
+    std::fs::write(site.registry.file("one", "1.0.0"), b"\x1f\x8b nonsense").unwrap();
+    std::fs::write(site.registry.path.join("index/3/t/two"), b"{\"nonsense\":\n\xff\xff\n[]\n").unwrap();
+    let report = site.verify(&["one@1.0.0", "two@1.0.0", "three@1.0.0"]);
+    assert_eq!(kinds(&report), [("one", "checksum-mismatch"), ("three", "unverifiable"), ("two", "unverifiable")]);
+}
