@@ -31,17 +31,13 @@ pub struct Cli {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "each one's own documentation is its help")]
 pub enum Command {
-    /// Verify the crates of a lock file, or a single crate
     Verify(verify::Verify),
-    /// Show how a published crate and its rebuild differ
     Diff(diff::Diff),
-    /// List or import the cargos that crates are rebuilt with
     #[command(subcommand)]
     Toolchain(toolchain::Toolchain),
-    /// Check that this machine can rebuild crates, and say what to mend
     Doctor(doctor::Doctor),
-    /// Print a completion script for a shell
     Completions(completions::Completions),
 }
 

@@ -149,7 +149,10 @@ impl Lab {
             match opened {
                 Opened::Case(case) => cases.push(*case),
                 Opened::Settled(record) => {
-                    kept.push((locked, finish(locked, Kept { record: *record, inputs: None })?));
+                    kept.push((
+                        locked,
+                        finish(locked, Kept { record: *record, registry: locked.registry.clone(), inputs: None })?,
+                    ));
                 }
             }
         }
@@ -163,7 +166,8 @@ impl Lab {
             match located {
                 Ok(case) => open.push(case),
                 Err((locked, record)) => {
-                    let done = finish(&locked, Kept { record: *record, inputs: None })?;
+                    let registry = locked.registry.clone();
+                    let done = finish(&locked, Kept { record: *record, registry, inputs: None })?;
                     kept.extend(crates.iter().find(|one| **one == *locked).map(|locked| (locked, done)));
                 }
             }
@@ -199,10 +203,7 @@ impl Lab {
         let names = crates.iter().map(|locked| locked.registry.clone());
         // The default registry's index is what cargo resolves against, wherever a crate itself comes from.
         for name in names.chain([RegistryName::Default]) {
-            let place = match &name {
-                RegistryName::Default => self.cargo_config.default_registry(),
-                RegistryName::Index(index) => self.cargo_config.registry(index),
-            };
+            let place = self.cargo_config.place(&name);
             registries.entry(name).or_insert_with(|| {
                 place
                     .map(|place| Registry::new(place, self.cache.clone(), self.network.clone()))

@@ -2,77 +2,12 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::server::Server;
-use common::workshop::{Bare, Cargo, Files, LocalRegistry, Release, entry, files, pack, unpack};
-use common::{recrate, verify_json_with};
+use common::site::Site;
+use common::workshop::{entry, pack, unpack};
 use serde_json::Value;
-
-/// A registry and repositories that are served over http, and a project that uses them with a cache of its own.
-struct Site {
-    folder: tempfile::TempDir,
-    registry: LocalRegistry,
-    server: Server,
-}
-
-impl Site {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = LocalRegistry::at(folder.path().join("served/registry"));
-        let server = Server::of(&folder.path().join("served"));
-        let site = Self { folder, registry, server };
-        let address = site.server.address();
-        site.describe_downloads(&format!("{address}/registry/{{crate}}-{{version}}.crate"));
-        std::fs::create_dir_all(site.project().join(".cargo")).unwrap();
-        site.configure(&format!(
-            "[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nregistry = \"sparse+{address}/registry/index/\"\n"
-        ));
-        let mirror = format!("[[git-mirror]]\nprefix = \"https://git.example/\"\nreplacement = \"{address}/git/\"\n");
-        std::fs::write(site.project().join("recrate.toml"), mirror).unwrap();
-        site
-    }
-
-    fn project(&self) -> PathBuf {
-        self.folder.path().join("project")
-    }
-
-    fn configure(&self, text: &str) {
-        std::fs::write(self.project().join(".cargo/config.toml"), text).unwrap();
-    }
-
-    fn describe_downloads(&self, template: &str) {
-        let config = serde_json::json!({ "dl": template, "api": null });
-        std::fs::write(self.registry.path.join("index/config.json"), config.to_string()).unwrap();
-    }
-
-    fn repository(&self, name: &str) -> Bare {
-        Bare::at(self.folder.path().join("served/git/team").join(format!("{name}.git")))
-    }
-
-    /// Commits a package to a repository, packages it by hand and publishes it.
-    fn publish(&self, name: &str, repository: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) {
-        let manifest = format!(
-            "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2018\"\nlicense = \"MIT\"\n\
-             description = \"served\"\nrepository = \"https://git.example/team/{repository}\"\n"
-        );
-        let bare = self.repository(repository);
-        bare.commit(
-            &files([("Cargo.toml", &manifest), ("src/lib.rs", "//! Served.\n"), (".gitignore", "target\n")]),
-            name,
-        );
-        let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
-        let bytes = change(cargo.package(&bare, "", &self.registry.path, &Files::new()));
-        let release = Release { name, version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
-        self.registry.publish(&release, &bytes);
-    }
-
-    fn verify(&self, arguments: &[&str]) -> Value {
-        let mut program = recrate();
-        program.env("RECRATE_CACHE", self.folder.path().join("cache"));
-        verify_json_with(program, &self.project(), arguments)
-    }
-}
 
 /// The verdict of each crate, by name.
 fn kinds(report: &Value) -> Vec<(&str, &str)> {

@@ -4,19 +4,26 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{mirror, real_releases, recrate, shared_folder};
+use common::{Release, mirror, real_releases, recrate, shared_folder};
+use libtest_mimic::{Arguments, Trial};
 
-#[test]
-fn real_releases_are_reproduced_or_exactly_explained() {
-    let Some(releases) = real_releases() else {
-        eprintln!("ignored: the real commits do not lie beside this checkout");
-        return;
-    };
+/// Where the real commits do not lie beside this checkout, the tests are reported as ignored.
+fn main() {
+    let releases = real_releases();
+    let missing = releases.is_none();
+    let test = Trial::test("real_releases_are_reproduced_or_exactly_explained", || {
+        real_releases_are_reproduced_or_exactly_explained(&releases.unwrap_or_default());
+        Ok(())
+    });
+    libtest_mimic::run(&Arguments::from_args(), vec![test.with_ignored_flag(missing)]).exit();
+}
+
+fn real_releases_are_reproduced_or_exactly_explained(releases: &[Release]) {
     let mirrors = shared_folder().join("mirrors");
-    mirror(&releases, &mirrors);
+    mirror(releases, &mirrors);
     let out = tempfile::tempdir().unwrap();
     let run = out.path().join("run");
-    let ids: Vec<String> = releases.iter().map(common::Release::id).collect();
+    let ids: Vec<String> = releases.iter().map(Release::id).collect();
     let done = recrate()
         .arg("verify")
         .args(&ids)

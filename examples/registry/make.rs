@@ -9,7 +9,8 @@
 
 mod workshop;
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use recrate::stages::deflate::Compressor;
 use workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, entry, files, pack, pack_as, unpack};
@@ -18,9 +19,12 @@ use workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, entry, files, p
 const HOST: &str = "https://git.example/recrate";
 
 fn main() {
-    let folder = std::env::args_os()
-        .nth(1)
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/registry")), PathBuf::from);
+    let own = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/registry"));
+    make(&std::env::args_os().nth(1).map_or_else(own, PathBuf::from));
+}
+
+/// Makes the registry, the repositories and the lock file in a folder, in the stead of any that are there.
+pub fn make(folder: &Path) {
     for part in ["registry", "repositories"] {
         let _ = std::fs::remove_dir_all(folder.join(part));
     }
@@ -44,9 +48,10 @@ struct Maker {
 impl Maker {
     fn make_all(mut self) -> Vec<(String, String)> {
         self.honest();
-        self.stale_lock();
         self.vintage();
         self.reformatted();
+        self.older_lock();
+        self.stale_lock();
         self.backdoor();
         self.hidden_dependency();
         self.moved();
@@ -83,17 +88,29 @@ impl Maker {
         self.publish("honest", "1.0.0", "2025-03-01T12:00:00Z", &[], &bytes);
     }
 
-    /// Reproduced, with the published Cargo.lock as input: it lay there untracked, older than the index.
+    /// Reproduced, with the index as of the newest locked version: Cargo.lock lay there untracked, whole but older.
+    fn older_lock(&mut self) {
+        self.with_untracked_lock("older-lock", &[("honest", "0.9.0")], &[("honest", ">=0.9")]);
+    }
+
+    /// Reproduced, with the published Cargo.lock as input: no index of any day gives these two versions together.
     fn stale_lock(&mut self) {
-        let repository = self.repository("stale-lock");
-        let mut tree = package("stale-lock", "1.0.0", "honest = \">=0.9\"\n");
+        let locked = [("honest", "0.9.0"), ("reformatted", "1.0.0")];
+        self.with_untracked_lock("stale-lock", &locked, &[("honest", ">=0.9"), ("reformatted", "^1")]);
+    }
+
+    fn with_untracked_lock(&mut self, name: &str, locked: &[(&str, &str)], requires: &[(&str, &str)]) {
+        let repository = self.repository(name);
+        let dependencies: String = requires.iter().map(|(name, req)| format!("{name} = \"{req}\"\n")).collect();
+        let mut tree = package(name, "1.0.0", &dependencies);
         tree.insert(".gitignore".to_owned(), Item::File(b"/Cargo.lock\n/target\n".to_vec()));
-        repository.commit(&tree, "stale-lock 1.0.0");
-        let mut lock = self.registry.lock_file(&[("honest", "0.9.0")]);
-        lock.push_str("\n[[package]]\nname = \"stale-lock\"\nversion = \"1.0.0\"\ndependencies = [\n \"honest\",\n]\n");
+        repository.commit(&tree, &format!("{name} 1.0.0"));
+        let names: String = locked.iter().map(|(name, _)| format!(" \"{name}\",\n")).collect();
+        let mut lock = self.registry.lock_file(locked);
+        let _ = write!(lock, "\n[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\ndependencies = [\n{names}]\n");
         let extra = [("Cargo.lock".to_owned(), Item::File(lock.into_bytes()))].into();
         let bytes = self.package(85, &repository, &extra);
-        self.publish("stale-lock", "1.0.0", "2025-04-01T12:00:00Z", &[("honest", ">=0.9")], &bytes);
+        self.publish(name, "1.0.0", "2025-04-01T12:00:00Z", requires, &bytes);
     }
 
     /// Archive differs: cargo 1.46 recorded the publisher's clock and user.

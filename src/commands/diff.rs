@@ -7,26 +7,34 @@ use std::process::ExitCode;
 use similar::{ChangeTag, TextDiff};
 
 use super::Failure;
-use super::setting::Setting;
+use super::setting::{Places, cargo_config};
 use crate::builder::status::{FILE, Outcome, Status};
 use crate::edges::console::{colours_on_stdout, print};
+use crate::edges::network::Network;
 use crate::edges::registry::Registry;
-use crate::edges::run_directory::read_kept;
+use crate::edges::run_directory::{read_folder, read_kept};
 use crate::model::krate::CrateId;
-use crate::stages::artefact::Archive;
+use crate::stages::artefact::{Archive, Entry};
 use crate::stages::compare::Kind;
-use crate::stages::report::describe;
+use crate::stages::report::{OUT, describe};
 
 /// Show how a published crate and its rebuild differ.
+///
+/// File by file, as a diff from git to what was published; where every file is the same, how the archive differs.
+/// Control characters are shown escaped. Exit status: 0 no difference, 1 a difference, 2 there is no such run.
 #[derive(Debug, clap::Args)]
 pub struct Diff {
-    /// The crate, as NAME@VERSION, from a run of `recrate verify`
+    /// The crate, from a run of `recrate verify`
+    #[arg(value_name = "NAME@VERSION")]
     krate: CrateId,
     /// Folder of that run
-    #[arg(long, value_name = "DIR", default_value = "recrate.out")]
+    #[arg(long, value_name = "DIR", default_value = OUT)]
     out: PathBuf,
+    /// Use what is in the cache; fetch nothing
+    #[arg(long)]
+    offline: bool,
     #[command(flatten)]
-    setting: Setting,
+    places: Places,
 }
 
 impl Diff {
@@ -53,10 +61,10 @@ impl Diff {
             )));
         };
         let rebuilt = std::fs::read(out.join(file)).map_err(Failure::machinery)?;
-        let here = std::env::current_dir().map_err(Failure::machinery)?;
-        let lab = self.setting.lab(&here)?;
-        let place = lab.cargo_config.default_registry().map_err(Failure::usage)?;
-        let registry = Registry::new(place, lab.cache.clone(), lab.network.clone());
+        let folder = read_folder(&self.out).ok_or_else(|| absent(&format!("{} is no run", self.out.display())))?;
+        let place = cargo_config(&folder)?.place(&kept.registry).map_err(Failure::usage)?;
+        let network = Network::acquire(self.offline).map_err(Failure::machinery)?;
+        let registry = Registry::new(place, self.places.cache()?, network);
         let published = registry.download(id, checksum).map_err(Failure::machinery)?;
         if published == rebuilt {
             print(&format!("{id}: no difference\n")).map_err(Failure::machinery)?;
@@ -125,17 +133,11 @@ fn visible(c: char) -> Vec<char> {
 fn write_headers(out: &mut String, published: &Archive, rebuilt: &Archive) {
     for (theirs, mine) in published.entries.iter().zip(&rebuilt.entries) {
         if published.tar[theirs.header.clone()] != rebuilt.tar[mine.header.clone()] || theirs.path != mine.path {
-            let time = |time: Option<u64>| time.map_or("none".to_owned(), |time| time.to_string());
-            let _ = writeln!(
-                out,
-                "  {}: mode {:o} time {} published, {} mode {:o} time {} rebuilt",
-                theirs.path,
-                theirs.mode,
-                time(theirs.mtime),
-                if theirs.path == mine.path { String::new() } else { mine.path.clone() },
-                mine.mode,
-                time(mine.mtime)
-            );
+            let said = |entry: &Entry| {
+                let time = entry.mtime.map_or("none".to_owned(), |time| time.to_string());
+                format!("{} mode {:o} time {time}", entry.path, entry.mode)
+            };
+            let _ = writeln!(out, "  rebuilt    {}\n  published  {}", said(mine), said(theirs));
         }
     }
     if published.tar == rebuilt.tar {

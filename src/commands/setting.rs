@@ -25,10 +25,10 @@ const WORKERS: usize = 16;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Places {
     /// Folder for what can be fetched again: crates, index files, commits
-    #[arg(long, value_name = "DIR", env = "RECRATE_CACHE", global = true)]
+    #[arg(long, value_name = "DIR", env = "RECRATE_CACHE", hide_env_values = true, global = true)]
     cache: Option<PathBuf>,
     /// Folder for what was set up: imported toolchains
-    #[arg(long, value_name = "DIR", env = "RECRATE_DATA", global = true)]
+    #[arg(long, value_name = "DIR", env = "RECRATE_DATA", hide_env_values = true, global = true)]
     data: Option<PathBuf>,
 }
 
@@ -129,12 +129,10 @@ impl Setting {
         let toolchains = self.places.toolchains()?;
         let system = format!("{}-linux", std::env::consts::ARCH);
         let available = self.available(&toolchains, network.as_ref(), &system)?;
-        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-        let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
         Ok(Lab {
             git: Git { cache: cache.clone(), mirrors, online: network.is_some() },
             cache,
-            cargo_config: CargoConfig::read(folder, home.as_deref()).map_err(Failure::usage)?,
+            cargo_config: cargo_config(folder)?,
             network,
             nix,
             toolchains,
@@ -193,6 +191,16 @@ impl Setting {
         }
         Ok(config)
     }
+}
+
+/// cargo's configuration as it counts in a folder.
+///
+/// # Errors
+/// Where a file of it can't be read.
+pub fn cargo_config(folder: &Path) -> Result<CargoConfig, Failure> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    CargoConfig::read(folder, home.as_deref()).map_err(Failure::usage)
 }
 
 const NO_BUILDER: &str = "the static builder is missing. From recrate's sources, build it with `cargo build-builder`; \

@@ -14,14 +14,29 @@ use crate::lab::{Error, INTERRUPTED};
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
 use crate::stages::lock::{self, Locked, LockedCrate, RegistryName};
-use crate::stages::report::Report;
+use crate::stages::report::{OUT, Report};
 use crate::stages::verdict::{Exit, Level};
 
 /// Verify the crates of a lock file, or a single crate.
 ///
-/// Exit status: 0 nothing is worse than --accept; 1 a crate is worse; 2 wrong use or unreadable input; 3 nothing is
-/// worse, but some crates could not be told; 4 there was nothing to verify; 70 the machinery failed; 130 interrupted.
+/// Every registry crate gets a verdict; git and path packages are listed as skipped. What is finished is kept in the
+/// run directory as it comes: after an interruption, the same command goes on from there. Builds that the Nix store
+/// has are not built again.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "Exit status:
+  0    nothing is worse than --accept
+  1    a crate is worse
+  2    wrong use or unreadable input
+  3    nothing is worse, but some crates could not be told
+  4    there was nothing to verify
+  70   the machinery failed
+  130  interrupted
+
+Examples:
+  recrate verify                                  the Cargo.lock of this folder
+  recrate verify itoa@1.0.18                      one crate, without a lock file
+  recrate verify --format json > report.json      for programs
+  recrate verify --git-mirror https://github.com/=ssh://git@git.example/mirrors/")]
 pub struct Verify {
     /// A Cargo.lock (`-` for standard input), or crates as NAME@VERSION
     #[arg(value_name = "LOCK|NAME@VERSION", default_value = "Cargo.lock")]
@@ -36,7 +51,7 @@ pub struct Verify {
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Folder of the run: records, logs, plan and report
-    #[arg(long, value_name = "DIR", default_value = "recrate.out")]
+    #[arg(long, value_name = "DIR", default_value = OUT)]
     out: PathBuf,
     /// Show no progress
     #[arg(long, short)]
@@ -69,12 +84,13 @@ impl Verify {
             format!("{:?} {} {:?} {:?}", locked.crates, self.setting.fingerprint(), lab.available, lab.builder_pin)
                 .as_bytes(),
         );
-        let run = RunDirectory::open(&self.out, fingerprint).map_err(Failure::usage)?;
+        let run = RunDirectory::open(&self.out, fingerprint, &folder).map_err(Failure::usage)?;
         // A second ^C ends the program at once, as ever.
         let _ = ctrlc::set_handler(|| {
             if INTERRUPTED.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
             }
+            eprintln!("ending what is under way; ^C again ends at once");
         });
         let console = Console::new(locked.crates.len(), self.quiet);
         let verified = lab.verify(&locked.crates, &run, &console);
@@ -94,7 +110,7 @@ impl Verify {
 
     fn print(&self, report: &Report, exit: Exit) -> Result<ExitCode, Failure> {
         let text = match self.format {
-            Format::Text => report.to_text(colours_on_stdout()),
+            Format::Text => report.to_text(&self.out, colours_on_stdout()),
             Format::Json => report.to_json(),
         };
         print(&text).map_err(Failure::machinery)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::cache::{Doing as _, FileError};
+use crate::stages::lock::RegistryName;
 
 /// Where a registry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +96,17 @@ impl CargoConfig {
             }
         }
         Ok(config)
+    }
+
+    /// Where a registry is, as a lock file names it.
+    ///
+    /// # Errors
+    /// Where it is, or is replaced by, something that recrate does not read.
+    pub fn place(&self, name: &RegistryName) -> Result<Place, Error> {
+        match name {
+            RegistryName::Default => self.default_registry(),
+            RegistryName::Index(index) => self.registry(index),
+        }
     }
 
     /// Where the default registry is.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::cache::{Doing as _, FileError, write_whole};
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
+use crate::stages::lock::RegistryName;
 use crate::stages::plan::Inputs;
 use crate::stages::verdict::Record;
 
@@ -40,6 +41,8 @@ pub struct RunDirectory {
 pub struct Kept {
     /// The record, as in the report.
     pub record: Record,
+    /// Which registry the crate comes from.
+    pub registry: RegistryName,
     /// The inputs of the build that the verdict is about, for the plan; none where nothing was built.
     pub inputs: Option<Inputs>,
 }
@@ -64,15 +67,17 @@ struct Run {
     recrate: String,
     /// Of the crates and of every option that decides what is said of them.
     fingerprint: Sha256,
+    /// The folder whose cargo configuration says where registries are.
+    folder: PathBuf,
 }
 
 impl RunDirectory {
-    /// Opens the folder for a run with this fingerprint: goes on with an unfinished one of the same, moves any other
-    /// aside to `NAME.old`.
+    /// Opens the folder `root` for a run with this fingerprint over what lies in `folder`: goes on with an unfinished
+    /// one of the same, moves any other aside to `NAME.old`.
     ///
     /// # Errors
     /// Where the folder is not ours, in use, or can't be written.
-    pub fn open(root: &Path, fingerprint: Sha256) -> Result<Self, Error> {
+    pub fn open(root: &Path, fingerprint: Sha256, folder: &Path) -> Result<Self, Error> {
         let root = std::path::absolute(root).doing("find", root)?;
         let file = root.join("run.json");
         if file.is_file() {
@@ -97,7 +102,8 @@ impl RunDirectory {
         }
         std::fs::create_dir_all(root.join("roots")).doing("create the folder", &root)?;
         let mut lock = Self::lock(&root, &file)?;
-        let run = Run { schema: SCHEMA, recrate: env!("CARGO_PKG_VERSION").to_owned(), fingerprint };
+        let recrate = env!("CARGO_PKG_VERSION").to_owned();
+        let run = Run { schema: SCHEMA, recrate, fingerprint, folder: folder.to_owned() };
         // In place, not renamed: the lock is on this very file.
         lock.write_all(&serde_json::to_vec_pretty(&run).unwrap_or_default()).doing("write", &file)?;
         Ok(Self { root, _lock: lock })
@@ -156,6 +162,13 @@ fn record_path(root: &Path, id: &CrateId) -> PathBuf {
     root.join("records").join(format!("{}.json", id.stem()))
 }
 
+/// The folder whose cargo configuration a run went by; none where there is no run.
+#[must_use]
+pub fn read_folder(root: &Path) -> Option<PathBuf> {
+    let run: Run = serde_json::from_slice(&std::fs::read(root.join("run.json")).ok()?).ok()?;
+    Some(run.folder)
+}
+
 /// What a run directory, open or not, holds of a crate.
 #[must_use]
 pub fn read_kept(root: &Path, id: &CrateId) -> Option<Kept> {
@@ -166,19 +179,23 @@ pub fn read_kept(root: &Path, id: &CrateId) -> Option<Kept> {
 mod tests {
     use super::*;
 
+    fn open(root: &Path, fingerprint: Sha256) -> Result<RunDirectory, Error> {
+        RunDirectory::open(root, fingerprint, Path::new("/project"))
+    }
+
     #[test]
     fn an_unfinished_run_goes_on_and_a_finished_one_is_moved_aside() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("out");
         let one = Sha256::of(b"one");
-        let run = RunDirectory::open(&root, one).unwrap();
+        let run = open(&root, one).unwrap();
         run.write("mark", "x").unwrap();
         drop(run);
-        let run = RunDirectory::open(&root, one).unwrap();
+        let run = open(&root, one).unwrap();
         assert!(root.join("mark").is_file(), "goes on");
         run.write("report.json", "{}").unwrap();
         drop(run);
-        drop(RunDirectory::open(&root, one).unwrap());
+        drop(open(&root, one).unwrap());
         assert!(!root.join("mark").exists() && folder.path().join("out.old/mark").is_file(), "moved aside");
     }
 
@@ -186,8 +203,8 @@ mod tests {
     fn another_run_is_not_gone_on_with() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("out");
-        RunDirectory::open(&root, Sha256::of(b"one")).unwrap().write("mark", "x").unwrap();
-        drop(RunDirectory::open(&root, Sha256::of(b"two")).unwrap());
+        open(&root, Sha256::of(b"one")).unwrap().write("mark", "x").unwrap();
+        drop(open(&root, Sha256::of(b"two")).unwrap());
         assert!(!root.join("mark").exists());
     }
 
@@ -195,9 +212,9 @@ mod tests {
     fn a_folder_in_use_or_of_somebody_else_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("out");
-        let _held = RunDirectory::open(&root, Sha256::of(b"one")).unwrap();
-        assert!(matches!(RunDirectory::open(&root, Sha256::of(b"one")), Err(Error::Busy(_))));
+        let _held = open(&root, Sha256::of(b"one")).unwrap();
+        assert!(matches!(open(&root, Sha256::of(b"one")), Err(Error::Busy(_))));
         std::fs::write(folder.path().join("mine"), "").unwrap();
-        assert!(matches!(RunDirectory::open(folder.path(), Sha256::of(b"one")), Err(Error::Foreign(_))));
+        assert!(matches!(open(folder.path(), Sha256::of(b"one")), Err(Error::Foreign(_))));
     }
 }

@@ -373,7 +373,7 @@ impl Case {
             })
             .collect();
         let inputs = best.map(|at| self.tried[at].1.inputs.clone());
-        Kept { record, inputs }
+        Kept { record, registry: self.locked.registry, inputs }
     }
 
     /// A crate that was published with uncommitted changes does not have to be what its commit gives.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use cargo_lock::Lockfile;
+use serde::{Deserialize, Serialize};
 
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
@@ -19,7 +20,8 @@ pub struct LockedCrate {
 }
 
 /// A registry as a lock file names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RegistryName {
     /// The default registry, wherever cargo's configuration says that it is.
     Default,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,9 @@ use super::verdict::{Level, Record, Verdict};
 
 /// The version of the JSON form. Fields may be added within a version, none is taken away or changes its meaning.
 pub const SCHEMA: u32 = 1;
+
+/// The run directory's name where the user gives none.
+pub const OUT: &str = "recrate.out";
 
 /// A whole run. Its JSON is described in `docs/report.schema.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,9 +72,9 @@ impl Report {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// The report for people.
+    /// The report for people; `out` is the run directory, for the commands that it tells of.
     #[must_use]
-    pub fn to_text(&self, colour: bool) -> String {
+    pub fn to_text(&self, out: &Path, colour: bool) -> String {
         let mut text = String::new();
         for level in Level::ALL {
             let records: Vec<&Record> = self.crates.iter().filter(|record| record.verdict.level() == level).collect();
@@ -79,7 +83,7 @@ impl Report {
             }
             let _ = writeln!(text, "{}", paint(&format!("{level} ({})", records.len()), level, colour));
             for record in records {
-                write_record(&mut text, record);
+                write_record(&mut text, record, out);
             }
             text.push('\n');
         }
@@ -117,7 +121,7 @@ fn paint(text: &str, level: Level, colour: bool) -> String {
 const DIFFERENCES: usize = 6;
 const DETAILS: usize = 4;
 
-fn write_record(text: &mut String, record: &Record) {
+fn write_record(text: &mut String, record: &Record, out: &Path) {
     let id = format!("{}@{}", record.name, record.version);
     let _ = write!(text, "  {id}");
     if let Verdict::Reproduced = record.verdict {
@@ -138,7 +142,7 @@ fn write_record(text: &mut String, record: &Record) {
     if record.best.is_some() {
         let _ = writeln!(text, "      {}", how(record));
     }
-    if let Some(next) = next_command(record) {
+    if let Some(next) = next_command(record, out) {
         let _ = writeln!(text, "      see: {next}");
     }
 }
@@ -152,13 +156,14 @@ fn how(record: &Record) -> String {
 }
 
 /// What to do next about a crate.
-fn next_command(record: &Record) -> Option<String> {
-    let id = format!("{}@{}", record.name, record.version);
+fn next_command(record: &Record, out: &Path) -> Option<String> {
+    let diff = || {
+        let out = if out == Path::new(OUT) { String::new() } else { format!(" --out {}", out.display()) };
+        Some(format!("recrate diff {}@{}{out}", record.name, record.version))
+    };
     match record.verdict.level() {
-        Level::SourceDiffers | Level::GeneratedFilesDiffer | Level::ArchiveDiffers => {
-            Some(format!("recrate diff {id}"))
-        }
-        Level::Unverifiable if record.best.is_some() => Some(format!("recrate diff {id}")),
+        Level::SourceDiffers | Level::GeneratedFilesDiffer | Level::ArchiveDiffers => diff(),
+        Level::Unverifiable if record.best.is_some() => diff(),
         Level::NotRebuilt => {
             let drv = &record.tries.get(record.best?)?.drv;
             Some(format!("nix-store --read-log {drv}"))
@@ -186,13 +191,13 @@ fn reasons(record: &Record) -> Vec<String> {
         Verdict::ArchiveDiffers { aside, proof } => {
             let aside: Vec<String> = aside.iter().map(ToString::to_string).collect();
             let proof = match proof {
-                Proof::Exact { compressor } => {
-                    format!("proven: with only that taken over it is exact ({compressor})")
+                Proof::Exact { compressor } => format!("with them taken over, the rebuild is exact ({compressor})"),
+                Proof::Tar => {
+                    "with them taken over, the tar is exact; its compression is none that is known".to_owned()
                 }
-                Proof::Tar => "proven up to the compression, which no known compressor gives".to_owned(),
                 Proof::Files => "the container could not be put together again".to_owned(),
             };
-            vec![format!("every file is the same, only {} differ: {proof}", aside.join(", "))]
+            vec![format!("every file is the same; set aside: {}; {proof}", aside.join(", "))]
         }
         Verdict::Reproduced => Vec::new(),
     };
@@ -233,7 +238,13 @@ pub fn describe(kind: Kind) -> String {
     match kind {
         Kind::Lines { published, rebuilt } => {
             let lines = |n: usize| if n == 1 { "1 line".to_owned() } else { format!("{n} lines") };
-            format!("{} only published, {} only in git", lines(published), lines(rebuilt))
+            let added = format!("{} that git does not have", lines(published));
+            let lost = format!("{} of git missing", lines(rebuilt));
+            match (published, rebuilt) {
+                (_, 0) => added,
+                (0, _) => lost,
+                _ => format!("{added}, {lost}"),
+            }
         }
         Kind::LineEndings => "only line endings differ".to_owned(),
         Kind::WhiteSpace => "only white space differs".to_owned(),

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
 pub mod server;
+pub mod site;
 #[path = "../../examples/registry/workshop.rs"]
 pub mod workshop;
 
@@ -107,4 +108,16 @@ pub fn verify_json_with(mut recrate: assert_cmd::Command, folder: &Path, argumen
         .unwrap();
     serde_json::from_slice(&done.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&done.stderr)))
+}
+
+/// Asserts that a document is what its schema in `docs/` says.
+pub fn assert_fits(schema: &str, document: &serde_json::Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(schema);
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    let text: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    compiler.add_resource("recrate.json", text).unwrap();
+    let index = compiler.compile("recrate.json", &mut schemas).unwrap();
+    if let Err(error) = schemas.validate(document, index) {
+        panic!("not what docs/{schema} says: {error:#}");
+    }
 }

@@ -1,0 +1,217 @@
+//! The example registry: a crate for every verdict, and what a run over it does besides.
+
+mod common;
+#[path = "../examples/registry/make.rs"]
+#[allow(dead_code, reason = "its main is the example's own")]
+mod make;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use common::{assert_fits, recrate};
+use serde_json::Value;
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/registry")
+}
+
+/// `recrate verify` over lock files of the example, in a run directory.
+fn verify(lock: &Path, out: &Path) -> Command {
+    let mut recrate = recrate();
+    recrate.current_dir(example()).args(["verify", "--toolchains", "imported", "--out"]).arg(out).arg(lock);
+    recrate
+}
+
+fn whole_lock() -> PathBuf {
+    example().join("Cargo.lock")
+}
+
+/// A lock file with just these crates of the example's.
+fn lock_of(folder: &Path, names: &[&str]) -> PathBuf {
+    let text = std::fs::read_to_string(whole_lock()).unwrap();
+    let mut blocks = text.split("\n[[package]]\n");
+    let head = blocks.next().unwrap().to_owned();
+    let wanted = blocks.filter(|block| names.iter().any(|name| block.starts_with(&format!("name = \"{name}\"\n"))));
+    let text = wanted.fold(head, |text, block| format!("{text}\n[[package]]\n{block}"));
+    let file = folder.join("Cargo.lock");
+    std::fs::write(&file, text).unwrap();
+    // The registry is found from the lock file's folder.
+    std::fs::create_dir_all(folder.join(".cargo")).unwrap();
+    let registry = example().join("registry");
+    let config = format!(
+        "[source.crates-io]\nreplace-with = \"example\"\n[source.example]\nlocal-registry = \"{}\"\n",
+        registry.display()
+    );
+    std::fs::write(folder.join(".cargo/config.toml"), config).unwrap();
+    let mirror = format!(
+        "[[git-mirror]]\nprefix = \"https://git.example/recrate/\"\nreplacement = \"{}/\"\n",
+        example().join("repositories").display()
+    );
+    std::fs::write(folder.join("recrate.toml"), mirror).unwrap();
+    file
+}
+
+/// What is not the same on every machine: hashes in store paths, which follow the builder's, and folders.
+fn filters(folder: &Path) -> Vec<(String, &'static str)> {
+    vec![
+        (r"/nix/store/[0-9a-z]{32}-".to_owned(), "/nix/store/[hash]-"),
+        (regex_of(folder), "[folder]"),
+        (regex_of(&example()), "[example]"),
+    ]
+}
+
+fn regex_of(path: &Path) -> String {
+    path.display().to_string().replace('.', r"\.")
+}
+
+fn assert_snapshot(name: &str, folder: &Path, text: &str) {
+    let filters = filters(folder);
+    insta::with_settings!({ filters => filters.iter().map(|(from, to)| (from.as_str(), *to)), prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+fn files_below(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut queue = vec![root.to_owned()];
+    while let Some(folder) = queue.pop() {
+        for path in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                queue.push(path);
+            } else {
+                files.insert(path.strip_prefix(root).unwrap().to_owned(), std::fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn the_report_has_a_crate_for_every_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let done = verify(&whole_lock(), &out).assert().code(1);
+    let text = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+    assert!(!text.contains('\x1b'), "colours are for terminals");
+    assert_snapshot("report", folder.path(), &text);
+
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    assert_fits("report.schema.json", &report);
+    let kinds: Vec<_> = report["counts"].as_object().unwrap().keys().map(String::as_str).collect();
+    let all = [
+        "archive-differs",
+        "checksum-mismatch",
+        "generated-files-differ",
+        "hostile-archive",
+        "not-rebuilt",
+        "reproduced",
+        "source-differs",
+        "unverifiable",
+    ];
+    assert_eq!(kinds, all, "all but inconclusive, which is no finding");
+    let plan: Value = serde_json::from_slice(&std::fs::read(out.join("plan.json")).unwrap()).unwrap();
+    assert_fits("plan.schema.json", &plan);
+}
+
+#[test]
+fn the_json_form_is_what_the_run_directory_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let plan = folder.path().join("plan.json");
+    let done = verify(&whole_lock(), &out).args(["--format", "json", "--plan"]).arg(&plan).assert().code(1);
+    assert_eq!(done.get_output().stdout, std::fs::read(out.join("report.json")).unwrap());
+    assert_eq!(std::fs::read(plan).unwrap(), std::fs::read(out.join("plan.json")).unwrap());
+}
+
+#[test]
+fn what_is_said_of_progress_is_a_line_for_every_crate() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = verify(&whole_lock(), &folder.path().join("run")).assert().code(1);
+    let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    assert_eq!(said.lines().filter(|line| line.contains("/13)")).count(), 13, "{said}");
+    let quiet = verify(&whole_lock(), &folder.path().join("quiet")).arg("--quiet").assert().code(1);
+    assert_eq!(String::from_utf8_lossy(&quiet.get_output().stderr), "");
+}
+
+#[test]
+fn the_exit_status_follows_what_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let code = |names: &[&str], accept: &str| {
+        let done = verify(&lock_of(folder.path(), names), &run).args(["--accept", accept]).output().unwrap();
+        done.status.code().unwrap()
+    };
+    assert_eq!(code(&["honest"], "reproduced"), 0);
+    assert_eq!(code(&["honest", "vintage"], "archive-differs"), 0);
+    assert_eq!(code(&["honest", "vintage"], "reproduced"), 1);
+    assert_eq!(code(&["honest", "lost"], "archive-differs"), 3);
+    assert_eq!(code(&["honest", "lost"], "unverifiable"), 0);
+    assert_eq!(code(&["backdoor", "lost"], "archive-differs"), 1);
+    assert_eq!(code(&["backdoor"], "source-differs"), 0);
+    assert_eq!(code(&[], "reproduced"), 4);
+}
+
+#[test]
+fn made_again_the_registry_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    make::make(folder.path());
+    for part in ["registry", "repositories"] {
+        let (made, kept) = (files_below(&folder.path().join(part)), files_below(&example().join(part)));
+        let differ: Vec<_> = made.keys().chain(kept.keys()).filter(|path| made.get(*path) != kept.get(*path)).collect();
+        assert!(differ.is_empty(), "in {part}: {differ:?}");
+    }
+    assert_eq!(std::fs::read(folder.path().join("Cargo.lock")).unwrap(), std::fs::read(whole_lock()).unwrap());
+}
+
+#[test]
+fn a_run_that_was_cut_off_goes_on_from_its_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    verify(&whole_lock(), &run).assert().code(1);
+    // Cut off before the report was written and two crates were done; what was done says who did it.
+    std::fs::remove_file(run.join("report.json")).unwrap();
+    for crate_done_last in ["honest-1.0.0", "moved-1.0.0"] {
+        std::fs::remove_file(run.join(format!("records/{crate_done_last}.json"))).unwrap();
+    }
+    let record = run.join("records/traceless-1.0.0.json");
+    let kept = std::fs::read_to_string(&record).unwrap().replace("it has no", "(kept from before) it has no");
+    std::fs::write(&record, kept).unwrap();
+
+    let done = verify(&whole_lock(), &run).assert().code(1);
+    let text = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("(kept from before)"), "{text}");
+    assert!(text.contains("13 crates"), "{text}");
+    // A finished run is not gone on with, but kept aside.
+    let again = verify(&whole_lock(), &run).assert().code(1);
+    assert!(!String::from_utf8_lossy(&again.get_output().stdout).contains("(kept from before)"));
+    assert!(folder.path().join("run.old/report.json").is_file());
+}
+
+#[test]
+fn the_diff_shows_what_the_report_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    verify(&whole_lock(), &run).assert().code(1);
+    // From any folder: the run knows where the registry is.
+    let diff = |krate: &str| {
+        let done = recrate().current_dir("/").args(["diff", krate, "--out"]).arg(&run).output().unwrap();
+        let (said, failed) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+        format!("{krate}: exit status {}\n{said}{failed}", done.status.code().unwrap())
+    };
+    let crates =
+        ["backdoor@1.0.0", "hidden-dependency@1.0.0", "reformatted@1.0.0", "honest@1.0.0", "lost@1.0.0", "a@1.0.0"];
+    assert_snapshot("diffs", folder.path(), &crates.map(diff).join("\n"));
+    let vintage = diff("vintage@1.0.0");
+    assert!(vintage.contains("every file is the same; the container differs"), "{vintage}");
+}
+
+#[test]
+fn two_runs_do_not_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("precious"), "mine").unwrap();
+    let done = verify(&whole_lock(), folder.path()).assert().code(2);
+    let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(said.contains("--out"), "{said}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("precious")).unwrap(), "mine");
+}

@@ -1,0 +1,64 @@
+//! ^C leaves nothing broken, and the same command goes on.
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::site::Site;
+
+/// Starts a run and waits until it says that it is at a stage.
+fn start_until(site: &Site, out: &Path, krate: &str, stage: &str) -> (Child, std::io::Lines<impl std::io::BufRead>) {
+    let mut recrate = Command::new(env!("CARGO_BIN_EXE_recrate"));
+    recrate.current_dir(site.project()).env("RECRATE_CACHE", site.folder.path().join("cache"));
+    recrate.args(["verify", "--toolchains", "imported", krate, "--out"]).arg(out);
+    let mut child = recrate.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let reached = said.by_ref().map_while(Result::ok).any(|line| line.starts_with(stage));
+    assert!(reached, "it ended before it was at `{stage}`");
+    (child, said)
+}
+
+fn interrupt(child: &Child) {
+    let done = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(done.success());
+}
+
+#[test]
+fn during_a_build_it_ends_after_it_and_goes_on_from_there() {
+    let site = Site::new();
+    // A name that no other test has, so that there is something to build.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let name = format!("interrupted-{}", now.as_nanos());
+    site.publish(&name, "shared", |bytes| bytes);
+    let krate = format!("{name}@1.0.0");
+    let out = site.folder.path().join("run");
+    let (mut child, mut said) = start_until(&site, &out, &krate, "round 1");
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(said.any(|line| line.unwrap().contains("the same command goes on from there")));
+
+    let report = site.verify(&[&krate]);
+    assert_eq!(report["crates"][0]["verdict"]["kind"], "reproduced", "{report:#}");
+}
+
+#[test]
+fn a_second_interruption_does_not_wait_for_a_server() {
+    let site = Site::new();
+    // A server that takes connections and never says anything.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    site.configure(&format!(
+        "[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nregistry = \"sparse+http://{}/\"\n",
+        silent.local_addr().unwrap()
+    ));
+    let out = site.folder.path().join("run");
+    let (mut child, mut said) = start_until(&site, &out, "one@1.0.0", "fetching");
+    let start = Instant::now();
+    interrupt(&child);
+    assert!(said.any(|line| line.unwrap().contains("^C again ends at once")));
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
