@@ -109,7 +109,8 @@ impl Bare {
 /// A cargo that was imported with `recrate toolchain add`, called without recrate.
 #[derive(Debug, Clone)]
 pub struct Cargo {
-    folder: PathBuf,
+    /// Its `bin` and `lib`.
+    pub folder: PathBuf,
 }
 
 impl Cargo {

@@ -9,7 +9,7 @@ use nix_derivation::{
     CAHash, DerivationBuilder, InputDerivation, InputDerivationHash, NixHash, Output, StorePath, ValidatedDerivation,
 };
 
-use super::plan::{Plan, Rebuild};
+use super::plan::{Plan, Rebuild, SCHEMA};
 use super::toolchain::{Origin, Toolchain};
 use crate::model::digest::Sri;
 use crate::model::krate::CrateId;
@@ -53,6 +53,9 @@ pub enum Leaf {
 /// Why a plan can't become derivations.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It is of another version of the format.
+    #[error("this plan has schema {0}, this recrate reads schema {SCHEMA}")]
+    Schema(u32),
     /// It names something that it does not hold.
     #[error("the plan's rebuild of {job} names {what}, which the plan does not hold")]
     Missing {
@@ -97,6 +100,9 @@ pub mod names {
 /// # Errors
 /// Where the plan is not whole, or no derivation can be made of it.
 pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
+    if plan.schema != SCHEMA {
+        return Err(Error::Schema(plan.schema));
+    }
     let mut generator = Generator { system: &plan.system, hashes: BTreeMap::new(), made: Derivations::default() };
     let builder = generator.builder(plan.builder.nar_hash)?;
     let mut toolchains = BTreeMap::new();

@@ -1,0 +1,198 @@
+//! The two generators, the one in the driver and `nix/plan.nix`, derive the same from every kind of plan.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use common::{assert_fits, recrate, workshop};
+use recrate::stages::derivation::derive;
+use recrate::stages::plan::Plan;
+use serde_json::{Value, json};
+use sha2::Digest as _;
+
+fn run(command: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(command).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// What `nix/plan.nix` derives: `.drv` paths by job.
+fn by_nix(plan: &Value) -> Result<BTreeMap<String, String>, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.json");
+    std::fs::write(&file, plan.to_string()).unwrap();
+    let nix = concat!(env!("CARGO_MANIFEST_DIR"), "/nix/plan.nix");
+    let arguments =
+        ["--eval", "--strict", "--json", "--read-write-mode", nix, "-A", "drvPaths", "--argstr", "planFile"];
+    let said = run("nix-instantiate", &[&arguments[..], &[file.to_str().unwrap()]].concat())?;
+    Ok(serde_json::from_str(&said).unwrap())
+}
+
+/// What the driver derives.
+fn by_driver(plan: &Value) -> Result<BTreeMap<String, String>, String> {
+    let plan: Plan = serde_json::from_value(plan.clone()).map_err(|error| error.to_string())?;
+    let derivations = derive(&plan).map_err(|error| error.to_string())?;
+    Ok(derivations.rebuilds.into_iter().map(|(job, hermetic)| (job, hermetic.drv)).collect())
+}
+
+fn sri(text: &str) -> String {
+    format!("sha256-{}", BASE64.encode(sha2::Sha256::digest(text)))
+}
+
+/// A plan with every kind of entry, each with every other.
+fn every_kind() -> Value {
+    let (index, bare) = (sri("index"), "a".repeat(40));
+    let with_submodules = "b".repeat(40);
+    let source = |submodules: Value| {
+        json!({
+            "repository": "https://git.example/team/kinds", "narHash": sri(&submodules.to_string()),
+            // Longer than a variable of the environment can be.
+            "commitObject": BASE64.encode(vec![b'x'; 200_000]), "submodules": submodules
+        })
+    };
+    let toolchain = |name: &str, release: &str, origin: Value| json!({ "name": name, "release": release, "minor": 85, "origin": origin });
+    let archive = json!({
+        "kind": "archive", "url": "https://dist.example/cargo.tar.xz", "sha256": sri("archive"), "runtime": sri("runtime")
+    });
+    let mut rebuilds = serde_json::Map::new();
+    for toolchain in ["1.85.1", "official-1.85.1", "nightly"] {
+        for commit in [&bare, &with_submodules] {
+            for flags in 0..8 {
+                for (path, lock) in [("", ""), ("crates/sub", "dmVyc2lvbiA9IDQK")] {
+                    let number = rebuilds.len();
+                    let version =
+                        if number % 2 == 0 { format!("{number}.0.0") } else { format!("{number}.0.0-rc.1+b.2") };
+                    let job = format!("kinds-{}", version.replace('.', "_").replace('+', "__"));
+                    let recipe = json!({
+                        "toolchain": toolchain, "source": commit, "packagePath": path, "index": index,
+                        "indexMode": if flags & 1 == 0 { "at-publication" } else { "published-lock" },
+                        "allowDirty": flags & 2 != 0, "excludeLockfile": flags & 4 != 0, "lock": lock,
+                        "lockPaths": if lock.is_empty() { vec![] } else { vec!["Cargo.lock", "crates/sub/Cargo.lock"] }
+                    });
+                    let rebuild = json!({
+                        "name": "kinds", "version": version, "checksum": "0".repeat(64), "recipe": recipe
+                    });
+                    rebuilds.insert(job, rebuild);
+                }
+            }
+        }
+    }
+    json!({
+        "schema": 1,
+        "system": "x86_64-linux",
+        "builder": { "narHash": sri("builder") },
+        "toolchains": {
+            "1.85.1": toolchain("1.85.1", "1.85.1", json!({ "kind": "imported", "narHash": sri("imported") })),
+            "official-1.85.1": toolchain("official-1.85.1", "1.85.1", archive),
+            "nightly": toolchain("nightly", "1.99.0-nightly", json!({ "kind": "imported", "narHash": sri("nightly") })),
+        },
+        "sources": {
+            bare: source(json!({})),
+            with_submodules: source(json!({ "vendor/a b": "c".repeat(40), "vendor/ö": "d".repeat(40) })),
+        },
+        "indexes": { index: { "cut": { "before": "2025-03-01T12:00:00Z" }, "names": ["a"], "yanked": ["a@1.0.0"] } },
+        "rebuilds": rebuilds,
+    })
+}
+
+#[test]
+fn both_derive_the_same_from_every_kind_of_entry() {
+    let plan = every_kind();
+    assert_fits("plan.schema.json", &plan);
+    let (nix, driver) = (by_nix(&plan).unwrap(), by_driver(&plan).unwrap());
+    assert_eq!(nix, driver);
+    assert_eq!(nix.len(), 96);
+    let distinct: std::collections::BTreeSet<&String> = nix.values().collect();
+    // The index mode is a label: what it stands for is in the slice and the lock file.
+    assert_eq!(distinct.len(), 96, "versions differ, so every derivation does");
+}
+
+#[test]
+fn neither_derives_anything_from_a_plan_that_is_not_whole() {
+    let changes: [(&str, fn(&mut Value)); 4] = [
+        ("toolchain", |plan| drop(plan["toolchains"].as_object_mut().unwrap().remove("nightly"))),
+        ("commit", |plan| drop(plan["sources"].as_object_mut().unwrap().remove(&"a".repeat(40)))),
+        ("index slice", |plan| plan["indexes"].as_object_mut().unwrap().clear()),
+        ("schema", |plan| plan["schema"] = json!(2)),
+    ];
+    for (what, change) in changes {
+        let mut plan = every_kind();
+        change(&mut plan);
+        for said in [by_nix(&plan).unwrap_err(), by_driver(&plan).unwrap_err()] {
+            assert!(said.contains(what), "{what}: {said}");
+        }
+    }
+}
+
+/// The plan of the example's honest crate, and its checksum.
+fn honest_plan(folder: &Path) -> (Value, String) {
+    let plan = folder.join("plan.json");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/registry");
+    let mut program = recrate();
+    program.current_dir(example).args(["verify", "honest@1.0.0", "--toolchains", "imported", "--quiet"]);
+    program.arg("--plan").arg(&plan).arg("--out").arg(folder.join("run")).assert().success();
+    let plan: Value = serde_json::from_slice(&std::fs::read(plan).unwrap()).unwrap();
+    let checksum = plan["rebuilds"]["honest-1_0_0"]["checksum"].as_str().unwrap().to_owned();
+    (plan, checksum)
+}
+
+/// Packs an imported cargo as official archives are packed, and puts it and its libraries into the store.
+fn as_official_archive(folder: &Path, release: &str) -> Value {
+    let cargo = workshop::Cargo::find(85).unwrap().folder;
+    let archive = folder.join(format!("cargo-{release}.tar.xz"));
+    let mut tar = tar::Builder::new(liblzma::write::XzEncoder::new(std::fs::File::create(&archive).unwrap(), 0));
+    for (path, body) in
+        [("components", b"cargo\n".to_vec()), ("cargo/bin/cargo", std::fs::read(cargo.join("bin/cargo")).unwrap())]
+    {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(body.len() as u64);
+        header.set_mode(0o755);
+        tar.append_data(&mut header, format!("cargo-{release}-x86_64-unknown-linux-gnu/{path}"), &body[..]).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap().flush().unwrap();
+    let runtime = folder.join("cargo-runtime");
+    std::fs::create_dir_all(runtime.join("lib")).unwrap();
+    for library in std::fs::read_dir(cargo.join("lib")).unwrap().map(|entry| entry.unwrap()) {
+        std::fs::copy(library.path(), runtime.join("lib").join(library.file_name())).unwrap();
+    }
+    let (archive, runtime) = (archive.to_str().unwrap(), runtime.to_str().unwrap());
+    run("nix-store", &["--add-fixed", "sha256", archive]).unwrap();
+    run("nix-store", &["--add-fixed", "--recursive", "sha256", runtime]).unwrap();
+    let hash = |arguments: &[&str]| {
+        let hex = run("nix-hash", &[&["--type", "sha256"], arguments].concat()).unwrap();
+        let bytes = (0..32).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap());
+        format!("sha256-{}", BASE64.encode(bytes.collect::<Vec<u8>>()))
+    };
+    json!({
+        "kind": "archive", "url": "https://dist.example/cargo.tar.xz", "sha256": hash(&["--flat", archive]),
+        "runtime": hash(&[runtime])
+    })
+}
+
+#[test]
+fn a_cargo_out_of_an_archive_rebuilds_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut plan, checksum) = honest_plan(folder.path());
+    plan["toolchains"]["1.85.1"]["origin"] = as_official_archive(folder.path(), "1.85.1");
+    let drv = by_nix(&plan).unwrap().remove("honest-1_0_0").unwrap();
+    assert_eq!(drv, by_driver(&plan).unwrap()["honest-1_0_0"]);
+    let out = run("nix-store", &["--realise", &drv]).unwrap();
+    let rebuilt = std::fs::read(Path::new(&out).join("honest-1.0.0.crate")).unwrap();
+    assert_eq!(workshop::hex(&sha2::Sha256::digest(rebuilt)), checksum);
+}
+
+#[test]
+fn an_archive_of_another_release_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut plan, _) = honest_plan(folder.path());
+    let origin = as_official_archive(folder.path(), "1.84.0");
+    plan["toolchains"]["1.85.1"] = json!({ "name": "1.85.1", "release": "1.84.0", "minor": 84, "origin": origin });
+    let drv = by_nix(&plan).unwrap().remove("honest-1_0_0").unwrap();
+    let said = run("nix-store", &["--realise", &drv]).unwrap_err();
+    assert!(said.contains("not of release 1.84.0"), "{said}");
+}
