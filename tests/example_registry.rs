@@ -2,7 +2,7 @@
 
 mod common;
 #[path = "../examples/registry/make.rs"]
-#[allow(dead_code, reason = "its main is the example's own")]
+#[allow(dead_code, clippy::duplicate_mod, reason = "it is a program, too, with a main and a workshop of its own")]
 mod make;
 
 use std::collections::BTreeMap;

@@ -65,8 +65,11 @@ fn every_kind() -> Value {
             for flags in 0..8 {
                 for (path, lock) in [("", ""), ("crates/sub", "dmVyc2lvbiA9IDQK")] {
                     let number = rebuilds.len();
-                    let version =
-                        if number % 2 == 0 { format!("{number}.0.0") } else { format!("{number}.0.0-rc.1+b.2") };
+                    let version = if number.is_multiple_of(2) {
+                        format!("{number}.0.0")
+                    } else {
+                        format!("{number}.0.0-rc.1+b.2")
+                    };
                     let job = format!("kinds-{}", version.replace('.', "_").replace('+', "__"));
                     let recipe = json!({
                         "toolchain": toolchain, "source": commit, "packagePath": path, "index": index,
@@ -114,7 +117,8 @@ fn both_derive_the_same_from_every_kind_of_entry() {
 
 #[test]
 fn neither_derives_anything_from_a_plan_that_is_not_whole() {
-    let changes: [(&str, fn(&mut Value)); 4] = [
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 4] = [
         ("toolchain", |plan| drop(plan["toolchains"].as_object_mut().unwrap().remove("nightly"))),
         ("commit", |plan| drop(plan["sources"].as_object_mut().unwrap().remove(&"a".repeat(40)))),
         ("index slice", |plan| plan["indexes"].as_object_mut().unwrap().clear()),

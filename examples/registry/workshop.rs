@@ -128,6 +128,16 @@ impl Cargo {
         Some(Self { folder })
     }
 
+    /// The program, run with its own loader and libraries.
+    pub fn command(&self) -> Command {
+        let lib = self.folder.join("lib");
+        let loader = std::fs::read_dir(&lib).unwrap().map(|entry| entry.unwrap().path());
+        let loader = loader.into_iter().find(|path| path.to_string_lossy().contains("/ld-linux")).unwrap();
+        let mut cargo = Command::new(loader);
+        cargo.arg("--library-path").arg(&lib).arg(self.folder.join("bin/cargo"));
+        cargo
+    }
+
     /// Packages a package: clones `repository` with git, puts `extra` files beside what is tracked, and runs `cargo
     /// package` in `folder`, with `registry` as the default registry.
     ///
@@ -147,11 +157,7 @@ impl Cargo {
             std::path::absolute(registry).unwrap().display()
         );
         std::fs::write(home.join("config.toml"), config).unwrap();
-        let lib = self.folder.join("lib");
-        let loader = std::fs::read_dir(&lib).unwrap().map(|entry| entry.unwrap().path());
-        let loader = loader.into_iter().find(|path| path.to_string_lossy().contains("/ld-linux")).unwrap();
-        let mut cargo = Command::new(loader);
-        cargo.arg("--library-path").arg(&lib).arg(self.folder.join("bin/cargo"));
+        let mut cargo = self.command();
         cargo.args(["package", "--no-verify", "--offline"]).current_dir(tree.join(folder));
         cargo.env_remove("RUSTC_WRAPPER").env("CARGO_HOME", &home).env("CARGO_TARGET_DIR", place.path().join("target"));
         run(&mut cargo);

@@ -29,7 +29,7 @@ impl Doctor {
         let setting = |name: &str| settings.get(name).cloned().unwrap_or_default();
         let builder = find_builder();
         let toolchains = self.places.toolchains()?.imported().map_err(Failure::machinery)?;
-        let checks: [(&str, Check); 5] = [
+        let checks: [(&str, Check); 6] = [
             ("Nix", nix.version().map_err(|error| format!("{error}; `apt-get install nix-bin` installs it"))),
             (
                 "builder",
@@ -53,6 +53,13 @@ impl Doctor {
                 match setting("sandbox-fallback").as_str() {
                     "false" => Ok("off".to_owned()),
                     _ => Ok("on, Nix's default: the builder itself refuses to build without a sandbox".to_owned()),
+                },
+            ),
+            (
+                "max-jobs",
+                match setting("max-jobs").as_str() {
+                    "1" => Ok("1, Nix's default: `max-jobs = auto` in nix.conf builds on all cores at once".to_owned()),
+                    jobs => Ok(jobs.to_owned()),
                 },
             ),
             (

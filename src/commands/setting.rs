@@ -87,6 +87,9 @@ pub struct Setting {
     /// An option for the Nix commands that build, like --nix-option=-j4; can be given several times
     #[arg(long = "nix-option", value_name = "OPTION", allow_hyphen_values = true)]
     nix_options: Vec<String>,
+    /// Take builds that a binary cache has from there instead of building them: worth what the cache's keys are
+    #[arg(long)]
+    substitute: bool,
 }
 
 /// The configuration file.
@@ -121,7 +124,7 @@ impl Setting {
         let builder = find_builder().ok_or_else(|| Failure::machinery(NO_BUILDER))?;
         let nar = hash_path(&builder, CaseHack::native())
             .map_err(|error| Failure::machinery(format!("{}: {error}", builder.display())))?;
-        let nix = Nix { build_options: self.nix_options.clone() };
+        let nix = Nix { build_options: self.nix_options.clone(), substitute: self.substitute };
         nix.version().map_err(|error| {
             Failure::machinery(format!("{error}\nrecrate builds with Nix: `apt-get install nix-bin`, or see nixos.org"))
         })?;

@@ -17,6 +17,9 @@ use crate::stages::derivation::Hermetic;
 pub struct Nix {
     /// Options for the commands that build, like `--builders` or `-j`, passed on as they are.
     pub build_options: Vec<String>,
+    /// Whether outputs may come from a binary cache instead of a build. What somebody else's machine made proves only
+    /// what its keys are worth, and asking takes longer than building.
+    pub substitute: bool,
 }
 
 /// Why Nix did not do what it was asked.
@@ -142,6 +145,9 @@ impl Nix {
                 .map(Into::into)
                 .to_vec();
         arguments.push(root.into());
+        if !self.substitute {
+            arguments.extend(["--option", "substitute", "false"].map(Into::into));
+        }
         arguments.extend(self.build_options.iter().map(Into::into));
         arguments.extend(builds.iter().map(|build| build.drv.clone().into()));
         let reader = cmd(command, arguments).stdin_null().stderr_to_stdout().unchecked().reader().map_err(absent)?;

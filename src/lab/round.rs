@@ -1,6 +1,6 @@
 //! One round: at most one build of each open crate, all of them at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -14,6 +14,7 @@ use crate::edges::console::Console;
 use crate::edges::nix::Event;
 use crate::edges::run_directory::RunDirectory;
 use crate::model::digest::{Sha256, Sri};
+use crate::model::krate::CrateName;
 use crate::model::release::Minor;
 use crate::stages::artefact::Archive;
 use crate::stages::compare::compare;
@@ -21,7 +22,7 @@ use crate::stages::derivation::{Derivations, Hermetic, Leaf, derive, names};
 use crate::stages::lock::RegistryName;
 use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
 use crate::stages::search::{Refusal, Tried, Try, next};
-use crate::stages::slice::{Slice, cut};
+use crate::stages::slice::{Index, Slice, cut, index_path};
 use crate::stages::toolchain::Origin;
 use crate::stages::verdict::Verdict;
 
@@ -175,8 +176,8 @@ impl Lab {
             if lacks(&index) && !trees.contains_key(&index) {
                 let folder = place("index").join(names::INDEX);
                 std::fs::create_dir_all(folder.join("index")).doing("create the folder", &folder)?;
-                for (path, text) in &one.slice.files {
-                    write_whole(&folder.join(path), text.as_bytes())?;
+                for (path, file) in &one.slice.files {
+                    write_whole(&folder.join(path), file.text().as_bytes())?;
                 }
                 trees.insert(index, folder);
             }
@@ -387,7 +388,6 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
 }
 
 /// The crates that a slice has.
-fn names_in(slice: &Slice, index: &crate::stages::slice::Index) -> Vec<crate::model::krate::CrateName> {
-    let has: HashMap<String, ()> = slice.files.keys().map(|path| (path.clone(), ())).collect();
-    index.keys().filter(|name| has.contains_key(&crate::stages::slice::index_path(name))).cloned().collect()
+fn names_in(slice: &Slice, index: &Index) -> Vec<CrateName> {
+    index.keys().filter(|name| slice.files.contains_key(&index_path(name))).cloned().collect()
 }

@@ -5,8 +5,9 @@
 //! thousands of crates for two dev-dependencies. The one thing that a cut can't give back is `yanked`, which has no
 //! date: a slice says which versions it takes to be yanked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use nix_archive::nar::Encoder;
@@ -22,7 +23,7 @@ use crate::model::release::Minor;
 #[derive(Debug, Clone)]
 pub struct IndexLine {
     /// The line as the registry has it.
-    pub raw: String,
+    pub raw: Box<str>,
     /// The version.
     pub version: Version,
     /// The checksum of the crate.
@@ -31,10 +32,10 @@ pub struct IndexLine {
     pub yanked: bool,
     /// When it was published; registries of other makes may not say.
     pub published: Option<Timestamp>,
-    /// What it requires, development apart.
-    pub requirements: Vec<(String, VersionReq)>,
     /// The version of the line's format.
     pub format: u32,
+    /// Read when somebody asks: few lines are ever asked, and all of them together would be most of an index's size.
+    requirements: OnceLock<Vec<(CrateName, VersionReq)>>,
 }
 
 /// Reads the index file of a crate. Lines that can't be read are left out, as cargo leaves them out.
@@ -47,17 +48,8 @@ pub fn read_index(bytes: &[u8]) -> Vec<IndexLine> {
         #[serde(default)]
         yanked: bool,
         pubtime: Option<String>,
-        #[serde(default)]
-        deps: Vec<Dependency>,
         #[serde(default = "one")]
         v: u32,
-    }
-    #[derive(Deserialize)]
-    struct Dependency {
-        name: String,
-        package: Option<String>,
-        req: String,
-        kind: Option<String>,
     }
     fn one() -> u32 {
         1
@@ -66,27 +58,51 @@ pub fn read_index(bytes: &[u8]) -> Vec<IndexLine> {
     text.lines()
         .filter_map(|line| {
             let wire: Wire = serde_json::from_str(line).ok()?;
-            let requirements = wire
-                .deps
-                .into_iter()
-                .filter(|dependency| dependency.kind.as_deref() != Some("dev"))
-                .map(|d| (d.package.unwrap_or(d.name), d.req.parse().unwrap_or(VersionReq::STAR)))
-                .collect();
             Some(IndexLine {
-                raw: line.to_owned(),
+                raw: line.into(),
                 version: wire.vers,
                 checksum: wire.cksum,
                 yanked: wire.yanked,
                 published: wire.pubtime.and_then(|time| time.parse().ok()),
-                requirements,
                 format: wire.v,
+                requirements: OnceLock::new(),
             })
         })
         .collect()
 }
 
+impl IndexLine {
+    /// What it requires, development apart.
+    #[must_use]
+    pub fn requirements(&self) -> &[(CrateName, VersionReq)] {
+        self.requirements.get_or_init(|| self.read_requirements())
+    }
+
+    fn read_requirements(&self) -> Vec<(CrateName, VersionReq)> {
+        #[derive(Deserialize)]
+        struct Wire {
+            #[serde(default)]
+            deps: Vec<Dependency>,
+        }
+        #[derive(Deserialize)]
+        struct Dependency {
+            name: String,
+            package: Option<String>,
+            req: String,
+            kind: Option<String>,
+        }
+        let deps = serde_json::from_str::<Wire>(&self.raw).map(|wire| wire.deps).unwrap_or_default();
+        deps.into_iter()
+            .filter(|dependency| dependency.kind.as_deref() != Some("dev"))
+            .filter_map(|d| {
+                Some((d.package.unwrap_or(d.name).parse().ok()?, d.req.parse().unwrap_or(VersionReq::STAR)))
+            })
+            .collect()
+    }
+}
+
 /// The index files of a registry, by crate.
-pub type Index = BTreeMap<CrateName, std::sync::Arc<Vec<IndexLine>>>;
+pub type Index = BTreeMap<CrateName, Arc<Vec<IndexLine>>>;
 
 /// The time at which an index is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,55 +149,56 @@ pub struct Wanted {
 }
 
 /// A part of an index, ready to be laid out as a cargo local registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Slice {
     /// Index files by path, relative to the registry's root.
-    pub files: BTreeMap<String, String>,
+    pub files: BTreeMap<String, SliceFile>,
     /// The versions that the slice takes to be yanked, as `name@version`.
     pub yanked: Vec<String>,
+}
+
+/// One index file of a slice: some of the lines of the registry's.
+#[derive(Debug, Clone)]
+pub struct SliceFile {
+    of: Arc<Vec<IndexLine>>,
+    lines: Vec<SliceLine>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct SliceLine {
+    /// Which line of the registry's file.
+    at: usize,
+    /// Whether it is taken not to be yanked, though it is today.
+    restored: bool,
 }
 
 /// Cuts a slice out of an index, for a cargo of a release.
 #[must_use]
 pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Slice {
-    let mut kept: BTreeMap<&CrateName, BTreeSet<usize>> = BTreeMap::new();
-    let mut seen: BTreeSet<(&str, String)> = BTreeSet::new();
-    let mut queue: Vec<(&CrateName, &VersionReq)> =
-        wanted.requirements.iter().map(|(name, versions)| (name, versions)).collect();
-
     let usable = |line: &IndexLine| {
         cut.is_none_or(|cut| cut.includes(line.published)) && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
     };
-    let mut take = |name: &'_ CrateName, at: usize, queue: &mut Vec<_>| {
-        let Some((name, lines)) = index.get_key_value(name) else { return };
-        if kept.entry(name).or_default().insert(at) {
-            for (required, versions) in &lines[at].requirements {
-                let named = required.parse::<CrateName>().ok().and_then(|r| wanted.names.get(&r));
-                if let Some(required) = named {
-                    queue.push((required, versions));
-                }
-            }
-        }
+    let mut kept: BTreeMap<&CrateName, BTreeSet<usize>> = BTreeMap::new();
+    // Takes the usable lines of a crate that are wanted; gives what those require that were not taken before.
+    let mut take = |name: &CrateName, is_wanted: &dyn Fn(&IndexLine) -> bool| {
+        let Some((name, lines)) = index.get_key_value(name) else { return Vec::<&(CrateName, VersionReq)>::new() };
+        let taken = kept.entry(name).or_default();
+        let fresh = lines.iter().enumerate().filter(|(_, line)| usable(line) && is_wanted(line));
+        let fresh = fresh.filter(|(at, _)| taken.insert(*at));
+        fresh.flat_map(|(_, line)| line.requirements()).filter(|(name, _)| wanted.names.contains(name)).collect()
     };
-    let mut lent: Vec<(&CrateName, &VersionReq)> = Vec::new();
+    let mut queue: Vec<&(CrateName, VersionReq)> = wanted.requirements.iter().collect();
     for (name, versions) in &wanted.locked {
-        for (at, line) in index.get(name).into_iter().flat_map(|lines| lines.iter()).enumerate() {
-            if versions.contains(&line.version) && usable(line) {
-                take(name, at, &mut lent);
-            }
+        queue.extend(take(name, &|line| versions.contains(&line.version)));
+    }
+    let mut seen: HashSet<&(CrateName, VersionReq)> = HashSet::new();
+    while let Some(requirement) = queue.pop() {
+        let (name, versions) = requirement;
+        if seen.insert(requirement) {
+            queue.extend(take(name, &|line| *versions == VersionReq::STAR || versions.matches(&line.version)));
         }
     }
-    queue.append(&mut lent);
-    while let Some((name, versions)) = queue.pop() {
-        if !seen.insert((name.as_str(), versions.to_string())) {
-            continue;
-        }
-        for (at, line) in index.get(name).into_iter().flat_map(|lines| lines.iter()).enumerate() {
-            if usable(line) && (*versions == VersionReq::STAR || versions.matches(&line.version)) {
-                take(name, at, &mut queue);
-            }
-        }
-    }
+    kept.retain(|_, lines| !lines.is_empty());
     write(index, &kept, wanted)
 }
 
@@ -192,23 +209,38 @@ fn write(index: &Index, kept: &BTreeMap<&CrateName, BTreeSet<usize>>, wanted: &W
     let mut slice = Slice { files: BTreeMap::new(), yanked: Vec::new() };
     for (name, lines) in kept {
         let restored = wanted.restored.get(*name);
-        let mut text = String::new();
-        for at in lines {
-            let line = &index[*name][*at];
-            let restore = line.yanked && restored.is_some_and(|versions| versions.contains(&line.version));
-            if restore {
-                text.push_str(&line.raw.replace("\"yanked\":true", "\"yanked\":false"));
-            } else {
-                if line.yanked {
+        let lines: Vec<SliceLine> = lines
+            .iter()
+            .map(|at| {
+                let line = &index[*name][*at];
+                let restored = line.yanked && restored.is_some_and(|versions| versions.contains(&line.version));
+                if line.yanked && !restored {
                     slice.yanked.push(format!("{name}@{}", line.version));
                 }
-                text.push_str(&line.raw);
+                SliceLine { at: *at, restored }
+            })
+            .collect();
+        slice.files.insert(index_path(name), SliceFile { of: Arc::clone(&index[*name]), lines });
+    }
+    slice
+}
+
+impl SliceFile {
+    /// The file's text. Made anew each time: a run has many slices, of mostly the same lines.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for line in &self.lines {
+            let raw = &self.of[line.at].raw;
+            if line.restored {
+                text.push_str(&raw.replace("\"yanked\":true", "\"yanked\":false"));
+            } else {
+                text.push_str(raw);
             }
             text.push('\n');
         }
-        slice.files.insert(index_path(name), text);
+        text
     }
-    slice
 }
 
 /// Where an index keeps a crate: `index/1/a`, `index/2/ab`, `index/3/a/abc`, `index/ab/cd/abcd`, in lower case.
@@ -242,13 +274,13 @@ impl Slice {
     fn folder(&self, top: &'static str) -> Folder<'_> {
         let mut root = Folder::default();
         root.folders.entry(top).or_default();
-        for (path, text) in &self.files {
+        for (path, file) in &self.files {
             let mut folder = &mut root;
             let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
             for part in parents.split('/') {
                 folder = folder.folders.entry(part).or_default();
             }
-            folder.files.insert(name, text);
+            folder.files.insert(name, file);
         }
         root
     }
@@ -258,7 +290,7 @@ impl Slice {
 #[derive(Default)]
 struct Folder<'a> {
     folders: BTreeMap<&'a str, Folder<'a>>,
-    files: BTreeMap<&'a str, &'a str>,
+    files: BTreeMap<&'a str, &'a SliceFile>,
 }
 
 impl Folder<'_> {
@@ -270,7 +302,7 @@ impl Folder<'_> {
                     folder.encode(encoder)?;
                     encoder.end_directory()?;
                 }
-                None => encoder.regular(Some(name.as_bytes()), false, self.files[name].as_bytes())?,
+                None => encoder.regular(Some(name.as_bytes()), false, self.files[name].text().as_bytes())?,
             }
         }
         Ok(())
@@ -319,7 +351,7 @@ mod tests {
     }
 
     fn versions(slice: &Slice, path: &str) -> Vec<String> {
-        let text = slice.files.get(path).map_or("", String::as_str);
+        let text = slice.files.get(path).map_or(String::new(), SliceFile::text);
         read_index(text.as_bytes()).into_iter().map(|line| line.version.to_string()).collect()
     }
 
@@ -351,7 +383,7 @@ mod tests {
         assert_eq!(versions(&slice, "index/1/a"), ["1.1.0", "2.0.0"]);
         wanted.restored = wanted.locked.clone();
         let slice = cut(&index(), &wanted, None, Minor(95));
-        assert!(slice.yanked.is_empty() && !slice.files["index/1/a"].contains("\"yanked\":true"));
+        assert!(slice.yanked.is_empty() && !slice.files["index/1/a"].text().contains("\"yanked\":true"));
     }
 
     #[test]
