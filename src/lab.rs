@@ -6,6 +6,7 @@
 
 pub mod case;
 pub mod round;
+mod seed;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -63,7 +63,7 @@ impl Diff {
         let rebuilt = std::fs::read(out.join(file)).map_err(Failure::machinery)?;
         let folder = read_folder(&self.out).ok_or_else(|| absent(&format!("{} is no run", self.out.display())))?;
         let place = cargo_config(&folder)?.place(&kept.registry).map_err(Failure::usage)?;
-        let network = Network::acquire(self.offline).map_err(Failure::machinery)?;
+        let network = Network::acquire(self.offline);
         let registry = Registry::new(place, self.places.cache()?, network);
         let published = registry.download(id, checksum).map_err(Failure::machinery)?;
         if published == rebuilt {

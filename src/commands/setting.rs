@@ -118,16 +118,16 @@ impl Setting {
     /// # Errors
     /// Where something that is needed is not there, with what to do about it.
     pub fn lab(&self, folder: &Path) -> Result<Lab, Failure> {
-        let network = Network::acquire(self.offline).map_err(Failure::machinery)?;
+        let network = Network::acquire(self.offline);
         let mut mirrors = self.mirrors.clone();
         mirrors.extend(self.read_config(folder)?.git_mirror);
         let builder = find_builder().ok_or_else(|| Failure::machinery(NO_BUILDER))?;
         let nar = hash_path(&builder, CaseHack::native())
             .map_err(|error| Failure::machinery(format!("{}: {error}", builder.display())))?;
         let nix = Nix { build_options: self.nix_options.clone(), substitute: self.substitute };
-        nix.version().map_err(|error| {
-            Failure::machinery(format!("{error}\nrecrate builds with Nix: `apt-get install nix-bin`, or see nixos.org"))
-        })?;
+        if !nix.is_there() {
+            return Err(Failure::machinery("there is no Nix: `apt-get install nix-bin` installs it, or see nixos.org"));
+        }
         let cache = self.places.cache()?;
         let toolchains = self.places.toolchains()?;
         let system = format!("{}-linux", std::env::consts::ARCH);

@@ -1,6 +1,7 @@
 //! The network, as a value: whoever holds it may use it. Offline, nobody holds one.
 
 use std::io::Read as _;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -15,9 +16,10 @@ const TRIES: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Leave to use the network.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Network {
-    client: Client,
+    /// Made when it is first used: reading the system's certificates takes longer than a run that needs none.
+    client: Arc<OnceLock<Result<Client, String>>>,
 }
 
 /// A request that failed for good.
@@ -57,22 +59,23 @@ pub enum Answer {
 
 impl Network {
     /// Takes leave to use the network; none where `offline`.
-    ///
-    /// # Errors
-    /// Where this machine's TLS set-up can't be read.
-    pub fn acquire(offline: bool) -> Result<Option<Self>, Error> {
-        if offline {
-            return Ok(None);
-        }
-        // Another part of the process may have installed it before: both mean ring.
+    #[must_use]
+    pub fn acquire(offline: bool) -> Option<Self> {
+        // gix makes clients of its own, which need a provider, too. That there is one already is no fault.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("recrate/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(PATIENCE)
-            .timeout(PATIENCE * 10)
-            .build();
-        let client = client.map_err(|error| Error::Failed { url: "anything".to_owned(), reason: chain(&error) })?;
-        Ok(Some(Self { client }))
+        (!offline).then(Self::default)
+    }
+
+    fn client(&self) -> Result<&Client, String> {
+        let made = self.client.get_or_init(|| {
+            Client::builder()
+                .user_agent(concat!("recrate/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(PATIENCE)
+                .timeout(PATIENCE * 10)
+                .build()
+                .map_err(|error| chain(&error))
+        });
+        made.as_ref().map_err(Clone::clone)
     }
 
     /// Fetches `url`, unless it still has `etag`.
@@ -80,12 +83,13 @@ impl Network {
     /// # Errors
     /// Where it can't be had after several tries.
     pub fn get(&self, url: &str, etag: Option<&str>) -> Result<Answer, Error> {
+        let client = self.client().map_err(|reason| Error::Failed { url: url.to_owned(), reason })?;
         let mut reason = String::new();
         for attempt in 0..TRIES {
             if attempt > 0 {
                 std::thread::sleep(Duration::from_millis(300) * attempt);
             }
-            let mut request = self.client.get(url);
+            let mut request = client.get(url);
             if let Some(etag) = etag {
                 request = request.header(IF_NONE_MATCH, etag);
             }
@@ -126,7 +130,8 @@ impl Network {
     /// Whether a server answers at all, asked once and with little patience.
     #[must_use]
     pub fn reaches(&self, url: &str) -> bool {
-        let asked = self.client.head(url).timeout(Duration::from_secs(5)).send();
+        let Ok(client) = self.client() else { return false };
+        let asked = client.head(url).timeout(Duration::from_secs(5)).send();
         asked.is_ok_and(|response| response.status().is_success())
     }
 }

@@ -64,6 +64,13 @@ pub enum Event {
 }
 
 impl Nix {
+    /// Whether Nix can be found, without starting it.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join("nix-store").is_file())
+    }
+
     /// What `nix-store --version` prints.
     ///
     /// # Errors

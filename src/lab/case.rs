@@ -253,7 +253,8 @@ impl Case {
         };
         let index = fetch_index(registry, &wanted.names).map_err(|error| inconclusive(error.to_string()))?;
 
-        let mut context = Context { lock_tracked: !tracked.is_empty(), lock_faults: Vec::new() };
+        let cargo_range = self.dating.span;
+        let mut context = Context { lock_tracked: !tracked.is_empty(), lock_faults: Vec::new(), cargo_range };
         let mut newest = None;
         let mut yanked: BTreeMap<CrateName, BTreeSet<Version>> = BTreeMap::new();
         for (name, versions) in &published {

@@ -1,6 +1,6 @@
 //! One round: at most one build of each open crate, all of them at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -9,21 +9,19 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::case::{Built, Case, Located, Registries, fetch_index};
 use super::{Error, Lab, go_on, in_parallel};
 use crate::builder::status::{FILE, Outcome, Status};
-use crate::edges::cache::{Doing as _, write_whole};
 use crate::edges::console::Console;
 use crate::edges::nix::Event;
 use crate::edges::run_directory::RunDirectory;
-use crate::model::digest::{Sha256, Sri};
+use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
 use crate::stages::artefact::Archive;
 use crate::stages::compare::compare;
-use crate::stages::derivation::{Derivations, Hermetic, Leaf, derive, names};
+use crate::stages::derivation::{Derivations, Hermetic, derive};
 use crate::stages::lock::RegistryName;
 use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
 use crate::stages::search::{Refusal, Tried, Try, next};
 use crate::stages::slice::{Index, Slice, cut, index_path};
-use crate::stages::toolchain::Origin;
 use crate::stages::verdict::Verdict;
 
 /// `nix/` as it was when this program was built: what registers the derivations.
@@ -33,11 +31,11 @@ const PLAN_NIX: &str = include_str!("../../nix/plan.nix");
 const EXCLUDES_LOCKFILE: Minor = Minor(87);
 
 /// A try with everything it needs.
-struct Prepared {
-    case: Case,
+pub(super) struct Prepared {
+    pub(super) case: Case,
     attempt: Try,
-    inputs: Inputs,
-    slice: Slice,
+    pub(super) inputs: Inputs,
+    pub(super) slice: Slice,
 }
 
 impl Lab {
@@ -150,99 +148,6 @@ impl Lab {
     /// Asserts that both generators derive the same from the whole plan.
     pub(super) fn assert_agreement(&self, plan: &Plan, run: &RunDirectory) -> Result<(), Error> {
         if plan.rebuilds.is_empty() { Ok(()) } else { self.instantiate(plan, &derive(plan)?, run, "plan.json") }
-    }
-
-    /// Puts the leaves of builds into the store, where it lacks them.
-    fn seed(&self, derivations: &Derivations, needed: &[&Prepared]) -> Result<(), Error> {
-        let missing = self.nix.missing(derivations.leaves.values())?;
-        let lacks = |leaf: &Leaf| derivations.leaves.get(leaf).is_some_and(|path| missing.contains(path));
-        let staging = tempfile::tempdir().doing("write in", &std::env::temp_dir())?;
-        let mut trees: BTreeMap<Leaf, PathBuf> = BTreeMap::new();
-        let mut flat: BTreeMap<Leaf, PathBuf> = BTreeMap::new();
-        if lacks(&Leaf::Builder) {
-            trees.insert(Leaf::Builder, self.builder.clone());
-        }
-        for (at, one) in needed.iter().enumerate() {
-            let recipe = &one.inputs.recipe;
-            let place = |what: &str| staging.path().join(format!("{at}-{what}"));
-            let source = Leaf::Source(recipe.source);
-            if let (true, Some(located)) = (lacks(&source) && !trees.contains_key(&source), &one.case.located) {
-                let folder = place("commit");
-                std::fs::create_dir(&folder).doing("create the folder", &folder)?;
-                located.commit.export(Some(&folder.join(names::SOURCE)))?;
-                trees.insert(source, folder.join(names::SOURCE));
-            }
-            let index = Leaf::Index(recipe.index);
-            if lacks(&index) && !trees.contains_key(&index) {
-                let folder = place("index").join(names::INDEX);
-                std::fs::create_dir_all(folder.join("index")).doing("create the folder", &folder)?;
-                for (path, file) in &one.slice.files {
-                    write_whole(&folder.join(path), file.text().as_bytes())?;
-                }
-                trees.insert(index, folder);
-            }
-            self.stage_toolchain(&one.inputs, &lacks, &mut trees, &mut flat)?;
-        }
-        for (what, recursive) in [(&trees, true), (&flat, false)] {
-            let paths: Vec<PathBuf> = what.values().cloned().collect();
-            let added = self.nix.add(&paths, recursive)?;
-            for ((leaf, path), actual) in what.iter().zip(added) {
-                let expected = derivations.leaves[leaf].clone();
-                if actual != expected {
-                    return Err(Error::Misplaced { what: path.display().to_string(), actual, expected });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn stage_toolchain(
-        &self,
-        inputs: &Inputs,
-        lacks: &dyn Fn(&Leaf) -> bool,
-        trees: &mut BTreeMap<Leaf, PathBuf>,
-        flat: &mut BTreeMap<Leaf, PathBuf>,
-    ) -> Result<(), Error> {
-        let name = &inputs.recipe.toolchain;
-        match &inputs.toolchain.origin {
-            Origin::Imported { .. } => {
-                let leaf = Leaf::Toolchain(name.clone());
-                if lacks(&leaf) {
-                    trees.insert(leaf, self.toolchains.content(&inputs.toolchain));
-                }
-            }
-            Origin::Archive { url, sha256, runtime } => {
-                let leaf = Leaf::Runtime(*runtime);
-                if lacks(&leaf)
-                    && let Ok((folder, _)) = self.toolchains.runtime()
-                {
-                    trees.insert(leaf, folder);
-                }
-                let leaf = Leaf::Archive(name.clone());
-                if lacks(&leaf)
-                    && let Some(path) = self.fetch_archive(url, *sha256, &inputs.toolchain.release)
-                {
-                    flat.insert(leaf, path);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Fetches an official archive into the cache; none where that fails: then Nix may still have a way to it.
-    fn fetch_archive(&self, url: &str, sha256: Sri, release: &str) -> Option<PathBuf> {
-        let name = format!("archives/{}.tar.xz", names::toolchain(release));
-        if self.cache.read(&name).ok()?.is_none() {
-            let crate::edges::network::Answer::Body { bytes, .. } = self.network.as_ref()?.get(url, None).ok()? else {
-                return None;
-            };
-            if Sha256::of(&bytes) != sha256.0 {
-                tracing::warn!("{url} is not what the catalogue says");
-                return None;
-            }
-            self.cache.write(&name, &bytes).ok()?;
-        }
-        Some(self.cache.path(&name))
     }
 
     /// Reads what a build left and compares it.

@@ -13,6 +13,7 @@ use super::lock;
 use super::manifest;
 use crate::model::digest::Sha256;
 use crate::model::nonempty::NonEmpty;
+use crate::model::release::Span;
 
 pub mod proof;
 
@@ -96,6 +97,8 @@ pub struct Context {
     pub lock_tracked: bool,
     /// Entries of the published Cargo.lock that can't have been there when the crate was published.
     pub lock_faults: Vec<String>,
+    /// The releases whose cargo may have made the published crate.
+    pub cargo_range: Option<Span>,
 }
 
 /// Compares the published crate with the rebuilt one.
@@ -108,7 +111,7 @@ pub fn compare(published: (&Archive, Sha256), rebuilt: (&Archive, Sha256), conte
     if let Some(differences) = NonEmpty::new(differences) {
         return Comparison::Differs(differences);
     }
-    let (aside, proof) = proof::prove(published.0, rebuilt.0, published.1);
+    let (aside, proof) = proof::prove(published, rebuilt.0, context.cargo_range);
     Comparison::SameFiles { aside, proof }
 }
 

@@ -13,6 +13,8 @@ use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::release::Span;
+
 /// A compressor that some cargo used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,19 +33,38 @@ pub enum Compressor {
 
 impl fmt::Display for Compressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Zlib8 => "zlib as in cargo 1.47 to 1.87",
-            Self::ZlibRsOld => "zlib-rs as in cargo 1.88 to 1.95",
-            Self::ZlibRsNew => "zlib-rs as in cargo 1.96 and newer",
-            Self::Zlib9 => "zlib as in cargo 1.32 to 1.46",
-            Self::Miniz => "miniz as in cargo 1.31 and older",
-        })
+        let library = match self {
+            Self::Zlib8 | Self::Zlib9 => "zlib",
+            Self::ZlibRsOld | Self::ZlibRsNew => "zlib-rs",
+            Self::Miniz => "miniz",
+        };
+        write!(f, "{library} as in cargo {}", self.cargos())
     }
 }
 
 impl Compressor {
     /// All of them, the likeliest first.
     pub const ALL: [Self; 5] = [Self::Zlib8, Self::ZlibRsOld, Self::ZlibRsNew, Self::Zlib9, Self::Miniz];
+
+    /// The releases whose cargo used it.
+    #[must_use]
+    pub fn cargos(self) -> Span {
+        match self {
+            Self::Zlib8 => Span::between(47, 87),
+            Self::ZlibRsOld => Span::between(88, 95),
+            Self::ZlibRsNew => Span::from(96),
+            Self::Zlib9 => Span::between(32, 46),
+            Self::Miniz => Span::until(31),
+        }
+    }
+
+    /// All of them, those first whose cargos may have made a crate with this range.
+    #[must_use]
+    pub fn likeliest_first(range: Option<Span>) -> Vec<Self> {
+        let mut all = Self::ALL.to_vec();
+        all.sort_by_key(|one| range.is_none_or(|range| one.cargos().and(range).is_none()));
+        all
+    }
 
     /// Compresses to a raw deflate stream, at the level that cargo uses.
     #[must_use]

@@ -14,6 +14,7 @@ use super::super::artefact::{Archive, Entry};
 use super::super::deflate::Compressor;
 use crate::model::digest::Sha256;
 use crate::model::nonempty::NonEmpty;
+use crate::model::release::Span;
 
 /// Something about the container that had to be set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,7 +87,11 @@ mod field {
 
 /// Shows what of the container differs, and how far that is all. To be called where every file is the same.
 #[must_use]
-pub fn prove(published: &Archive, rebuilt: &Archive, expected: Sha256) -> (NonEmpty<Aside>, Proof) {
+pub fn prove(
+    (published, expected): (&Archive, Sha256),
+    rebuilt: &Archive,
+    cargo_range: Option<Span>,
+) -> (NonEmpty<Aside>, Proof) {
     let mut aside = BTreeSet::new();
     if published.gzip.bytes != rebuilt.gzip.bytes {
         aside.insert(Aside::GzipHeader);
@@ -98,9 +103,10 @@ pub fn prove(published: &Archive, rebuilt: &Archive, expected: Sha256) -> (NonEm
             aside.insert(Aside::Other);
             Proof::Files
         }
-        Some(tar) => recompress(published, &tar, expected).map_or(Proof::Tar, |compressor| Proof::Exact { compressor }),
+        Some(tar) => recompress(published, &tar, expected, &Compressor::likeliest_first(cargo_range))
+            .map_or(Proof::Tar, |compressor| Proof::Exact { compressor }),
     };
-    if matches!(proof, Proof::Tar) || compressed_differently(rebuilt, proof) {
+    if matches!(proof, Proof::Tar) || compressed_differently(published, rebuilt, proof) {
         aside.insert(Aside::Compression);
     }
     let aside = NonEmpty::new(aside.into_iter().collect()).unwrap_or_else(|| NonEmpty::one(Aside::Other));
@@ -108,19 +114,21 @@ pub fn prove(published: &Archive, rebuilt: &Archive, expected: Sha256) -> (NonEm
 }
 
 /// Whether the rebuilt crate was compressed by another compressor than the one that the proof found.
-fn compressed_differently(rebuilt: &Archive, proof: Proof) -> bool {
+fn compressed_differently(published: &Archive, rebuilt: &Archive, proof: Proof) -> bool {
     match proof {
+        // Of the same tar the published stream is what the proof's compressor makes.
+        Proof::Exact { .. } if published.tar == rebuilt.tar => published.deflated != rebuilt.deflated,
         Proof::Exact { compressor } => compressor.compress(&rebuilt.tar) != rebuilt.deflated,
         Proof::Tar | Proof::Files => false,
     }
 }
 
 /// Finds the compressor with which the archive has the registry's checksum.
-fn recompress(published: &Archive, tar: &[u8], expected: Sha256) -> Option<Compressor> {
+fn recompress(published: &Archive, tar: &[u8], expected: Sha256, by: &[Compressor]) -> Option<Compressor> {
     let mut sum = flate2::Crc::new();
     sum.update(tar);
     let trailer = [sum.sum().to_le_bytes(), (tar.len() as u32).to_le_bytes()].concat();
-    Compressor::ALL.into_iter().find(|compressor| {
+    by.iter().copied().find(|compressor| {
         let archive = [&published.gzip.bytes, &compressor.compress(tar), &trailer].map(Vec::as_slice).concat();
         Sha256::of(&archive) == expected
     })
@@ -208,7 +216,7 @@ mod tests {
 
     fn proven(published: &[u8], rebuilt: &[u8]) -> (Vec<Aside>, Proof) {
         let read = |bytes| Archive::read(&id(), bytes).unwrap();
-        let (aside, proof) = prove(&read(published), &read(rebuilt), Sha256::of(published));
+        let (aside, proof) = prove((&read(published), Sha256::of(published)), &read(rebuilt), None);
         (aside.iter().copied().collect(), proof)
     }
 

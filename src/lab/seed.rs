@@ -1,0 +1,138 @@
+//! Seeding: puts the leaves of builds into the store under the paths of their fixed-output derivations, so that Nix
+//! need not fetch what the driver has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::round::Prepared;
+use super::{Error, Lab, in_parallel};
+use crate::edges::cache::Doing as _;
+use crate::edges::git::Commit;
+use crate::edges::network::Answer;
+use crate::model::digest::{Sha256, Sri};
+use crate::stages::derivation::{Derivations, Leaf, names};
+use crate::stages::slice::Slice;
+use crate::stages::toolchain::Origin;
+
+/// Where a leaf's content is.
+enum Content<'a> {
+    /// It lies on the disk, under the name that it has in the store.
+    Path(PathBuf),
+    /// The files of a commit, to be written out.
+    Commit(&'a Commit),
+    /// An index slice, to be written out.
+    Slice(&'a Slice),
+    /// An official archive, to be fetched.
+    Archive { url: &'a str, sha256: Sri, release: &'a str },
+}
+
+impl Lab {
+    /// Puts the leaves of builds into the store, where it lacks them.
+    pub(super) fn seed(&self, derivations: &Derivations, needed: &[&Prepared]) -> Result<(), Error> {
+        let missing = self.nix.missing(derivations.leaves.values())?;
+        let mut leaves = self.leaves(needed);
+        leaves.retain(|leaf, _| derivations.leaves.get(leaf).is_some_and(|path| missing.contains(path)));
+        if leaves.is_empty() {
+            return Ok(());
+        }
+        let staging = tempfile::tempdir().doing("write in", &std::env::temp_dir())?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let staged = in_parallel(cores, leaves.into_iter().enumerate().collect(), |(at, (leaf, content))| {
+            let place = staging.path().join(at.to_string());
+            self.stage(content, &place).map(|path| path.map(|path| (leaf, path)))
+        });
+        let staged: Vec<(Leaf, PathBuf)> =
+            staged.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let (flat, trees): (Vec<_>, Vec<_>) =
+            staged.into_iter().partition(|(leaf, _)| matches!(leaf, Leaf::Archive(_)));
+        self.add(derivations, &flat, false)?;
+        // One process hashes and copies on one core.
+        let shares: Vec<_> = trees.chunks(trees.len().div_ceil(cores).max(1)).collect();
+        in_parallel(cores, shares, |share| self.add(derivations, share, true)).into_iter().collect()
+    }
+
+    /// What each leaf of these builds is made of.
+    fn leaves<'a>(&self, needed: &[&'a Prepared]) -> BTreeMap<Leaf, Content<'a>> {
+        let mut leaves = BTreeMap::from([(Leaf::Builder, Content::Path(self.builder.clone()))]);
+        let mut runtimes = BTreeSet::new();
+        for one in needed {
+            let (recipe, toolchain) = (&one.inputs.recipe, &one.inputs.toolchain);
+            if let Some(located) = &one.case.located {
+                leaves.insert(Leaf::Source(recipe.source), Content::Commit(&located.commit));
+            }
+            leaves.insert(Leaf::Index(recipe.index), Content::Slice(&one.slice));
+            match &toolchain.origin {
+                Origin::Imported { .. } => {
+                    let content = Content::Path(self.toolchains.content(toolchain));
+                    leaves.insert(Leaf::Toolchain(recipe.toolchain.clone()), content);
+                }
+                Origin::Archive { url, sha256, runtime } => {
+                    let content = Content::Archive { url, sha256: *sha256, release: &toolchain.release };
+                    leaves.insert(Leaf::Archive(recipe.toolchain.clone()), content);
+                    runtimes.insert(*runtime);
+                }
+            }
+        }
+        for runtime in runtimes {
+            if let Ok((folder, _)) = self.toolchains.runtime() {
+                leaves.insert(Leaf::Runtime(runtime), Content::Path(folder));
+            }
+        }
+        leaves
+    }
+
+    /// Brings a leaf to the disk, under the name that it has in the store; none where it can't be had: then Nix may
+    /// still have a way to it.
+    fn stage(&self, content: Content<'_>, place: &Path) -> Result<Option<PathBuf>, Error> {
+        Ok(match content {
+            Content::Path(path) => Some(path),
+            Content::Commit(commit) => {
+                let folder = place.join(names::SOURCE);
+                std::fs::create_dir(place).doing("create the folder", place)?;
+                commit.export(Some(&folder))?;
+                Some(folder)
+            }
+            Content::Slice(slice) => {
+                let folder = place.join(names::INDEX);
+                let index = folder.join("index");
+                std::fs::create_dir_all(&index).doing("create the folder", &index)?;
+                for (path, file) in &slice.files {
+                    let path = folder.join(path);
+                    let parent = path.parent().unwrap_or(&folder);
+                    std::fs::create_dir_all(parent).doing("create the folder", parent)?;
+                    std::fs::write(&path, file.text()).doing("write", &path)?;
+                }
+                Some(folder)
+            }
+            Content::Archive { url, sha256, release } => self.fetch_archive(url, sha256, release),
+        })
+    }
+
+    /// Fetches an official archive into the cache; none where that fails.
+    fn fetch_archive(&self, url: &str, sha256: Sri, release: &str) -> Option<PathBuf> {
+        let name = format!("archives/{}.tar.xz", names::toolchain(release));
+        if self.cache.read(&name).ok()?.is_none() {
+            let Answer::Body { bytes, .. } = self.network.as_ref()?.get(url, None).ok()? else {
+                return None;
+            };
+            if Sha256::of(&bytes) != sha256.0 {
+                tracing::warn!("{url} is not what the catalogue says");
+                return None;
+            }
+            self.cache.write(&name, &bytes).ok()?;
+        }
+        Some(self.cache.path(&name))
+    }
+
+    /// Adds leaves to the store, and asserts that they are where the derivations look for them.
+    fn add(&self, derivations: &Derivations, staged: &[(Leaf, PathBuf)], recursive: bool) -> Result<(), Error> {
+        let paths: Vec<PathBuf> = staged.iter().map(|(_, path)| path.clone()).collect();
+        for ((leaf, path), actual) in staged.iter().zip(self.nix.add(&paths, recursive)?) {
+            let expected = derivations.leaves[leaf].clone();
+            if actual != expected {
+                return Err(Error::Misplaced { what: path.display().to_string(), actual, expected });
+            }
+        }
+        Ok(())
+    }
+}
