@@ -1,0 +1,77 @@
+# recrate's own two programs, built with nixpkgs. The builder is apart, from its own sources only: a change of the driver
+# does not change it, and so no derivation that uses it.
+{ pkgs }:
+let
+  manifest = builtins.fromTOML (builtins.readFile ../Cargo.toml);
+  inherit (manifest.package) version;
+
+  # The sources below these paths, and nothing else of the repository.
+  sources =
+    name: paths:
+    builtins.path {
+      inherit name;
+      path = ../.;
+      filter =
+        path: _:
+        let
+          inside = builtins.substring (builtins.stringLength (toString ../.) + 1) (-1) path;
+          isPrefix = a: b: builtins.substring 0 (builtins.stringLength a) b == a;
+        in
+        builtins.any (
+          wanted: inside == wanted || isPrefix "${wanted}/" inside || isPrefix "${inside}/" wanted
+        ) paths;
+    };
+  both = [
+    "Cargo.lock"
+    "Cargo.toml"
+    "src/builder"
+    "src/builder.rs"
+    "src/bin"
+    "src/lib.rs"
+    # Named in Cargo.toml.
+    "benches"
+    "examples/registry/make.rs"
+    "examples/registry/workshop.rs"
+    "tests/real_releases.rs"
+  ];
+  common = {
+    inherit version;
+    cargoLock.lockFile = ../Cargo.lock;
+    # The tests need a Nix to build with; they run outside.
+    doCheck = false;
+  };
+in
+rec {
+  # Static: it runs in a sandbox that has nothing else.
+  recrate-builder = pkgs.pkgsStatic.rustPlatform.buildRustPackage (
+    common
+    // {
+      pname = "recrate-builder";
+      src = sources "recrate-builder-source" both;
+      buildNoDefaultFeatures = true;
+      buildFeatures = [ "builder" ];
+      cargoBuildFlags = [ "--bin=recrate-builder" ];
+    }
+  );
+
+  recrate = pkgs.rustPlatform.buildRustPackage (
+    common
+    // {
+      pname = "recrate";
+      src = sources "recrate-source" (
+        both
+        ++ [
+          "nix"
+          "src"
+        ]
+      );
+      cargoBuildFlags = [ "--bin=recrate" ];
+      # The driver looks for its builder beside itself. As `recrate-verify` it is `recrate verify`.
+      postInstall = ''
+        cp ${recrate-builder}/bin/recrate-builder $out/bin/
+        ln -s recrate $out/bin/recrate-verify
+      '';
+      meta.mainProgram = "recrate";
+    }
+  );
+}
