@@ -275,7 +275,7 @@ impl Commit {
                 _ => return Ok(()),
             };
             if let (Ok(folder), true) = (folder.parse::<SubPath>(), entry.is_file) {
-                let blob = repository.find_object(entry.id).map_err(|error| Error::Refused(error.to_string()))?;
+                let blob = repository.find_object(entry.id).map_err(lacking)?;
                 into.insert(folder, String::from_utf8_lossy(&blob.data).into_owned());
             }
             Ok(())
@@ -301,6 +301,10 @@ impl Commit {
         let digest: [u8; 32] = encoder.finish().map_err(refused)?.finalize().into();
         Ok(Export { nar_hash: Sri(Sha256(digest)), submodules })
     }
+}
+
+fn lacking(error: impl std::fmt::Display) -> Error {
+    Error::Gone(format!("the repository lacks a part of the commit: {error}"))
 }
 
 fn refused(error: impl std::fmt::Display) -> Error {
@@ -334,7 +338,7 @@ fn walk(
         if depth > DEPTH_LIMIT {
             return Err(Error::Refused(format!("its folders lie more than {DEPTH_LIMIT} deep")));
         }
-        let tree = repository.find_tree(id).map_err(refused)?;
+        let tree = repository.find_tree(id).map_err(lacking)?;
         for entry in tree.iter() {
             let entry = entry.map_err(refused)?;
             seen += 1;
@@ -380,7 +384,7 @@ impl Exporter<'_> {
             std::fs::create_dir(to).doing("create the folder", to)?;
         }
         self.encoder.start_directory(name).map_err(refused)?;
-        let tree = self.repository.find_tree(id).map_err(refused)?;
+        let tree = self.repository.find_tree(id).map_err(lacking)?;
         let mut entries: Vec<_> = tree.iter().collect::<Result<_, _>>().map_err(refused)?;
         // git sorts folders as if their names ended in a slash, a NAR does not.
         entries.sort_by(|a, b| a.filename().cmp(b.filename()));
@@ -431,7 +435,7 @@ impl Exporter<'_> {
     }
 
     fn leaf(&mut self, id: gix::ObjectId, kind: EntryKind, name: &[u8], to: Option<&Path>) -> Result<(), Error> {
-        let blob = self.repository.find_object(id).map_err(refused)?;
+        let blob = self.repository.find_object(id).map_err(lacking)?;
         self.size += blob.data.len() as u64;
         if self.size > SIZE_LIMIT {
             return Err(Error::Refused(format!("its files are larger than {SIZE_LIMIT} bytes together")));

@@ -21,7 +21,7 @@ use crate::stages::derivation::{Derivations, Hermetic, derive};
 use crate::stages::lock::RegistryName;
 use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
 use crate::stages::search::{Refusal, Tried, Try, next};
-use crate::stages::slice::{Index, Slice, cut, index_path};
+use crate::stages::slice::{Index, Slice, cut, index_path, required_by};
 use crate::stages::verdict::Verdict;
 
 /// `nix/` as it was when this program was built: what registers the derivations.
@@ -29,6 +29,9 @@ const PLAN_NIX: &str = include_str!("../../nix/plan.nix");
 
 /// The first cargo that has `--exclude-lockfile`, and the first that packs a lock file whatever the package is.
 const EXCLUDES_LOCKFILE: Minor = Minor(87);
+
+/// How many crates a slice grows to by what cargo missed. Everything reachable would be thousands.
+const NAMES_LIMIT: usize = 500;
 
 /// A try with everything it needs.
 pub(super) struct Prepared {
@@ -246,7 +249,7 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
     let located = case.located.as_ref()?;
     let toolchain = &case.subject.candidates.get(attempt.candidate)?.toolchain;
     let mut wanted = located.wanted.clone();
-    wanted.names.extend(attempt.missed.iter().cloned());
+    let when = case.cut(attempt.index_mode);
     let lock = match attempt.index_mode {
         IndexMode::PublishedLock => {
             for (name, versions) in &located.locked {
@@ -261,11 +264,20 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
         IndexMode::AtPublication | IndexMode::AtNewestLocked => String::new(),
     };
     let mut index = located.index.clone();
-    if !attempt.missed.is_empty() {
-        let registry = registries.get(&RegistryName::Default)?.as_ref().ok()?;
-        index.extend(fetch_index(registry, &attempt.missed).ok()?);
+    let registry = registries.get(&RegistryName::Default)?.as_ref().ok()?;
+    // What cargo missed, with everything the manifests name, and what that requires in turn: else it would miss one
+    // after the other.
+    let mut missed = attempt.missed.clone();
+    if !missed.is_empty() {
+        missed.extend(wanted.requirements.iter().map(|(name, _)| name.clone()));
     }
-    let when = case.cut(attempt.index_mode);
+    while !missed.is_empty() && wanted.names.len() < NAMES_LIMIT {
+        let fetched = fetch_index(registry, &missed).ok()?;
+        wanted.names.append(&mut missed);
+        let required = fetched.values().flat_map(|lines| required_by(lines, when));
+        missed = required.filter(|name| !wanted.names.contains(name)).collect();
+        index.extend(fetched);
+    }
     let slice = cut(&index, &wanted, when, toolchain.minor);
     let index_hash = slice.nar_hash();
     let inputs = Inputs {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use similar::{Algorithm, ChangeTag, TextDiff};
 
-use super::artefact::{Archive, LOCK, MANIFEST, VCS_INFO};
+use super::artefact::{Archive, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
 use super::lock;
 use super::manifest;
 use crate::model::digest::Sha256;
@@ -177,9 +177,10 @@ fn content(
     let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
     Some(match path {
         // Before 1.19 the manifest was the source's own file.
-        MANIFEST if rebuilt.file(super::artefact::ORIGINAL_MANIFEST).is_some() => {
+        MANIFEST if rebuilt.file(ORIGINAL_MANIFEST).is_some() => {
+            let original = rebuilt.file(ORIGINAL_MANIFEST).unwrap_or_default();
             let files = published.entries.iter().map(|entry| entry.path.as_str()).collect();
-            let said = manifest::differences(text(theirs), text(mine), &files);
+            let said = manifest::differences(text(theirs), text(mine), text(original), &files);
             if said.is_empty() {
                 generated(path, Kind::Form, Vec::new())
             } else {

@@ -95,10 +95,11 @@ pub struct Said {
 /// What two manifests say differently, form set aside. `files` are the paths in the crate: they decide which targets
 /// cargo would have found by itself.
 ///
-/// Keys that old cargos did not know and dropped count as form where the published manifest lacks them; where it has
-/// them and the rebuilt one does not, it says more than git does.
+/// Keys that old cargos did not know and dropped count as form where the published manifest lacks them. Where it has
+/// them and the rebuilt one does not, it says more than git does, unless `original`, the source's own manifest, says
+/// the very same.
 #[must_use]
-pub fn differences(published: &str, rebuilt: &str, files: &BTreeSet<&str>) -> Vec<Said> {
+pub fn differences(published: &str, rebuilt: &str, original: &str, files: &BTreeSet<&str>) -> Vec<Said> {
     let (Ok(published), Ok(rebuilt)) = (published.parse::<Table>(), rebuilt.parse::<Table>()) else {
         return vec![Said {
             key: "(the file)".to_owned(),
@@ -106,9 +107,10 @@ pub fn differences(published: &str, rebuilt: &str, files: &BTreeSet<&str>) -> Ve
             rebuilt: None,
         }];
     };
-    let (published, rebuilt) = (meaning(published, files), meaning(rebuilt, files));
+    let [published, rebuilt, original] =
+        [published, rebuilt, original.parse().unwrap_or_default()].map(|table| Value::Table(meaning(table, files)));
     let mut said = Vec::new();
-    compare("", &Value::Table(published), &Value::Table(rebuilt), &mut said);
+    compare("", &published, &rebuilt, Some(&original), &mut said);
     said.retain(|said| !(said.published.is_none() && dropped_by_old_cargos(&said.key)));
     said
 }
@@ -127,12 +129,15 @@ fn dropped_by_old_cargos(key: &str) -> bool {
     LATE.iter().any(|late| key == *late || key.strip_prefix(late).is_some_and(|rest| rest.starts_with('.')))
 }
 
-fn compare(key: &str, published: &Value, rebuilt: &Value, said: &mut Vec<Said>) {
+fn compare(key: &str, published: &Value, rebuilt: &Value, original: Option<&Value>, said: &mut Vec<Said>) {
     if let (Value::Table(a), Value::Table(b)) = (published, rebuilt) {
         for name in a.keys().chain(b.keys()).collect::<BTreeSet<_>>() {
             let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+            let original = original.and_then(|original| original.get(name));
             match (a.get(name), b.get(name)) {
-                (Some(a), Some(b)) => compare(&key, a, b, said),
+                (Some(a), Some(b)) => compare(&key, a, b, original, said),
+                // A key of the source's own that the rebuilding cargo does not know yet.
+                (Some(a), None) if original == Some(a) => {}
                 (a, b) => {
                     let text = |value: &Value| brief(value);
                     said.push(Said { key, published: a.map(text), rebuilt: b.map(text) });
@@ -296,7 +301,8 @@ mod tests {
     use super::*;
 
     fn said(published: &str, rebuilt: &str, files: &[&str]) -> Vec<String> {
-        differences(published, rebuilt, &files.iter().copied().collect()).into_iter().map(|said| said.key).collect()
+        let files = files.iter().copied().collect();
+        differences(published, rebuilt, "", &files).into_iter().map(|said| said.key).collect()
     }
 
     const OLD: &str = "[package]\nname = \"a-b\"\nversion = \"1.0.0\"\n[dependencies.x]\nversion = \"1\"\n\
@@ -345,6 +351,15 @@ mod tests {
     }
 
     #[test]
+    fn what_the_sources_own_manifest_says_is_no_difference() {
+        let more = format!("{OLD}[lib]\ndoc-scrape-examples = false\n");
+        let said = |original: &str| differences(&more, OLD, original, &BTreeSet::new()).len();
+        assert_eq!(said(&more), 0, "a cargo that did not know the key yet dropped it");
+        assert_eq!(said(OLD), 1);
+        assert_eq!(said(&more.replace("false", "true")), 1, "it says something else");
+    }
+
+    #[test]
     fn requirements_of_every_kind_are_found() {
         let text = "[dependencies]\na = \"1\"\nb = { package = \"c\", version = \"2\" }\n\
             [target.'cfg(unix)'.dev-dependencies]\nd = \"3\"\n[workspace.dependencies]\ne = { git = \"x\" }\n";
@@ -357,7 +372,7 @@ mod tests {
         #[test]
         fn no_text_makes_the_readers_panic(a: String, b: String) {
             let _ = Manifest::read(&a).requirements();
-            let _ = differences(&a, &b, &BTreeSet::new());
+            let _ = differences(&a, &b, &a, &BTreeSet::new());
         }
     }
 }

@@ -35,7 +35,16 @@ pub struct IndexLine {
     /// The version of the line's format.
     pub format: u32,
     /// Read when somebody asks: few lines are ever asked, and all of them together would be most of an index's size.
-    requirements: OnceLock<Vec<(CrateName, VersionReq)>>,
+    requirements: OnceLock<Vec<Requirement>>,
+}
+
+/// What a line requires of another crate.
+#[derive(Debug, Clone)]
+pub struct Requirement {
+    /// The crate, and which versions of it will do.
+    pub on: (CrateName, VersionReq),
+    /// Whether only a feature brings it in.
+    pub optional: bool,
 }
 
 /// Reads the index file of a crate. Lines that can't be read are left out, as cargo leaves them out.
@@ -74,11 +83,11 @@ pub fn read_index(bytes: &[u8]) -> Vec<IndexLine> {
 impl IndexLine {
     /// What it requires, development apart.
     #[must_use]
-    pub fn requirements(&self) -> &[(CrateName, VersionReq)] {
+    pub fn requirements(&self) -> &[Requirement] {
         self.requirements.get_or_init(|| self.read_requirements())
     }
 
-    fn read_requirements(&self) -> Vec<(CrateName, VersionReq)> {
+    fn read_requirements(&self) -> Vec<Requirement> {
         #[derive(Deserialize)]
         struct Wire {
             #[serde(default)]
@@ -90,12 +99,15 @@ impl IndexLine {
             package: Option<String>,
             req: String,
             kind: Option<String>,
+            #[serde(default)]
+            optional: bool,
         }
         let deps = serde_json::from_str::<Wire>(&self.raw).map(|wire| wire.deps).unwrap_or_default();
         deps.into_iter()
             .filter(|dependency| dependency.kind.as_deref() != Some("dev"))
             .filter_map(|d| {
-                Some((d.package.unwrap_or(d.name).parse().ok()?, d.req.parse().unwrap_or(VersionReq::STAR)))
+                let name = d.package.unwrap_or(d.name).parse().ok()?;
+                Some(Requirement { on: (name, d.req.parse().unwrap_or(VersionReq::STAR)), optional: d.optional })
             })
             .collect()
     }
@@ -185,7 +197,8 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
         let taken = kept.entry(name).or_default();
         let fresh = lines.iter().enumerate().filter(|(_, line)| usable(line) && is_wanted(line));
         let fresh = fresh.filter(|(at, _)| taken.insert(*at));
-        fresh.flat_map(|(_, line)| line.requirements()).filter(|(name, _)| wanted.names.contains(name)).collect()
+        let required = fresh.flat_map(|(_, line)| line.requirements()).map(|required| &required.on);
+        required.filter(|(name, _)| wanted.names.contains(name)).collect()
     };
     let mut queue: Vec<&(CrateName, VersionReq)> = wanted.requirements.iter().collect();
     for (name, versions) in &wanted.locked {
@@ -200,6 +213,18 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
     }
     kept.retain(|_, lines| !lines.is_empty());
     write(index, &kept, wanted)
+}
+
+/// The crates that the newest version of a crate requires whatever its features are, up to a cut: what cargo will most
+/// likely ask for once it has asked for the crate.
+#[must_use]
+pub fn required_by(lines: &[IndexLine], cut: Option<Cut>) -> BTreeSet<CrateName> {
+    let newest = lines
+        .iter()
+        .filter(|line| line.version.pre.is_empty() && cut.is_none_or(|cut| cut.includes(line.published)))
+        .max_by(|a, b| a.version.cmp(&b.version));
+    let required = newest.into_iter().flat_map(IndexLine::requirements);
+    required.filter(|required| !required.optional).map(|required| required.on.0.clone()).collect()
 }
 
 /// The first cargo that understands lines of format 2; older ones would misread them (1.46) or pass them over.
