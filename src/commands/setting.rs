@@ -58,9 +58,11 @@ fn base() -> Result<directories::ProjectDirs, Failure> {
 }
 
 /// Which cargos may be tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cargos {
     /// Imported ones, and official archives where they can be fetched.
+    #[default]
     All,
     /// Imported ones only: nothing is fetched.
     Imported,
@@ -78,9 +80,9 @@ pub struct Setting {
     /// Use what is in the cache and the store; fetch nothing
     #[arg(long)]
     offline: bool,
-    /// Which cargos may be tried
-    #[arg(long, value_name = "WHICH", default_value = "all")]
-    toolchains: Cargos,
+    /// Which cargos may be tried [default: all, unless the configuration file says otherwise]
+    #[arg(long, value_name = "WHICH")]
+    toolchains: Option<Cargos>,
     /// Configuration file [default: recrate.toml beside the lock file, or in the user's configuration folder]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -98,6 +100,7 @@ pub struct Setting {
 struct Config {
     #[serde(default)]
     git_mirror: Vec<Mirror>,
+    toolchains: Option<Cargos>,
 }
 
 impl Setting {
@@ -107,20 +110,15 @@ impl Setting {
         &self.places
     }
 
-    /// What decides what is said of a crate, for telling runs apart.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        format!("{:?} {:?} {:?}", self.mirrors, self.offline, self.toolchains)
-    }
-
     /// Sets everything up for crates of a lock file in `folder`.
     ///
     /// # Errors
     /// Where something that is needed is not there, with what to do about it.
     pub fn lab(&self, folder: &Path) -> Result<Lab, Failure> {
         let network = Network::acquire(self.offline);
+        let config = self.read_config(folder)?;
         let mut mirrors = self.mirrors.clone();
-        mirrors.extend(self.read_config(folder)?.git_mirror);
+        mirrors.extend(config.git_mirror);
         let builder = find_builder().ok_or_else(|| Failure::machinery(NO_BUILDER))?;
         let nar = hash_path(&builder, CaseHack::native())
             .map_err(|error| Failure::machinery(format!("{}: {error}", builder.display())))?;
@@ -131,7 +129,8 @@ impl Setting {
         let cache = self.places.cache()?;
         let toolchains = self.places.toolchains()?;
         let system = format!("{}-linux", std::env::consts::ARCH);
-        let available = self.available(&toolchains, network.as_ref(), &system)?;
+        let cargos = self.toolchains.or(config.toolchains).unwrap_or_default();
+        let available = available(cargos, &toolchains, network.as_ref(), &system)?;
         Ok(Lab {
             git: Git { cache: cache.clone(), mirrors, online: network.is_some() },
             cache,
@@ -145,27 +144,6 @@ impl Setting {
             system,
             workers: WORKERS,
         })
-    }
-
-    /// Imported cargos, and official ones where their server can be reached.
-    fn available(
-        &self,
-        toolchains: &Toolchains,
-        network: Option<&Network>,
-        system: &str,
-    ) -> Result<Vec<Toolchain>, Failure> {
-        let mut available = toolchains.imported().map_err(Failure::machinery)?;
-        if self.toolchains == Cargos::All
-            && let (Some(network), Some(newest)) = (network, CATALOGUE.last())
-        {
-            if network.reaches(&newest.url(system)) {
-                let (_, runtime) = toolchains.runtime().map_err(Failure::machinery)?;
-                available.extend(Toolchains::official(system, runtime));
-            } else {
-                tracing::info!("official cargo archives can't be reached; only imported cargos are tried");
-            }
-        }
-        Ok(available)
     }
 
     fn read_config(&self, folder: &Path) -> Result<Config, Failure> {
@@ -194,6 +172,27 @@ impl Setting {
         }
         Ok(config)
     }
+}
+
+/// Imported cargos, and official ones where they are asked for and their server can be reached.
+fn available(
+    cargos: Cargos,
+    toolchains: &Toolchains,
+    network: Option<&Network>,
+    system: &str,
+) -> Result<Vec<Toolchain>, Failure> {
+    let mut available = toolchains.imported().map_err(Failure::machinery)?;
+    if cargos == Cargos::All
+        && let (Some(network), Some(newest)) = (network, CATALOGUE.last())
+    {
+        if network.reaches(&newest.url(system)) {
+            let (_, runtime) = toolchains.runtime().map_err(Failure::machinery)?;
+            available.extend(Toolchains::official(system, runtime));
+        } else {
+            tracing::info!("official cargo archives can't be reached; only imported cargos are tried");
+        }
+    }
+    Ok(available)
 }
 
 /// cargo's configuration as it counts in a folder.

@@ -80,10 +80,9 @@ impl Verify {
             return self.print(&Report::new(Vec::new(), &locked.skipped, self.accept), Exit::Nothing);
         }
         let lab = self.setting.lab(&folder)?;
-        let fingerprint = Sha256::of(
-            format!("{:?} {} {:?} {:?}", locked.crates, self.setting.fingerprint(), lab.available, lab.builder_pin)
-                .as_bytes(),
-        );
+        let (git, online) = (&lab.git.mirrors, lab.network.is_some());
+        let decides = format!("{:?} {git:?} {online} {:?} {:?}", locked.crates, lab.available, lab.builder_pin);
+        let fingerprint = Sha256::of(decides.as_bytes());
         let run = RunDirectory::open(&self.out, fingerprint, &folder).map_err(Failure::usage)?;
         // A second ^C ends the program at once, as ever.
         let _ = ctrlc::set_handler(|| {
