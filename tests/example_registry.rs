@@ -115,6 +115,29 @@ fn the_report_has_a_crate_for_every_verdict() {
 }
 
 #[test]
+fn the_readme_shows_the_real_report() {
+    let folder = tempfile::tempdir().unwrap();
+    // Without --out, as the README's command has it: the commands that the report tells of are shorter then.
+    let mut recrate = recrate();
+    let done = recrate.current_dir(folder.path()).args(["verify", "--quiet"]).arg(whole_lock()).assert().code(1);
+    let report = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let shown = readme.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    // Store paths follow the builder's hash, which follows the compiler.
+    let without_hashes = |text: &str| -> String {
+        let mut parts = text.split("/nix/store/");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| format!("{text}/nix/store/{}", &part[32..]))
+    };
+    assert_shown(&without_hashes(shown), &without_hashes(&report));
+}
+
+fn assert_shown(shown: &str, real: &str) {
+    let diff = similar::TextDiff::from_lines(shown, real);
+    assert!(shown == real, "the README shows another report:\n{}", diff.unified_diff());
+}
+
+#[test]
 fn the_json_form_is_what_the_run_directory_keeps() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");

@@ -1,0 +1,179 @@
+//! Crates and repositories by strangers who mean harm: each is one crate's verdict, in good time, and nothing else.
+
+mod common;
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use common::site::Site;
+use common::workshop::{Bare, Entry, Files, Item, Release, entry, files, pack, unpack};
+use serde_json::Value;
+
+/// Publishes a crate of `site`, changed by `change`, and gives its verdict.
+fn verdict(site: &Site, change: impl Fn(&mut Vec<Entry>)) -> Value {
+    site.publish("bait", "bait", |bytes| {
+        let mut entries = unpack(&bytes);
+        change(&mut entries);
+        pack(&entries)
+    });
+    verdict_as_it_is(site)
+}
+
+fn verdict_as_it_is(site: &Site) -> Value {
+    let start = Instant::now();
+    let report = site.verify(&["bait@1.0.0"]);
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    report["crates"][0]["verdict"].clone()
+}
+
+fn change_text(entries: &mut [Entry], path: &str, change: impl Fn(&str) -> String) {
+    let one = entry(entries, path);
+    one.body = change(std::str::from_utf8(&one.body).unwrap()).into_bytes();
+}
+
+#[test]
+fn vcs_info_that_is_none_or_leads_out() {
+    for text in [
+        "",
+        "null",
+        "[]",
+        "{\"git\":{\"sha1\":\"HEAD\"},\"path_in_vcs\":\"\"}",
+        "{\"git\":{\"sha1\":\"--upload-pack=touch /tmp/x\"},\"path_in_vcs\":\"\"}",
+        "{\"git\":{\"sha1\":\"0123456789012345678901234567890123456789\"},\"path_in_vcs\":\"../../etc\"}",
+        "{\"git\":{\"sha1\":\"0123456789012345678901234567890123456789\"},\"path_in_vcs\":\"/etc\"}",
+    ] {
+        let said = verdict(&Site::new(), |entries| change_text(entries, ".cargo_vcs_info.json", |_| text.to_owned()));
+        assert_eq!(said["kind"], "unverifiable", "{text}: {said:#}");
+    }
+}
+
+#[test]
+fn repositories_at_addresses_that_git_would_run_something_for() {
+    for address in [
+        "ext::sh -c 'touch /tmp/recrate-was-fooled'",
+        "--upload-pack=touch /tmp/recrate-was-fooled",
+        "file:///etc",
+        "ssh://-oProxyCommand=touch%20x/a/b",
+        "https://git.example/../../../etc/a",
+        "https://git.example/team/bait\\n.evil",
+    ] {
+        let said = verdict(&Site::new(), |entries| {
+            change_text(entries, "Cargo.toml", |text| text.replace("https://git.example/team/bait", address));
+        });
+        assert_eq!(said["kind"], "unverifiable", "{address}: {said:#}");
+    }
+    assert!(!std::path::Path::new("/tmp/recrate-was-fooled").exists());
+}
+
+#[test]
+fn archives_that_grow_without_end() {
+    let site = Site::new();
+    site.publish("bait", "bait", |_| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut header = tar::Header::new_gnu();
+        header.set_path("bait-1.0.0/zeros").unwrap();
+        header.set_size(8 << 30);
+        header.set_mode(0o644);
+        header.set_cksum();
+        gzip.write_all(header.as_bytes()).unwrap();
+        let zeros = vec![0; 1 << 20];
+        (0..2048).for_each(|_| gzip.write_all(&zeros).unwrap());
+        gzip.finish().unwrap()
+    });
+    let said = verdict_as_it_is(&site);
+    assert_eq!(said["kind"], "hostile-archive", "{said:#}");
+}
+
+#[test]
+fn archives_with_thousands_of_levels() {
+    let site = Site::new();
+    site.publish("bait", "bait", |bytes| {
+        let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        for one in unpack(&bytes) {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(one.body.len() as u64);
+            header.set_mode(one.mode);
+            tar.append_data(&mut header, &one.path, &one.body[..]).unwrap();
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, format!("bait-1.0.0/{}f", "d/".repeat(5000)), &[][..]).unwrap();
+        tar.into_inner().unwrap().finish().unwrap()
+    });
+    let said = verdict_as_it_is(&site);
+    assert_eq!(said["kind"], "hostile-archive", "{said:#}");
+}
+
+/// Publishes an honest crate whose vcs info names a commit with these files.
+fn from_commit(add: impl Fn(&mut Files, &Bare)) -> Value {
+    let site = Site::new();
+    site.publish("bait", "bait", |bytes| {
+        let repository = site.repository("bait");
+        let mut tree = files([("src/lib.rs", "//! Served.\n"), (".gitignore", "target\n")]);
+        let manifest = entry(&mut unpack(&bytes), "Cargo.toml.orig").body.clone();
+        tree.insert("Cargo.toml".to_owned(), Item::File(manifest));
+        add(&mut tree, &repository);
+        let commit = repository.commit(&tree, "hostile");
+        let mut entries = unpack(&bytes);
+        change_text(&mut entries, ".cargo_vcs_info.json", |text| {
+            let at = text.find("sha1\": \"").unwrap() + 8;
+            format!("{}{commit}{}", &text[..at], &text[at + 40..])
+        });
+        pack(&entries)
+    });
+    verdict_as_it_is(&site)
+}
+
+#[test]
+fn commits_that_would_write_into_git_or_out_of_the_tree() {
+    for path in [".git/hooks/post-checkout", ".GIT/config", "a/.git/config", "../x", "./x", "a/../../x"] {
+        let said = from_commit(|tree, _| drop(tree.insert(path.to_owned(), Item::Program(b"#!/bin/sh\n".to_vec()))));
+        assert_eq!(said["kind"], "unverifiable", "{path}: {said:#}");
+    }
+}
+
+#[test]
+fn commits_with_a_thousand_levels() {
+    let path = format!("{}f", "d/".repeat(1000));
+    let said = from_commit(|tree, _| drop(tree.insert(path.clone(), Item::File(Vec::new()))));
+    assert_eq!(said["kind"], "unverifiable", "{said:#}");
+}
+
+#[test]
+fn odd_names_in_a_commit_are_no_matter() {
+    let said = from_commit(|tree, _| {
+        for path in ["a b", "ö", "quote\"d", "line\nbreak", "tab\there", "-rf", "$(touch x)"] {
+            tree.insert(format!("docs/{path}"), Item::File(b"x".to_vec()));
+        }
+    });
+    // They are not in the published crate, so the source differs; what counts is that it was rebuilt and compared.
+    assert!(["source-differs", "not-rebuilt"].contains(&said["kind"].as_str().unwrap()), "{said:#}");
+}
+
+#[test]
+fn a_manifest_that_asks_for_the_worst_is_packaged_or_refused_in_the_sandbox() {
+    for more in [
+        "\n[dependencies]\nevil = { path = \"/etc\" }\n",
+        "\n[workspace]\nmembers = [\"../../..\", \"/\"]\n",
+        "\n[package.metadata]\nx = 1\n[dependencies]\nevil = { git = \"ext::sh -c x\" }\n",
+        "\n[dependencies]\nevil = { version = \"1\", registry = \"elsewhere\" }\n",
+    ] {
+        let said = from_commit(|tree, _| {
+            let Some(Item::File(manifest)) = tree.get_mut("Cargo.toml") else { panic!() };
+            manifest.extend_from_slice(more.as_bytes());
+        });
+        assert!(["source-differs", "not-rebuilt"].contains(&said["kind"].as_str().unwrap()), "{more}: {said:#}");
+    }
+}
+
+#[test]
+fn one_bad_crate_among_good_ones_does_not_end_the_run() {
+    let site = Site::new();
+    site.publish("good", "good", |bytes| bytes);
+    let release = Release { name: "bait", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+    site.registry.publish(&release, b"not even an archive");
+    let report = site.verify(&["bait@1.0.0", "good@1.0.0"]);
+    let kinds: Vec<_> = report["crates"].as_array().unwrap().iter().map(|one| one["verdict"]["kind"].clone()).collect();
+    assert_eq!(kinds, ["hostile-archive", "reproduced"]);
+}
