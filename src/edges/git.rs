@@ -17,6 +17,7 @@ use nix_archive::nar::Encoder;
 use sha2::Digest as _;
 
 use super::cache::{Cache, Doing as _, FileError};
+use super::network::chain;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::source::{CommitId, RepositoryUrl, SubPath};
 
@@ -196,30 +197,33 @@ fn is_not_there(reason: &str) -> bool {
 /// Asks a repository for commits by their ids, without their history.
 fn fetch_by_id(cached: &gix::Repository, address: &str, wanted: &[CommitId]) -> Result<(), String> {
     let specs: Vec<String> = wanted.iter().map(|id| format!("+{id}:refs/recrate/{id}")).collect();
-    let all = |error: &dyn std::error::Error| {
-        let mut said = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            said = format!("{said}: {error}");
-            cause = error.source();
+    match receive(cached, address, &specs, Shallow::DepthAtRemote(std::num::NonZeroU32::MIN)) {
+        // Over ssh, git's version 2 protocol is seldom let through, and before it servers give by id only what a
+        // branch or tag points at: everything is asked for then.
+        Err(reason) if reason.contains(NO_SUCH_COMMIT) && address.starts_with("ssh://") => {
+            let all = ["heads", "tags"].map(|kind| format!("+refs/{kind}/*:refs/recrate/{kind}/*"));
+            receive(cached, address, &all, Shallow::undo())
         }
-        said
-    };
+        done => done,
+    }
+}
+
+/// Receives what some refspecs ask for.
+fn receive(cached: &gix::Repository, address: &str, specs: &[String], history: Shallow) -> Result<(), String> {
     let remote = cached
         .remote_at(address)
-        .map_err(|error| all(&error))?
+        .map_err(|error| chain(&error))?
         .with_refspecs(specs.iter().map(String::as_str), Direction::Fetch)
-        .map_err(|error| all(&error))?
+        .map_err(|error| chain(&error))?
         .with_fetch_tags(Tags::None);
     // A repository that is not for everybody is none; nobody is to be asked for a password.
-    let connection = remote.connect(Direction::Fetch).map_err(|error| all(&error))?.with_credentials(|_| Ok(None));
-    let prepared = connection
+    let connection = remote.connect(Direction::Fetch).map_err(|error| chain(&error))?.with_credentials(|_| Ok(None));
+    connection
         .prepare_fetch(gix::progress::Discard, gix::remote::ref_map::Options::default())
-        .map_err(|error| all(&error))?;
-    prepared
-        .with_shallow(Shallow::DepthAtRemote(std::num::NonZeroU32::MIN))
+        .map_err(|error| chain(&error))?
+        .with_shallow(history)
         .receive(gix::progress::Discard, &AtomicBool::new(false))
-        .map_err(|error| all(&error))?;
+        .map_err(|error| chain(&error))?;
     Ok(())
 }
 
