@@ -87,7 +87,12 @@ impl Doctor {
             }
         }
         let daemon = std::path::Path::new("/nix/var/nix/daemon-socket/socket").exists();
-        let who = if daemon { "a daemon builds; recrate needs no trust of it" } else { "single user, no daemon" };
+        let who = match (daemon, nix.is_trusted()) {
+            (false, _) => "single user, no daemon",
+            (true, Some(true)) => "a daemon, which trusts this user; recrate does not need it to",
+            (true, Some(false)) => "a daemon, which does not trust this user: recrate needs no trust",
+            (true, None) => "a daemon; whether it trusts this user does not matter to recrate",
+        };
         let _ = writeln!(text, "note  store: {who}");
         print(&text).map_err(Failure::machinery)?;
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })

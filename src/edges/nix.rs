@@ -178,7 +178,8 @@ impl Nix {
     /// # Errors
     /// Where Nix does not tell.
     pub fn settings(&self) -> Result<BTreeMap<String, String>, Error> {
-        let said = run("nix", cmd!("nix", "--extra-experimental-features", "nix-command", "show-config", "--json"))?;
+        // The second is the first's name before Nix 2.20.
+        let said = ask_nix(&["config", "show", "--json"]).or_else(|_| ask_nix(&["show-config", "--json"]))?;
         let all: BTreeMap<String, serde_json::Value> =
             serde_json::from_str(&said).map_err(|_| Error::Garbled { command: "nix", said: tail(&said) })?;
         let text = |value: &serde_json::Value| match &value["value"] {
@@ -186,6 +187,18 @@ impl Nix {
             other => other.to_string(),
         };
         Ok(all.iter().map(|(name, value)| (name.clone(), text(value))).collect())
+    }
+
+    /// Whether the daemon trusts this user; none where there is no daemon, or where it does not say (before Nix 2.19).
+    #[must_use]
+    pub fn is_trusted(&self) -> Option<bool> {
+        #[derive(Deserialize)]
+        struct Wire {
+            trusted: Option<serde_json::Value>,
+        }
+        let said = ask_nix(&["store", "info", "--json"]).ok()?;
+        let trusted = serde_json::from_str::<Wire>(&said).ok()?.trusted?;
+        trusted.as_bool().or_else(|| Some(trusted.as_u64()? == 1))
     }
 
     /// Builds a one-off derivation of the builder's `probe` verb and gives what it saw.
@@ -217,6 +230,11 @@ impl Nix {
         let out = out.lines().last().unwrap_or_default().to_owned();
         std::fs::read_to_string(&out).map_err(|source| Error::Absent { command: "nix-store", source })
     }
+}
+
+/// Asks the newer command line, which calls itself experimental.
+fn ask_nix(arguments: &[&str]) -> Result<String, Error> {
+    run("nix", cmd("nix", [&["--extra-experimental-features", "nix-command"], arguments].concat()))
 }
 
 /// Runs a command to its end and gives what it printed.
