@@ -168,6 +168,9 @@ fn next_command(record: &Record, out: &Path) -> Option<String> {
             let drv = &record.tries.get(record.best?)?.drv;
             Some(format!("nix-store --read-log {drv}"))
         }
+        Level::Inconclusive if !record.tries.is_empty() => {
+            Some(format!("{}/logs/{}-{}.log", out.display(), record.name, record.version))
+        }
         Level::Inconclusive => Some("recrate doctor".to_owned()),
         Level::ChecksumMismatch | Level::HostileArchive | Level::Unverifiable | Level::Reproduced => None,
     }
