@@ -25,10 +25,10 @@
       packages = forAllSystems (
         pkgs:
         let
-          inherit (packagesOf pkgs) recrate recrate-builder;
+          inherit (packagesOf pkgs) recrate recrate-builder recrate-fetcher;
         in
         {
-          inherit recrate recrate-builder;
+          inherit recrate recrate-builder recrate-fetcher;
           default = recrate;
         }
       );
@@ -63,6 +63,6 @@
 
       formatter = forAllSystems (pkgs: pkgs.nixfmt);
 
-      overlays.default = final: _: { inherit (packagesOf final) recrate recrate-builder; };
+      overlays.default = final: _: { inherit (packagesOf final) recrate recrate-builder recrate-fetcher; };
     };
 }

@@ -1,4 +1,4 @@
-# recrate's own two programs, built with nixpkgs. The builder is apart, from its own sources only: a change of the driver
+# recrate's own programs, built with nixpkgs. The builder is apart, from its own sources only: a change of the driver
 # does not change it, and so no derivation that uses it.
 { pkgs }:
 let
@@ -34,6 +34,13 @@ let
     "examples/registry/workshop.rs"
     "tests/real_releases.rs"
   ];
+  driverSource = sources "recrate-source" (
+    both
+    ++ [
+      "nix"
+      "src"
+    ]
+  );
   common = {
     inherit version;
     cargoLock.lockFile = ../Cargo.lock;
@@ -54,21 +61,27 @@ rec {
     }
   );
 
+  # Static, too: Nix runs it where the store lacks an input. What it brings is pinned, so it changes no output.
+  recrate-fetcher = pkgs.pkgsStatic.rustPlatform.buildRustPackage (
+    common
+    // {
+      pname = "recrate-fetcher";
+      src = driverSource;
+      buildNoDefaultFeatures = true;
+      buildFeatures = [ "fetcher" ];
+      cargoBuildFlags = [ "--bin=recrate-fetcher" ];
+    }
+  );
+
   recrate = pkgs.rustPlatform.buildRustPackage (
     common
     // {
       pname = "recrate";
-      src = sources "recrate-source" (
-        both
-        ++ [
-          "nix"
-          "src"
-        ]
-      );
+      src = driverSource;
       cargoBuildFlags = [ "--bin=recrate" ];
-      # The driver looks for its builder beside itself. As `recrate-verify` it is `recrate verify`.
+      # The driver looks for them beside itself. As `recrate-verify` it is `recrate verify`.
       postInstall = ''
-        cp ${recrate-builder}/bin/recrate-builder $out/bin/
+        cp ${recrate-builder}/bin/recrate-builder ${recrate-fetcher}/bin/recrate-fetcher $out/bin/
         ln -s recrate $out/bin/recrate-verify
       '';
       meta.mainProgram = "recrate";

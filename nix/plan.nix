@@ -34,14 +34,41 @@ let
       }
     );
 
-  builder = fixed {
-    name = "recrate-builder";
-    hash = plan.builder.narHash;
-    system = "builtin";
-    builder = "builtin:fetchurl";
-    url = "";
-    executable = true;
-  };
+  # One of recrate's own programs: nothing but Nix itself could fetch it.
+  program =
+    name: hash:
+    fixed {
+      inherit name hash;
+      system = "builtin";
+      builder = "builtin:fetchurl";
+      url = "";
+      executable = true;
+    };
+
+  builder = program "recrate-builder" plan.builder.narHash;
+  fetcher = program "recrate-fetcher" plan.fetcher.narHash;
+
+  # A leaf that recrate's fetcher brings where the store lacks it. Where registries and repositories are on this machine
+  # is told by variables that Nix passes on.
+  fetched =
+    name: hash: verb: asks:
+    fixed (
+      asks
+      // {
+        inherit name hash system;
+        builder = "${fetcher}";
+        args = [ verb ];
+        impureEnvVars = [
+          "RECRATE_GIT_MIRRORS"
+          "RECRATE_REGISTRY"
+          "http_proxy"
+          "https_proxy"
+          "all_proxy"
+          "no_proxy"
+          "NIX_SSL_CERT_FILE"
+        ];
+      }
+    );
 
   # A leaf that recrate puts into the store; where it is missing, the builder says so.
   seeded =
@@ -78,9 +105,21 @@ let
       }
   ) plan.toolchains;
 
-  sources = builtins.mapAttrs (_: source: seeded "source" source.narHash) plan.sources;
+  sources = builtins.mapAttrs (
+    commitId: source:
+    fetched "source" source.narHash "commit" {
+      inherit commitId;
+      inherit (source) repository;
+    }
+  ) plan.sources;
 
-  indexes = builtins.mapAttrs (hash: _: seeded "index-slice" hash) plan.indexes;
+  indexes = builtins.mapAttrs (
+    _: pin:
+    fetched "index-slice" pin.narHash "index" {
+      slice = builtins.toJSON pin;
+      passAsFile = [ "slice" ];
+    }
+  ) plan.indexes;
 
   lookup =
     what: set: key:

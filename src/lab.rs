@@ -46,14 +46,23 @@ pub struct Lab {
     pub toolchains: Toolchains,
     /// The cargos that may be tried.
     pub available: Vec<Toolchain>,
-    /// The static builder's file, named as in the store.
-    pub builder: PathBuf,
-    /// Its hash.
-    pub builder_pin: Builder,
+    /// The static builder.
+    pub builder: Program,
+    /// The static fetcher.
+    pub fetcher: Program,
     /// The Nix system that is built for.
     pub system: String,
     /// How many things are done at once that wait for the network.
     pub workers: usize,
+}
+
+/// One of recrate's own static programs, which Nix runs.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Its file, named as in the store.
+    pub file: PathBuf,
+    /// Its hash.
+    pub pin: Builder,
 }
 
 /// Why a run ends without verdicts: the machinery failed, whatever the crates are like.
@@ -187,7 +196,7 @@ impl Lab {
             }
         }
 
-        let mut plan = Plan::new(self.system.clone(), self.builder_pin);
+        let mut plan = Plan::new(self.system.clone(), self.builder.pin, self.fetcher.pin);
         for (locked, done) in &kept {
             if let (Some(inputs), Some(checksum)) = (&done.inputs, done.record.checksum) {
                 plan.add(&locked.id, checksum, inputs);

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Four floors; a module uses only floors below its own: [`commands`] and [`lab`] drive, [`edges`] touch the outside
-//! world, [`stages`] are pure functions from values to values, [`model`] has the words. [`builder`] is apart: it is
-//! what runs inside the sandbox, and needs none of them.
+//! world, [`stages`] are pure functions from values to values, [`model`] has the words. [`fetcher`] is a second
+//! driver, for Nix. [`builder`] is apart: it is what runs inside the sandbox, and needs none of them.
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
@@ -20,6 +20,8 @@ pub mod builder;
 pub mod commands;
 #[cfg(feature = "driver")]
 pub mod edges;
+#[cfg(feature = "driver")]
+pub mod fetcher;
 #[cfg(feature = "driver")]
 pub mod lab;
 #[cfg(feature = "driver")]

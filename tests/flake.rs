@@ -10,16 +10,19 @@ use assert_cmd::Command;
 fn nixpkgs(folder: &Path) -> PathBuf {
     let stand_in = folder.join("nixpkgs");
     let recrate = Path::new(env!("CARGO_BIN_EXE_recrate"));
-    let target = format!("{}-unknown-linux-gnu/release/recrate-builder", std::env::consts::ARCH);
-    let builder = recrate.ancestors().nth(2).unwrap().join(target);
-    for (package, programs) in [
-        ("recrate-builder", vec![(&*builder, "recrate-builder")]),
-        ("recrate", vec![(recrate, "recrate"), (&builder, "recrate-builder")]),
-    ] {
+    let target = recrate.ancestors().nth(2).unwrap();
+    let target = target.join(format!("{}-unknown-linux-gnu/release", std::env::consts::ARCH));
+    let (builder, fetcher) = (target.join("recrate-builder"), target.join("recrate-fetcher"));
+    let packages = [
+        ("recrate-builder", vec![&*builder]),
+        ("recrate-fetcher", vec![&*fetcher]),
+        ("recrate", vec![recrate, &builder, &fetcher]),
+    ];
+    for (package, programs) in packages {
         let bin = stand_in.join("programs").join(package).join("bin");
         std::fs::create_dir_all(&bin).unwrap();
-        for (from, name) in programs {
-            std::fs::copy(from, bin.join(name)).expect("`cargo build-builder` makes the builder");
+        for program in programs {
+            std::fs::copy(program, bin.join(program.file_name().unwrap())).expect("scripts/setup builds the programs");
         }
     }
     std::os::unix::fs::symlink("recrate", stand_in.join("programs/recrate/bin/recrate-verify")).unwrap();

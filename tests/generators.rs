@@ -59,6 +59,10 @@ fn every_kind() -> Value {
     let archive = json!({
         "kind": "archive", "url": "https://dist.example/cargo.tar.xz", "sha256": sri("archive"), "runtime": sri("runtime")
     });
+    let pin = json!({
+        "narHash": sri("slice"), "until": "2025-03-01T12:00:00Z", "secondFormat": true, "names": ["a", "b-c"],
+        "requirements": { "a": [">=0.9, <2", "^1"] }, "locked": { "b-c": ["1.0.0+x", "2.0.0-rc.1"] }, "yanked": ["a@1.0.0"]
+    });
     let mut rebuilds = serde_json::Map::new();
     for toolchain in ["1.85.1", "official-1.85.1", "nightly"] {
         for commit in [&bare, &with_submodules] {
@@ -89,6 +93,7 @@ fn every_kind() -> Value {
         "schema": 1,
         "system": "x86_64-linux",
         "builder": { "narHash": sri("builder") },
+        "fetcher": { "narHash": sri("fetcher") },
         "toolchains": {
             "1.85.1": toolchain("1.85.1", "1.85.1", json!({ "kind": "imported", "narHash": sri("imported") })),
             "official-1.85.1": toolchain("official-1.85.1", "1.85.1", archive),
@@ -98,7 +103,7 @@ fn every_kind() -> Value {
             bare: source(json!({})),
             with_submodules: source(json!({ "vendor/a b": "c".repeat(40), "vendor/ö": "d".repeat(40) })),
         },
-        "indexes": { index: { "cut": { "before": "2025-03-01T12:00:00Z" }, "names": ["a"], "yanked": ["a@1.0.0"] } },
+        "indexes": { index: pin },
         "rebuilds": rebuilds,
     })
 }

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::Failure;
-use super::setting::{Places, find_builder};
+use super::setting::{Places, find_program};
 use crate::edges::console::print;
 use crate::edges::nix::Nix;
+use crate::stages::derivation::names;
 
 /// Check that this machine can rebuild crates, and say what to mend.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ impl Doctor {
         let nix = Nix::default();
         let settings = nix.settings().unwrap_or_default();
         let setting = |name: &str| settings.get(name).cloned().unwrap_or_default();
-        let builder = find_builder();
+        let builder = find_program(names::BUILDER);
         let toolchains = self.places.toolchains()?.imported().map_err(Failure::machinery)?;
         let checks: [(&str, Check); 6] = [
             ("Nix", nix.version().map_err(|error| format!("{error}; `apt-get install nix-bin` installs it"))),
@@ -100,7 +101,7 @@ impl Doctor {
 
     /// Builds a probe that was never built before, and reads what it saw.
     fn sandbox(&self, nix: &Nix) -> Check {
-        let builder = find_builder().ok_or("not probed: the builder is missing")?;
+        let builder = find_program(names::BUILDER).ok_or("not probed: the builder is missing")?;
         let mend = "; set `sandbox = true` in nix.conf, and on a machine without build users \
              `build-users-group =` (empty)";
         let added = nix.add(&[builder], true).map_err(|error| format!("{error}{mend}"))?;

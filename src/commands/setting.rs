@@ -12,7 +12,7 @@ use crate::edges::git::{Git, Mirror};
 use crate::edges::network::Network;
 use crate::edges::nix::Nix;
 use crate::edges::toolchains::Toolchains;
-use crate::lab::Lab;
+use crate::lab::{Lab, Program};
 use crate::model::digest::{Sha256, Sri};
 use crate::stages::derivation::names;
 use crate::stages::plan::Builder;
@@ -119,9 +119,6 @@ impl Setting {
         let config = self.read_config(folder)?;
         let mut mirrors = self.mirrors.clone();
         mirrors.extend(config.git_mirror);
-        let builder = find_builder().ok_or_else(|| Failure::machinery(NO_BUILDER))?;
-        let nar = hash_path(&builder, CaseHack::native())
-            .map_err(|error| Failure::machinery(format!("{}: {error}", builder.display())))?;
         let nix = Nix { build_options: self.nix_options.clone(), substitute: self.substitute };
         if !nix.is_there() {
             return Err(Failure::machinery("there is no Nix: `apt-get install nix-bin` installs it, or see nixos.org"));
@@ -139,8 +136,8 @@ impl Setting {
             nix,
             toolchains,
             available,
-            builder,
-            builder_pin: Builder { nar_hash: Sri(Sha256(nar.sha256)) },
+            builder: program(names::BUILDER)?,
+            fetcher: program(names::FETCHER)?,
             system,
             workers: WORKERS,
         })
@@ -205,13 +202,30 @@ pub fn cargo_config(folder: &Path) -> Result<CargoConfig, Failure> {
     CargoConfig::read(folder, home.as_deref()).map_err(Failure::usage)
 }
 
-const NO_BUILDER: &str = "the static builder is missing. From recrate's sources, build it with `cargo build-builder`; \
-     or say where it is with RECRATE_BUILDER";
+/// One of recrate's static programs, with its hash.
+fn program(name: &str) -> Result<Program, Failure> {
+    let file = find_program(name).ok_or_else(|| {
+        let short = name.trim_start_matches("recrate-");
+        Failure::machinery(format!(
+            "the static {short} is missing. From recrate's sources, build it with `cargo build-{short}`; or say where it \
+             is with {}",
+            variable(name)
+        ))
+    })?;
+    let nar = hash_path(&file, CaseHack::native())
+        .map_err(|error| Failure::machinery(format!("{}: {error}", file.display())))?;
+    Ok(Program { file, pin: Builder { nar_hash: Sri(Sha256(nar.sha256)) } })
+}
 
-/// The static builder's file: where `RECRATE_BUILDER` says, beside this program, or where cargo leaves it.
+/// The variable that says where a program is: `RECRATE_BUILDER`, `RECRATE_FETCHER`.
+fn variable(name: &str) -> String {
+    name.replace('-', "_").to_ascii_uppercase()
+}
+
+/// A static program's file: where its variable says, beside this program, or where cargo leaves it.
 #[must_use]
-pub fn find_builder() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("RECRATE_BUILDER") {
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os(variable(name)) {
         return Some(PathBuf::from(path)).filter(|path| path.is_file());
     }
     let me = std::env::current_exe().ok()?.canonicalize().ok()?;
@@ -219,5 +233,5 @@ pub fn find_builder() -> Option<PathBuf> {
     let target = format!("{}-unknown-linux-gnu/release", std::env::consts::ARCH);
     // Tests run from `target/PROFILE/deps`.
     let above = folder.ancestors().skip(1).take(2).map(|folder| folder.join(&target));
-    std::iter::once(folder.to_owned()).chain(above).map(|place| place.join(names::BUILDER)).find(|path| path.is_file())
+    std::iter::once(folder.to_owned()).chain(above).map(|place| place.join(name)).find(|path| path.is_file())
 }

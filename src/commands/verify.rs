@@ -81,7 +81,7 @@ impl Verify {
         }
         let lab = self.setting.lab(&folder)?;
         let (git, online) = (&lab.git.mirrors, lab.network.is_some());
-        let decides = format!("{:?} {git:?} {online} {:?} {:?}", locked.crates, lab.available, lab.builder_pin);
+        let decides = format!("{:?} {git:?} {online} {:?} {:?}", locked.crates, lab.available, lab.builder.pin);
         let fingerprint = Sha256::of(decides.as_bytes());
         let run = RunDirectory::open(&self.out, fingerprint, &folder).map_err(Failure::usage)?;
         // A second ^C ends the program at once, as ever.

@@ -1,18 +1,19 @@
 //! A registry: index files and crates, from the network or a folder, kept in the cache.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tame_index::KrateName;
-use tame_index::index::{IndexConfig, IndexLocation, IndexUrl, SparseIndex};
+use tame_index::index::IndexConfig;
 
 use super::cache::{Cache, Doing as _, FileError};
 use super::cargo_config::Place;
 use super::network::{self, Answer, Network};
 use crate::model::digest::Sha256;
 use crate::model::krate::{CrateId, CrateName};
-use crate::stages::slice::{IndexLine, index_path, read_index};
+use crate::stages::slice::{Index, IndexLine, Slice, index_path, read_index};
 
 /// How long an index file is believed before the registry is asked again. A slice is cut before a time that has
 /// passed, so an older file lacks nothing of it; only `yanked` may have changed.
@@ -82,6 +83,23 @@ impl Registry {
         Ok(lines)
     }
 
+    /// The index lines of several crates. One that the registry does not have is left out: cargo will say if it wants
+    /// it.
+    ///
+    /// # Errors
+    /// Where the registry can't be asked.
+    pub fn indexes(&self, names: &BTreeSet<CrateName>) -> Result<Index, Error> {
+        let mut index = Index::new();
+        for name in names {
+            match self.index(name) {
+                Ok(lines) => drop(index.insert(name.clone(), lines)),
+                Err(Error::Absent(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(index)
+    }
+
     fn fetch_index(&self, address: &str, name: &CrateName) -> Result<Vec<u8>, Error> {
         let cached = format!("index/{}/{}", folder_of(address), index_path(name));
         let (file, tag) = (format!("{cached}.json"), format!("{cached}.etag"));
@@ -94,7 +112,7 @@ impl Registry {
             (_, Some(network)) => network,
         };
         let etag = before.as_ref().and(self.cache.read(&tag)?).and_then(|tag| String::from_utf8(tag).ok());
-        let url = self.sparse(address)?.crate_url(krate_name(name)?);
+        let url = format!("{address}{}", krate_name(name)?.relative_path(Some('/')));
         let bytes = match (network.get(&url, etag.as_deref())?, before) {
             (Answer::NotModified, Some(bytes)) => bytes,
             (Answer::Body { bytes, etag }, _) => {
@@ -166,13 +184,22 @@ impl Registry {
         let Wire { dl } = serde_json::from_slice(&bytes).map_err(|error| Error::Config(error.to_string()))?;
         Ok(held.insert(IndexConfig { dl, api: None, auth_required: false }).clone())
     }
+}
 
-    fn sparse(&self, address: &str) -> Result<SparseIndex, Error> {
-        let url = format!("sparse+{address}");
-        let root = self.cache.path("index").to_string_lossy().into_owned();
-        let location = IndexLocation::new(IndexUrl::NonCratesIo(url.into())).with_root(Some(root.into()));
-        SparseIndex::new(location).map_err(|error| Error::Config(error.to_string()))
+/// Lays a slice out as a cargo local registry, in a new folder.
+///
+/// # Errors
+/// Where it can't be written.
+pub fn write_slice(slice: &Slice, folder: &Path) -> Result<(), FileError> {
+    let index = folder.join("index");
+    std::fs::create_dir_all(&index).doing("create the folder", &index)?;
+    for (path, file) in &slice.files {
+        let path = folder.join(path);
+        let parent = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).doing("create the folder", parent)?;
+        std::fs::write(&path, file.text()).doing("write", &path)?;
     }
+    Ok(())
 }
 
 fn krate_name(name: &CrateName) -> Result<KrateName<'_>, Error> {

@@ -251,7 +251,7 @@ impl Case {
             Ok(registry) => registry,
             Err(reason) => return Err(inconclusive(reason.clone())),
         };
-        let index = fetch_index(registry, &wanted.names).map_err(|error| inconclusive(error.to_string()))?;
+        let index = registry.indexes(&wanted.names).map_err(|error| inconclusive(error.to_string()))?;
 
         let cargo_range = self.dating.span;
         let mut context = Context { lock_tracked: !tracked.is_empty(), lock_faults: Vec::new(), cargo_range };
@@ -434,17 +434,4 @@ fn forged(text: &str, index: &Index) -> Vec<String> {
         })
         .map(|locked| format!("its checksum for {} is not the registry's", locked.id))
         .collect()
-}
-
-/// The index files of crates. One that the registry does not have is left out: cargo will say if it wants it.
-pub(super) fn fetch_index(registry: &Registry, names: &BTreeSet<CrateName>) -> Result<Index, registry::Error> {
-    let mut index = Index::new();
-    for name in names {
-        match registry.index(name) {
-            Ok(lines) => drop(index.insert(name.clone(), lines)),
-            Err(registry::Error::Absent(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(index)
 }

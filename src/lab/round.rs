@@ -6,14 +6,13 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::case::{Built, Case, Located, Registries, fetch_index};
+use super::case::{Built, Case, Located, Registries};
 use super::{Error, Lab, go_on, in_parallel};
 use crate::builder::status::{FILE, Outcome, Status};
 use crate::edges::console::Console;
 use crate::edges::nix::Event;
 use crate::edges::run_directory::RunDirectory;
 use crate::model::digest::Sha256;
-use crate::model::krate::CrateName;
 use crate::model::release::Minor;
 use crate::stages::artefact::Archive;
 use crate::stages::compare::compare;
@@ -21,7 +20,7 @@ use crate::stages::derivation::{Derivations, Hermetic, derive};
 use crate::stages::lock::RegistryName;
 use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
 use crate::stages::search::{Refusal, Tried, Try, next};
-use crate::stages::slice::{Index, Slice, cut, index_path, required_by};
+use crate::stages::slice::{Slice, Yanked, cut, required_by};
 use crate::stages::verdict::Verdict;
 
 /// `nix/` as it was when this program was built: what registers the derivations.
@@ -62,7 +61,7 @@ impl Lab {
         if prepared.is_empty() {
             return Ok((closed, Vec::new()));
         }
-        let mut plan = Plan::new(self.system.clone(), self.builder_pin);
+        let mut plan = Plan::new(self.system.clone(), self.builder.pin, self.fetcher.pin);
         for one in &prepared {
             plan.add(&one.case.locked.id, one.case.checksum, &one.inputs);
         }
@@ -91,8 +90,10 @@ impl Lab {
             let Some(attempt) = next(&case.subject, &tried) else { return Err(Box::new(case)) };
             let Some((inputs, slice)) = inputs_of(&case, &attempt, registries) else { return Err(Box::new(case)) };
             let same = case.tried.iter().find(|(_, built)| {
-                let mode = inputs.recipe.index_mode;
-                Recipe { index_mode: mode, ..built.inputs.recipe.clone() } == inputs.recipe
+                // The label of the index mode, and how the slice was arrived at, are no inputs; the slice is.
+                let Recipe { index_mode, index, .. } = inputs.recipe;
+                built.inputs.index.nar_hash == inputs.index.nar_hash
+                    && Recipe { index_mode, index, ..built.inputs.recipe.clone() } == inputs.recipe
             });
             match same.cloned() {
                 Some((before, built)) => case.tried.push((Tried { attempt, ..before }, Built { inputs, ..built })),
@@ -258,7 +259,7 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             case.lock.clone().unwrap_or_default()
         }
         IndexMode::WithYanked => {
-            wanted.restored = located.yanked.clone();
+            wanted.yanked = Yanked::TodayBut(located.yanked.clone());
             String::new()
         }
         IndexMode::AtPublication | IndexMode::AtNewestLocked => String::new(),
@@ -272,20 +273,20 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
         missed.extend(wanted.requirements.iter().map(|(name, _)| name.clone()));
     }
     while !missed.is_empty() && wanted.names.len() < NAMES_LIMIT {
-        let fetched = fetch_index(registry, &missed).ok()?;
+        let fetched = registry.indexes(&missed).ok()?;
         wanted.names.append(&mut missed);
         let required = fetched.values().flat_map(|lines| required_by(lines, when));
         missed = required.filter(|name| !wanted.names.contains(name)).collect();
         index.extend(fetched);
     }
     let slice = cut(&index, &wanted, when, toolchain.minor);
-    let index_hash = slice.nar_hash();
+    let pin = IndexPin::of(&slice, &wanted, toolchain.minor);
     let inputs = Inputs {
         recipe: Recipe {
             toolchain: toolchain.name.clone(),
             source: case.provenance.commit,
             package_path: located.path.clone(),
-            index: index_hash,
+            index: pin.key(),
             index_mode: attempt.index_mode,
             allow_dirty: case.provenance.dirty,
             exclude_lockfile: case.lock.is_none() && toolchain.minor >= EXCLUDES_LOCKFILE,
@@ -299,12 +300,7 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             commit_object: BASE64.encode(&located.commit.body),
             submodules: located.export.submodules.clone(),
         },
-        index: IndexPin { cut: when, names: names_in(&slice, &index), yanked: slice.yanked.clone() },
+        index: pin,
     };
     Some((inputs, slice))
-}
-
-/// The crates that a slice has.
-fn names_in(slice: &Slice, index: &Index) -> Vec<CrateName> {
-    index.keys().filter(|name| slice.files.contains_key(&index_path(name))).cloned().collect()
 }

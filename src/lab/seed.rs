@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::round::Prepared;
-use super::{Error, Lab, in_parallel};
+use super::{Error, Lab, Program, in_parallel};
 use crate::edges::cache::Doing as _;
 use crate::edges::git::Commit;
 use crate::edges::network::Answer;
+use crate::edges::registry::write_slice;
 use crate::model::digest::{Sha256, Sri};
 use crate::stages::derivation::{Derivations, Leaf, names};
 use crate::stages::slice::Slice;
@@ -53,14 +54,16 @@ impl Lab {
 
     /// What each leaf of these builds is made of.
     fn leaves<'a>(&self, needed: &[&'a Prepared]) -> BTreeMap<Leaf, Content<'a>> {
-        let mut leaves = BTreeMap::from([(Leaf::Builder, Content::Path(self.builder.clone()))]);
+        let program = |program: &Program| Content::Path(program.file.clone());
+        let mut leaves =
+            BTreeMap::from([(Leaf::Builder, program(&self.builder)), (Leaf::Fetcher, program(&self.fetcher))]);
         let mut runtimes = BTreeSet::new();
         for one in needed {
             let (recipe, toolchain) = (&one.inputs.recipe, &one.inputs.toolchain);
             if let Some(located) = &one.case.located {
                 leaves.insert(Leaf::Source(recipe.source), Content::Commit(&located.commit));
             }
-            leaves.insert(Leaf::Index(recipe.index), Content::Slice(&one.slice));
+            leaves.insert(Leaf::Index(one.inputs.index.nar_hash), Content::Slice(&one.slice));
             match &toolchain.origin {
                 Origin::Imported { .. } => {
                     let content = Content::Path(self.toolchains.content(toolchain));
@@ -94,14 +97,7 @@ impl Lab {
             }
             Content::Slice(slice) => {
                 let folder = place.join(names::INDEX);
-                let index = folder.join("index");
-                std::fs::create_dir_all(&index).doing("create the folder", &index)?;
-                for (path, file) in &slice.files {
-                    let path = folder.join(path);
-                    let parent = path.parent().unwrap_or(&folder);
-                    std::fs::create_dir_all(parent).doing("create the folder", parent)?;
-                    std::fs::write(&path, file.text()).doing("write", &path)?;
-                }
+                write_slice(slice, &folder)?;
                 Some(folder)
             }
             Content::Archive { url, sha256, release } => self.fetch_archive(url, sha256, release),

@@ -38,6 +38,8 @@ pub struct Derivations {
 pub enum Leaf {
     /// recrate's builder.
     Builder,
+    /// recrate's fetcher.
+    Fetcher,
     /// An imported cargo, by its name in the plan.
     Toolchain(String),
     /// An official archive, by its toolchain's name in the plan.
@@ -46,7 +48,7 @@ pub enum Leaf {
     Runtime(Sri),
     /// The files of a commit.
     Source(crate::model::source::CommitId),
-    /// An index slice.
+    /// An index slice, by the hash of its NAR.
     Index(Sri),
 }
 
@@ -81,6 +83,8 @@ pub enum Error {
 pub mod names {
     /// The builder's file.
     pub const BUILDER: &str = "recrate-builder";
+    /// The fetcher's file.
+    pub const FETCHER: &str = "recrate-fetcher";
     /// A commit's files: the name that `builtins.fetchGit` gives.
     pub const SOURCE: &str = "source";
     /// An index slice.
@@ -95,6 +99,17 @@ pub mod names {
     }
 }
 
+/// What Nix lets through from its own environment to the fetcher: see `src/fetcher.rs` for the first two.
+const IMPURE: [&str; 7] = [
+    "RECRATE_GIT_MIRRORS",
+    "RECRATE_REGISTRY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "NIX_SSL_CERT_FILE",
+];
+
 /// Derives everything a plan asks for.
 ///
 /// # Errors
@@ -104,19 +119,24 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
         return Err(Error::Schema(plan.schema));
     }
     let mut generator = Generator { system: &plan.system, hashes: BTreeMap::new(), made: Derivations::default() };
-    let builder = generator.builder(plan.builder.nar_hash)?;
+    let builder = generator.program(names::BUILDER, plan.builder.nar_hash, Leaf::Builder)?;
+    let fetcher = generator.program(names::FETCHER, plan.fetcher.nar_hash, Leaf::Fetcher)?;
     let mut toolchains = BTreeMap::new();
     for (name, toolchain) in &plan.toolchains {
         toolchains.insert(name.as_str(), generator.toolchain(&builder, name, toolchain)?);
     }
     let mut sources = BTreeMap::new();
     for (commit, source) in &plan.sources {
-        let made = generator.leaf(&builder, names::SOURCE, source.nar_hash, Leaf::Source(*commit))?;
+        let asks = [("commitId", commit.to_string()), ("repository", source.repository.to_string())];
+        let leaf = Leaf::Source(*commit);
+        let made = generator.fetched(&fetcher, names::SOURCE, source.nar_hash, leaf, "commit", asks)?;
         sources.insert(*commit, made);
     }
     let mut indexes = BTreeMap::new();
-    for hash in plan.indexes.keys() {
-        indexes.insert(*hash, generator.leaf(&builder, names::INDEX, *hash, Leaf::Index(*hash))?);
+    for (key, pin) in &plan.indexes {
+        let asks = [("slice", pin.to_json()), ("passAsFile", "slice".to_owned())];
+        let leaf = generator.fetched(&fetcher, names::INDEX, pin.nar_hash, Leaf::Index(pin.nar_hash), "index", asks)?;
+        indexes.insert(*key, leaf);
     }
     for (job, rebuild) in &plan.rebuilds {
         let missing = |what: String| Error::Missing { job: job.clone(), what };
@@ -155,12 +175,33 @@ struct Generator<'a> {
 }
 
 impl Generator<'_> {
-    /// The builder's own leaf: nothing but Nix itself could fetch it.
-    fn builder(&mut self, hash: Sri) -> Result<Made, Error> {
-        let derivation = fixed(names::BUILDER, "builtin", "builtin:fetchurl", hash, true)
+    /// One of recrate's own programs: nothing but Nix itself could fetch it.
+    fn program(&mut self, name: &str, hash: Sri, leaf: Leaf) -> Result<Made, Error> {
+        let derivation = fixed(name, "builtin", "builtin:fetchurl", hash, true)
             .environment("url", "")
             .environment("executable", "1");
-        self.add_leaf(derivation, Leaf::Builder)
+        self.add_leaf(derivation, leaf)
+    }
+
+    /// A leaf that recrate's fetcher brings where the store lacks it. Where registries and repositories are on this
+    /// machine is told by variables that Nix passes on.
+    fn fetched(
+        &mut self,
+        fetcher: &Made,
+        name: &str,
+        hash: Sri,
+        leaf: Leaf,
+        verb: &str,
+        asks: [(&str, String); 2],
+    ) -> Result<Made, Error> {
+        let mut derivation = fixed(name, self.system, &fetcher.out, hash, true)
+            .argument(verb)
+            .environment("impureEnvVars", IMPURE.join(" "))
+            .input_derivation(fetcher.drv.clone(), InputDerivation::new(["out"]));
+        for (variable, value) in asks {
+            derivation = derivation.environment(variable, value);
+        }
+        self.add_leaf(derivation, leaf)
     }
 
     /// A leaf that the driver puts into the store. Whoever lacks it is told so.

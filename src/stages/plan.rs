@@ -3,14 +3,17 @@
 //! The JSON has no clock, no path of a machine and no "unknown" in it; maps are sorted, so the same plan is the same
 //! bytes. `nix/plan.nix` reads it; `docs/plan.schema.json` describes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
-use super::slice::Cut;
+use super::slice::{Cut, Index, Slice, SliceFile, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
 use super::toolchain::Toolchain;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::{CrateId, CrateName};
+use crate::model::release::Minor;
 use crate::model::source::{CommitId, RepositoryUrl, SubPath};
 
 /// The version of the format.
@@ -26,17 +29,20 @@ pub struct Plan {
     pub system: String,
     /// recrate's static builder.
     pub builder: Builder,
+    /// recrate's static fetcher: it brings commits and index slices where the store lacks them. What it brings is
+    /// pinned, so no rebuild's output depends on it.
+    pub fetcher: Builder,
     /// The cargos, by the name that rebuilds use.
     pub toolchains: BTreeMap<String, Toolchain>,
     /// The commits, by id.
     pub sources: BTreeMap<CommitId, Source>,
-    /// The index slices, by hash.
+    /// The index slices, by [`IndexPin::key`].
     pub indexes: BTreeMap<Sri, IndexPin>,
     /// The rebuilds, by [`CrateId::job`].
     pub rebuilds: BTreeMap<String, Rebuild>,
 }
 
-/// The builder of every derivation.
+/// A static program of recrate's that Nix runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Builder {
@@ -58,16 +64,81 @@ pub struct Source {
     pub submodules: BTreeMap<String, CommitId>,
 }
 
-/// An index slice.
+/// An index slice: its hash, and how it is cut out of the default registry's index again, whatever came later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IndexPin {
-    /// When the index was cut; none where the registry does not say when things were published.
-    pub cut: Option<Cut>,
+    /// The hash of the slice's NAR.
+    pub nar_hash: Sri,
+    /// When the newest of its lines was published: it has nothing newer. None where the registry does not say.
+    pub until: Option<Timestamp>,
+    /// Whether it has lines of the index's second format, which old cargos would misread.
+    pub second_format: bool,
     /// The crates in it.
-    pub names: Vec<CrateName>,
-    /// The versions that it takes to be yanked.
-    pub yanked: Vec<String>,
+    pub names: BTreeSet<CrateName>,
+    /// What is required of them to begin with; what they require of each other follows from their lines.
+    pub requirements: BTreeMap<CrateName, BTreeSet<String>>,
+    /// Versions that are in it whatever is required.
+    pub locked: BTreeMap<CrateName, BTreeSet<Version>>,
+    /// The versions that it takes to be yanked, as `name@version`.
+    pub yanked: BTreeSet<String>,
+}
+
+impl IndexPin {
+    /// Pins a slice that was cut out of an index for `wanted`. As far as possible the pin is what the slice is, not how
+    /// it came about: the same slice is to have the same pin.
+    #[must_use]
+    pub fn of(slice: &Slice, wanted: &Wanted, cargo: Minor) -> Self {
+        let has = |name: &CrateName| slice.files.contains_key(&index_path(name));
+        let mut requirements: BTreeMap<CrateName, BTreeSet<String>> = BTreeMap::new();
+        for (name, versions) in wanted.requirements.iter().filter(|(name, _)| has(name)) {
+            requirements.entry(name.clone()).or_default().insert(versions.to_string());
+        }
+        let named = wanted.names.iter().chain(requirements.keys()).chain(wanted.locked.keys());
+        let names = named.filter(|name| has(name)).cloned().collect();
+        let locked = wanted.locked.iter().filter(|(name, _)| has(name));
+        Self {
+            nar_hash: slice.nar_hash(),
+            until: slice.files.values().filter_map(SliceFile::newest).max(),
+            second_format: slice.files.is_empty() || cargo >= UNDERSTANDS_FORMAT_2,
+            names,
+            locked: locked.map(|(name, versions)| (name.clone(), versions.clone())).collect(),
+            requirements,
+            yanked: slice.yanked.iter().cloned().collect(),
+        }
+    }
+
+    /// Cuts the same slice again out of the registry's lines of its crates.
+    #[must_use]
+    pub fn cut(&self, index: &Index) -> Slice {
+        let cargo = if self.second_format { UNDERSTANDS_FORMAT_2 } else { Minor(0) };
+        cut(index, &self.wanted(), self.until.map(Cut::Until), cargo)
+    }
+
+    fn wanted(&self) -> Wanted {
+        let of = |(name, versions): (&CrateName, &BTreeSet<String>)| -> Vec<(CrateName, VersionReq)> {
+            versions.iter().filter_map(|text| Some((name.clone(), text.parse().ok()?))).collect()
+        };
+        Wanted {
+            names: self.names.clone(),
+            locked: self.locked.clone(),
+            requirements: self.requirements.iter().flat_map(of).collect(),
+            yanked: Yanked::Just(self.yanked.clone()),
+        }
+    }
+
+    /// The pin as the fetcher gets it: JSON with sorted keys, as Nix writes it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Every key is a string and every value plain data, so this can't fail.
+        serde_json::to_value(self).unwrap_or_default().to_string()
+    }
+
+    /// What rebuilds call it: the hash of the pin. Two pins can come to the same slice.
+    #[must_use]
+    pub fn key(&self) -> Sri {
+        Sri(Sha256::of(self.to_json().as_bytes()))
+    }
 }
 
 /// One rebuild: a crate and the recipe for it.
@@ -94,7 +165,7 @@ pub struct Recipe {
     pub source: CommitId,
     /// The package's folder.
     pub package_path: SubPath,
-    /// Which index slice.
+    /// Which index slice: an [`IndexPin::key`].
     pub index: Sri,
     /// How the slice, and with it Cargo.lock, came about.
     pub index_mode: IndexMode,
@@ -143,11 +214,12 @@ impl IndexMode {
 impl Plan {
     /// A plan without rebuilds.
     #[must_use]
-    pub fn new(system: String, builder: Builder) -> Self {
+    pub fn new(system: String, builder: Builder, fetcher: Builder) -> Self {
         Self {
             schema: SCHEMA,
             system,
             builder,
+            fetcher,
             toolchains: BTreeMap::new(),
             sources: BTreeMap::new(),
             indexes: BTreeMap::new(),

@@ -156,8 +156,34 @@ pub struct Wanted {
     pub locked: BTreeMap<CrateName, BTreeSet<Version>>,
     /// What the manifests require.
     pub requirements: Vec<(CrateName, VersionReq)>,
-    /// Versions taken not to be yanked, as they weren't when somebody locked them.
-    pub restored: BTreeMap<CrateName, BTreeSet<Version>>,
+    /// Which versions are taken to be yanked.
+    pub yanked: Yanked,
+}
+
+/// What a slice takes to be yanked: the one thing about the past that an index does not tell.
+#[derive(Debug, Clone)]
+pub enum Yanked {
+    /// What is yanked today, but for these: they weren't when somebody locked them.
+    TodayBut(BTreeMap<CrateName, BTreeSet<Version>>),
+    /// Just these, as `name@version`: what a plan says.
+    Just(BTreeSet<String>),
+}
+
+impl Default for Yanked {
+    fn default() -> Self {
+        Self::TodayBut(BTreeMap::new())
+    }
+}
+
+impl Yanked {
+    fn says(&self, name: &CrateName, line: &IndexLine) -> bool {
+        match self {
+            Self::TodayBut(restored) => {
+                line.yanked && restored.get(name).is_none_or(|versions| !versions.contains(&line.version))
+            }
+            Self::Just(yanked) => yanked.contains(&format!("{name}@{}", line.version)),
+        }
+    }
 }
 
 /// A part of an index, ready to be laid out as a cargo local registry.
@@ -180,8 +206,8 @@ pub struct SliceFile {
 struct SliceLine {
     /// Which line of the registry's file.
     at: usize,
-    /// Whether it is taken not to be yanked, though it is today.
-    restored: bool,
+    /// Whether it is taken to be yanked.
+    yanked: bool,
 }
 
 /// Cuts a slice out of an index, for a cargo of a release.
@@ -228,21 +254,20 @@ pub fn required_by(lines: &[IndexLine], cut: Option<Cut>) -> BTreeSet<CrateName>
 }
 
 /// The first cargo that understands lines of format 2; older ones would misread them (1.46) or pass them over.
-const UNDERSTANDS_FORMAT_2: Minor = Minor(60);
+pub const UNDERSTANDS_FORMAT_2: Minor = Minor(60);
 
 fn write(index: &Index, kept: &BTreeMap<&CrateName, BTreeSet<usize>>, wanted: &Wanted) -> Slice {
     let mut slice = Slice { files: BTreeMap::new(), yanked: Vec::new() };
     for (name, lines) in kept {
-        let restored = wanted.restored.get(*name);
         let lines: Vec<SliceLine> = lines
             .iter()
             .map(|at| {
                 let line = &index[*name][*at];
-                let restored = line.yanked && restored.is_some_and(|versions| versions.contains(&line.version));
-                if line.yanked && !restored {
+                let yanked = wanted.yanked.says(name, line);
+                if yanked {
                     slice.yanked.push(format!("{name}@{}", line.version));
                 }
-                SliceLine { at: *at, restored }
+                SliceLine { at: *at, yanked }
             })
             .collect();
         slice.files.insert(index_path(name), SliceFile { of: Arc::clone(&index[*name]), lines });
@@ -251,16 +276,23 @@ fn write(index: &Index, kept: &BTreeMap<&CrateName, BTreeSet<usize>>, wanted: &W
 }
 
 impl SliceFile {
+    /// When the newest of its lines was published.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.lines.iter().filter_map(|line| self.of[line.at].published).max()
+    }
+
     /// The file's text. Made anew each time: a run has many slices, of mostly the same lines.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         for line in &self.lines {
-            let raw = &self.of[line.at].raw;
-            if line.restored {
-                text.push_str(&raw.replace("\"yanked\":true", "\"yanked\":false"));
+            let today = &self.of[line.at];
+            if line.yanked == today.yanked {
+                text.push_str(&today.raw);
             } else {
-                text.push_str(raw);
+                let key = |yanked: bool| format!("\"yanked\":{yanked}");
+                text.push_str(&today.raw.replace(&key(today.yanked), &key(line.yanked)));
             }
             text.push('\n');
         }
@@ -406,7 +438,7 @@ mod tests {
         wanted.locked.insert(name("a"), ["1.1.0".parse().unwrap()].into());
         let slice = cut(&index(), &wanted, None, Minor(95));
         assert_eq!(versions(&slice, "index/1/a"), ["1.1.0", "2.0.0"]);
-        wanted.restored = wanted.locked.clone();
+        wanted.yanked = Yanked::TodayBut(wanted.locked.clone());
         let slice = cut(&index(), &wanted, None, Minor(95));
         assert!(slice.yanked.is_empty() && !slice.files["index/1/a"].text().contains("\"yanked\":true"));
     }
