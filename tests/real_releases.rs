@@ -3,15 +3,20 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use common::server::Server;
+use common::store::{build, store_with_programs};
+use common::workshop::hex;
 use common::{Release, mirror, real_releases, recrate, shared_folder};
 use libtest_mimic::{Arguments, Trial};
+use sha2::Digest as _;
 
 /// Where the real commits do not lie beside this checkout, the tests are reported as ignored.
 fn main() {
     let releases = real_releases();
     let missing = releases.is_none();
-    let test = Trial::test("real_releases_are_reproduced_or_exactly_explained", || {
+    let test = Trial::test("real_releases_are_reproduced_or_exactly_explained_and_replayed_by_plain_nix", || {
         real_releases_are_reproduced_or_exactly_explained(&releases.unwrap_or_default());
         Ok(())
     });
@@ -63,6 +68,7 @@ fn real_releases_are_reproduced_or_exactly_explained(releases: &[Release]) {
         assert_eq!(krate["cargoRange"], serde_json::json!({ "first": 55, "last": 56 }), "{krate:#}");
     }
     a_derivation_named_in_the_report_gives_the_same_by_hand(crates);
+    plain_nix_builds_the_plan(&run.join("plan.json"), crates, &mirrors);
 }
 
 fn a_derivation_named_in_the_report_gives_the_same_by_hand(crates: &[serde_json::Value]) {
@@ -79,4 +85,35 @@ fn a_derivation_named_in_the_report_gives_the_same_by_hand(crates: &[serde_json:
     nix(&["--realise", "--check", drv]);
     let log = nix(&["--read-log", drv]);
     assert!(log.contains(&format!("recrate: proved commit {}", krate["origin"]["commit"].as_str().unwrap())), "{log}");
+}
+
+/// On a store that has recrate's programs and cargos and nothing else, with commits and the index from servers.
+fn plain_nix_builds_the_plan(plan: &Path, crates: &[serde_json::Value], mirrors: &Path) {
+    let folder = tempfile::tempdir_in(shared_folder()).unwrap();
+    let served = folder.path().join("served");
+    std::fs::create_dir(&served).unwrap();
+    std::os::unix::fs::symlink(mirrors, served.join("repositories")).unwrap();
+    let read: serde_json::Value = serde_json::from_slice(&std::fs::read(plan).unwrap()).unwrap();
+    // The index as the registry has it today, of the crates in the plan.
+    for pin in read["indexes"].as_object().unwrap().values() {
+        for name in pin["names"].as_array().unwrap() {
+            let name = tame_index::KrateName::cargo(name.as_str().unwrap()).unwrap();
+            let file = served.join("registry/index").join(name.relative_path(None));
+            if !file.exists() {
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::write(file, common::index_file(name)).unwrap();
+            }
+        }
+    }
+    let server = Server::of(&served);
+    let store = store_with_programs(folder.path(), "https://github.com/", &server, &read);
+    let outputs = build(&store, &server, plan).unwrap();
+    assert_eq!(outputs.len(), crates.len());
+    for krate in crates {
+        let stem = format!("{}-{}", krate["name"].as_str().unwrap(), krate["version"].as_str().unwrap());
+        let out = outputs.iter().find(|out| out.ends_with(&format!("-rebuild-{stem}"))).unwrap();
+        let bytes = std::fs::read(store.real(out).join(format!("{stem}.crate"))).unwrap_or_default();
+        let same = hex(&sha2::Sha256::digest(bytes)) == krate["checksum"];
+        assert_eq!(same, krate["verdict"]["kind"] == "reproduced", "{stem}");
+    }
 }

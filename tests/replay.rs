@@ -5,38 +5,18 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use common::server::Server;
+use common::store::{build, store_with_programs};
 use common::workshop::hex;
 use common::{recrate, shared_folder};
 use serde_json::Value;
 use sha2::Digest as _;
 
+const PREFIX: &str = "https://git.example/recrate/";
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A Nix store in a folder of its own.
-struct Store {
-    folder: PathBuf,
-}
-
-impl Store {
-    fn run(&self, server: &Server, program: &str, arguments: &[&str]) -> Result<String, String> {
-        let mut nix = Command::new(program);
-        nix.args(arguments).env("NIX_REMOTE", format!("local?root={}", self.folder.display()));
-        nix.env("RECRATE_GIT_MIRRORS", format!("https://git.example/recrate/={}/repositories/", server.address()));
-        nix.env("RECRATE_REGISTRY", format!("{}/registry/index/", server.address()));
-        let output = nix.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
-    }
-
-    /// Where a store path really is.
-    fn real(&self, path: &str) -> PathBuf {
-        self.folder.join(path.trim_start_matches('/'))
-    }
 }
 
 /// Makes the example's plan; gives it with the verdict of each crate.
@@ -75,41 +55,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A store with what no server of the tests could bring: recrate's programs and imported cargos.
-fn store_with_programs(folder: &Path, server: &Server, plan: &Value) -> Store {
-    let store = Store { folder: folder.join("store") };
-    let target = root().join(format!("target/{}-unknown-linux-gnu/release", std::env::consts::ARCH));
-    for program in ["recrate-builder", "recrate-fetcher"] {
-        let file = target.join(program);
-        store.run(server, "nix-store", &["--add-fixed", "--recursive", "sha256", file.to_str().unwrap()]).unwrap();
-    }
-    for name in plan["toolchains"].as_object().unwrap().keys() {
-        let minor = name.split('.').nth(1).unwrap().parse().unwrap();
-        let cargo = common::workshop::Cargo::find(minor).unwrap().folder;
-        store.run(server, "nix-store", &["--add-fixed", "--recursive", "sha256", cargo.to_str().unwrap()]).unwrap();
-    }
-    store
-}
-
-fn build(store: &Store, server: &Server, plan: &Path) -> Result<Vec<String>, String> {
-    let nix = root().join("nix/plan.nix");
-    let arguments = ["-A", "rebuilds", "--no-out-link", "--keep-going", "--option", "substitute", "false"];
-    let arguments = [&[nix.to_str().unwrap()], &arguments[..]].concat();
-    let said = store.run(
-        server,
-        "nix-build",
-        &[&arguments[..], &["--argstr", "planFile", plan.to_str().unwrap()]].concat(),
-    )?;
-    Ok(said.lines().map(str::to_owned).collect())
-}
-
 #[test]
 fn plain_nix_builds_a_plan_with_nothing_but_recrates_programs_in_the_store() {
     let folder = tempfile::tempdir_in(shared_folder()).unwrap();
     let (plan, verdicts) = example_plan(folder.path());
     let server = serve_example(folder.path());
     let read: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
-    let store = store_with_programs(folder.path(), &server, &read);
+    let store = store_with_programs(folder.path(), PREFIX, &server, &read);
     let outputs = build(&store, &server, &plan).unwrap();
     assert_eq!(outputs.len(), read["rebuilds"].as_object().unwrap().len());
     assert!(server.asked().iter().any(|line| line.contains("git-upload-pack")), "commits were fetched");
@@ -150,7 +102,7 @@ fn what_the_plan_pins_is_what_is_taken_and_nothing_else() {
         }),
     ];
     let server = serve_example(folder.path());
-    let store = store_with_programs(folder.path(), &server, &read);
+    let store = store_with_programs(folder.path(), PREFIX, &server, &read);
     for (words, change) in changes {
         let mut tampered = read.clone();
         change(&mut tampered);

@@ -3,6 +3,7 @@
 
 pub mod server;
 pub mod site;
+pub mod store;
 #[path = "../../examples/registry/workshop.rs"]
 pub mod workshop;
 
@@ -49,12 +50,6 @@ pub fn published(release: &Release) -> Vec<u8> {
     if let Ok(bytes) = std::fs::read(&file) {
         return bytes;
     }
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    // The index library knows where the registry keeps its crates.
-    let get = |url: &str| {
-        let client = reqwest::blocking::Client::builder().user_agent("recrate-tests").build().unwrap();
-        client.get(url).send().and_then(|r| r.error_for_status()).and_then(|r| r.bytes()).unwrap().to_vec()
-    };
     let index = tame_index::CRATES_IO_HTTP_INDEX.trim_start_matches("sparse+");
     let config: tame_index::index::IndexConfig = serde_json::from_slice(&get(&format!("{index}config.json"))).unwrap();
     let name = tame_index::KrateName::cargo(&release.name).unwrap();
@@ -62,6 +57,26 @@ pub fn published(release: &Release) -> Vec<u8> {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(&file, &bytes).unwrap();
     bytes
+}
+
+/// The registry's index file of a crate, kept between runs.
+pub fn index_file(name: tame_index::KrateName<'_>) -> Vec<u8> {
+    let file = shared_folder().join("index").join(name.relative_path(None));
+    if let Ok(bytes) = std::fs::read(&file) {
+        return bytes;
+    }
+    let index = tame_index::CRATES_IO_HTTP_INDEX.trim_start_matches("sparse+");
+    let bytes = get(&format!("{index}{}", name.relative_path(Some('/'))));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, &bytes).unwrap();
+    bytes
+}
+
+/// Fetches from the registry. The index library knows where it is.
+fn get(url: &str) -> Vec<u8> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::blocking::Client::builder().user_agent("recrate-tests").build().unwrap();
+    client.get(url).send().and_then(|r| r.error_for_status()).and_then(|r| r.bytes()).unwrap().to_vec()
 }
 
 /// Puts the genuine commits of releases back together, below a folder, as `owner/name.git`.
