@@ -3,7 +3,9 @@
 pub mod completions;
 pub mod diff;
 pub mod doctor;
+pub mod plan;
 pub mod setting;
+pub mod subject;
 pub mod toolchain;
 pub mod verify;
 
@@ -34,6 +36,7 @@ pub struct Cli {
 #[allow(missing_docs, reason = "each one's own documentation is its help")]
 pub enum Command {
     Verify(verify::Verify),
+    Plan(plan::Plan),
     Diff(diff::Diff),
     #[command(subcommand)]
     Toolchain(toolchain::Toolchain),
@@ -70,6 +73,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Verify(verify) => verify.run(),
+            Command::Plan(plan) => plan.run(),
             Command::Diff(diff) => diff.run(),
             Command::Toolchain(toolchain) => toolchain.run(),
             Command::Doctor(doctor) => doctor.run(),

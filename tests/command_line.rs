@@ -14,9 +14,10 @@ fn help(arguments: &[&str]) -> String {
 
 #[test]
 fn help_teaches() {
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 8] = [
         &["--help"],
         &["verify", "--help"],
+        &["plan", "--help"],
         &["diff", "--help"],
         &["toolchain", "--help"],
         &["toolchain", "add", "--help"],

@@ -148,6 +148,35 @@ fn the_json_form_is_what_the_run_directory_keeps() {
 }
 
 #[test]
+fn the_same_lock_file_gives_the_same_plan_on_every_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    // Another cache, another place of registry and repositories, another run directory; and not verified before.
+    let plan = |name: &str| {
+        let place = folder.path().join(name);
+        std::fs::create_dir(&place).unwrap();
+        let mut program = recrate();
+        program.env("RECRATE_CACHE", place.join("cache")).args([
+            "plan",
+            "--quiet",
+            "--toolchains",
+            "imported",
+            "--out",
+        ]);
+        program.arg(place.join("run")).arg(lock_of(&place, &["honest", "stale-lock", "vintage", "lost", "backdoor"]));
+        let done = program.assert().success();
+        let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+        assert_eq!(said, "not in the plan: lost@1.0.0, unverifiable\n");
+        String::from_utf8(done.get_output().stdout.clone()).unwrap()
+    };
+    let (one, two) = (plan("one"), plan("two"));
+    assert_eq!(one, two);
+    assert_fits("plan.schema.json", &serde_json::from_str(&one).unwrap());
+    for local in [folder.path().to_str().unwrap(), example().to_str().unwrap(), "/nix/store", "file://"] {
+        assert!(!one.contains(local), "{local}");
+    }
+}
+
+#[test]
 fn what_is_said_of_progress_is_a_line_for_every_crate() {
     let folder = tempfile::tempdir().unwrap();
     let done = verify(&whole_lock(), &folder.path().join("run")).assert().code(1);
