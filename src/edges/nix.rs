@@ -226,7 +226,7 @@ impl Nix {
             ),
         )?;
         let drv = drv.lines().next().unwrap_or_default().to_owned();
-        let out = run("nix-store", cmd!("nix-store", "--realise", drv))?;
+        let out = run("nix-store", cmd!("nix-store", "--realise", "--option", "substitute", "false", drv))?;
         let out = out.lines().last().unwrap_or_default().to_owned();
         std::fs::read_to_string(&out).map_err(|source| Error::Absent { command: "nix-store", source })
     }
