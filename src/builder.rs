@@ -90,7 +90,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         "missing" => {
             eprintln!(
                 "recrate: this input is not in the store and has no address to be fetched from.\n\
-                 `recrate verify --plan …` on a machine that has it puts it there."
+                 `recrate verify` of a crate that needs it, on a machine that has it imported, puts it there."
             );
             return ExitCode::FAILURE;
         }

@@ -22,9 +22,10 @@ use crate::edges::nix::{self, Nix};
 use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, RunDirectory};
 use crate::edges::toolchains::Toolchains;
+use crate::model::krate::CrateId;
 use crate::model::source::{CommitId, RepositoryUrl};
 use crate::stages::lock::{LockedCrate, RegistryName};
-use crate::stages::plan::{Builder, Plan};
+use crate::stages::plan::{Plan, ProgramPin};
 use crate::stages::toolchain::Toolchain;
 use crate::stages::verdict::Record;
 use case::{Case, Opened, Registries};
@@ -62,7 +63,7 @@ pub struct Program {
     /// Its file, named as in the store.
     pub file: PathBuf,
     /// Its hash.
-    pub pin: Builder,
+    pub pin: ProgramPin,
 }
 
 /// Why a run ends without verdicts: the machinery failed, whatever the crates are like.
@@ -133,21 +134,22 @@ impl Lab {
         run: &RunDirectory,
         console: &Console,
     ) -> Result<(Vec<Record>, Plan), Error> {
-        let mut kept: Vec<(&LockedCrate, Kept)> = Vec::new();
+        let mut kept: Vec<(CrateId, Kept)> = Vec::new();
         let mut fresh: Vec<&LockedCrate> = Vec::new();
         for locked in crates {
             match run.kept(&locked.id) {
                 Some(before) => {
                     console.crate_done(&before.record);
-                    kept.push((locked, before));
+                    kept.push((locked.id.clone(), before));
                 }
                 None => fresh.push(locked),
             }
         }
-        let finish = |locked: &LockedCrate, done: Kept| -> Result<Kept, Error> {
-            run.keep(&locked.id, &done)?;
+        let mut finish = |id: &CrateId, done: Kept| -> Result<(), Error> {
+            run.keep(id, &done)?;
             console.crate_done(&done.record);
-            Ok(done)
+            kept.push((id.clone(), done));
+            Ok(())
         };
 
         console.stage(&format!("fetching {} crates", fresh.len()));
@@ -158,12 +160,7 @@ impl Lab {
         for (locked, opened) in opened {
             match opened {
                 Opened::Case(case) => cases.push(*case),
-                Opened::Settled(record) => {
-                    kept.push((
-                        locked,
-                        finish(locked, Kept { record: *record, registry: locked.registry.clone(), inputs: None })?,
-                    ));
-                }
+                Opened::Settled(record) => finish(&locked.id, Kept::settled(locked, *record))?,
             }
         }
 
@@ -175,11 +172,7 @@ impl Lab {
         for located in located {
             match located {
                 Ok(case) => open.push(case),
-                Err((locked, record)) => {
-                    let registry = locked.registry.clone();
-                    let done = finish(&locked, Kept { record: *record, registry, inputs: None })?;
-                    kept.extend(crates.iter().find(|one| **one == *locked).map(|locked| (locked, done)));
-                }
+                Err((locked, record)) => finish(&locked.id, Kept::settled(&locked, *record))?,
             }
         }
 
@@ -190,16 +183,15 @@ impl Lab {
             let (closed, rest) = self.round(open, number, run, console, &registries)?;
             open = rest;
             for case in closed {
-                let locked = case.locked.clone();
-                let done = finish(&locked, case.close())?;
-                kept.extend(crates.iter().find(|one| **one == locked).map(|locked| (locked, done)));
+                let id = case.locked.id.clone();
+                finish(&id, case.close())?;
             }
         }
 
         let mut plan = Plan::new(self.system.clone(), self.builder.pin, self.fetcher.pin);
-        for (locked, done) in &kept {
+        for (id, done) in &kept {
             if let (Some(inputs), Some(checksum)) = (&done.inputs, done.record.checksum) {
-                plan.add(&locked.id, checksum, inputs);
+                plan.add(id, checksum, inputs);
             }
         }
         run.write("plan.json", &plan.to_json())?;

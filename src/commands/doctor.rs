@@ -28,26 +28,11 @@ impl Doctor {
         let nix = Nix::default();
         let settings = nix.settings().unwrap_or_default();
         let setting = |name: &str| settings.get(name).cloned().unwrap_or_default();
-        let builder = find_program(names::BUILDER);
         let toolchains = self.places.toolchains()?.imported().map_err(Failure::machinery)?;
-        let checks: [(&str, Check); 6] = [
+        let checks: [(&str, Check); 7] = [
             ("Nix", nix.version().map_err(|error| format!("{error}; `apt-get install nix-bin` installs it"))),
-            (
-                "builder",
-                match &builder {
-                    None => Err("missing; `cargo build-builder` builds it".to_owned()),
-                    Some(path) => std::fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| {
-                        if is_static(&bytes) {
-                            Ok(format!("static, {}", path.display()))
-                        } else {
-                            Err(format!(
-                                "{} links libraries; `cargo build-builder` builds a static one",
-                                path.display()
-                            ))
-                        }
-                    }),
-                },
-            ),
+            ("builder", static_program(names::BUILDER)),
+            ("fetcher", static_program(names::FETCHER)),
             ("sandbox", self.sandbox(&nix)),
             (
                 "sandbox-fallback",
@@ -112,6 +97,19 @@ impl Doctor {
             "sandboxed" => Ok("on, seen by a probe".to_owned()),
             leak => Err(format!("off: {leak}{mend}")),
         }
+    }
+}
+
+/// Whether one of recrate's own programs is there, and static.
+fn static_program(name: &str) -> Check {
+    let mend = format!("`cargo build-{}` builds", name.trim_start_matches("recrate-"));
+    let path = find_program(name).ok_or_else(|| format!("missing; {mend} it"))?;
+    let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
+    let path = path.display();
+    if is_static(&bytes) {
+        Ok(format!("static, {path}"))
+    } else {
+        Err(format!("{path} links libraries; {mend} a static one"))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::edges::toolchains::Toolchains;
 use crate::lab::{Lab, Program};
 use crate::model::digest::{Sha256, Sri};
 use crate::stages::derivation::names;
-use crate::stages::plan::Builder;
+use crate::stages::plan::ProgramPin;
 use crate::stages::toolchain::{CATALOGUE, Toolchain};
 
 /// How many requests are under way at once.
@@ -104,12 +104,6 @@ struct Config {
 }
 
 impl Setting {
-    /// Where recrate keeps things.
-    #[must_use]
-    pub fn places(&self) -> &Places {
-        &self.places
-    }
-
     /// Sets everything up for crates of a lock file in `folder`.
     ///
     /// # Errors
@@ -214,7 +208,7 @@ fn program(name: &str) -> Result<Program, Failure> {
     })?;
     let nar = hash_path(&file, CaseHack::native())
         .map_err(|error| Failure::machinery(format!("{}: {error}", file.display())))?;
-    Ok(Program { file, pin: Builder { nar_hash: Sri(Sha256(nar.sha256)) } })
+    Ok(Program { file, pin: ProgramPin { nar_hash: Sri(Sha256(nar.sha256)) } })
 }
 
 /// The variable that says where a program is: `RECRATE_BUILDER`, `RECRATE_FETCHER`.

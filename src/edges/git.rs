@@ -154,8 +154,9 @@ impl Git {
                 return Ok(());
             }
             match &together {
-                // One commit that is gone makes the whole request fail: the others are asked for one by one.
-                Err(_) if missing.len() > 1 => fetch(&[*id]),
+                // One commit that is gone makes the whole request fail: the others are asked for one by one. Where the
+                // server itself is the trouble, asking again for each would only take as long each time.
+                Err(reason) if reason.contains(NO_SUCH_COMMIT) && missing.len() > 1 => fetch(&[*id]),
                 done => done.clone(),
             }
         };
@@ -186,6 +187,7 @@ impl Git {
 
 /// A server's words for a commit that it does not have.
 const NO_SUCH_COMMIT: &str = "not our ref";
+
 /// What a fetch ends with where the server has no such repository for everybody: code hosts ask for a password rather
 /// than say that there is nothing.
 fn is_not_there(reason: &str) -> bool {
@@ -253,17 +255,6 @@ fn read_commit(repository: &gix::ThreadSafeRepository, id: CommitId) -> Result<C
 }
 
 impl Commit {
-    /// The content of a file of the commit; none where it has no such file.
-    #[must_use]
-    pub fn file(&self, path: &str) -> Option<Vec<u8>> {
-        let repository = self.repository.to_thread_local();
-        let entry = repository.find_tree(self.root).ok()?.lookup_entry_by_path(path).ok()??;
-        if !entry.mode().is_blob() {
-            return None;
-        }
-        Some(entry.object().ok()?.data.clone())
-    }
-
     /// Every `Cargo.toml` and `Cargo.lock` of the commit, by folder.
     ///
     /// # Errors

@@ -112,7 +112,7 @@ impl Registry {
             (_, Some(network)) => network,
         };
         let etag = before.as_ref().and(self.cache.read(&tag)?).and_then(|tag| String::from_utf8(tag).ok());
-        let url = format!("{address}{}", krate_name(name)?.relative_path(Some('/')));
+        let url = format!("{address}{}", index_path(name).trim_start_matches("index/"));
         let bytes = match (network.get(&url, etag.as_deref())?, before) {
             (Answer::NotModified, Some(bytes)) => bytes,
             (Answer::Body { bytes, etag }, _) => {

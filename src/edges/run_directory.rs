@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::cache::{Doing as _, FileError, write_whole};
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
-use crate::stages::lock::RegistryName;
+use crate::stages::lock::{LockedCrate, RegistryName};
 use crate::stages::plan::Inputs;
 use crate::stages::verdict::Record;
 
@@ -45,6 +45,14 @@ pub struct Kept {
     pub registry: RegistryName,
     /// The inputs of the build that the verdict is about, for the plan; none where nothing was built.
     pub inputs: Option<Inputs>,
+}
+
+impl Kept {
+    /// A crate of which nothing was built.
+    #[must_use]
+    pub fn settled(locked: &LockedCrate, record: Record) -> Self {
+        Self { record, registry: locked.registry.clone(), inputs: None }
+    }
 }
 
 /// Why a run directory can't be used.

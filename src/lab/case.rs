@@ -341,9 +341,14 @@ impl Case {
         }
     }
 
+    /// What was tried, as the search looks at it.
+    pub(super) fn outcomes(&self) -> Vec<Tried> {
+        self.tried.iter().map(|(tried, _)| tried.clone()).collect()
+    }
+
     /// Ends the search: the best try decides.
     pub(super) fn close(self) -> Kept {
-        let tried: Vec<Tried> = self.tried.iter().map(|(tried, _)| tried.clone()).collect();
+        let tried = self.outcomes();
         let best = best(&tried);
         let (verdict, conditions) = match best.map(|at| &tried[at]) {
             None => (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new()),

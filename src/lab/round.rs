@@ -76,8 +76,7 @@ impl Lab {
         let mut going_on = Vec::new();
         for case in read {
             let case = case?;
-            let tried: Vec<Tried> = case.tried.iter().map(|(tried, _)| tried.clone()).collect();
-            if next(&case.subject, &tried).is_some() { going_on.push(case) } else { closed.push(case) }
+            if next(&case.subject, &case.outcomes()).is_some() { going_on.push(case) } else { closed.push(case) }
         }
         Ok((closed, going_on))
     }
@@ -86,8 +85,7 @@ impl Lab {
     /// inputs as an earlier one is not built again.
     fn prepare(&self, mut case: Case, registries: &Registries) -> Result<Prepared, Box<Case>> {
         loop {
-            let tried: Vec<Tried> = case.tried.iter().map(|(tried, _)| tried.clone()).collect();
-            let Some(attempt) = next(&case.subject, &tried) else { return Err(Box::new(case)) };
+            let Some(attempt) = next(&case.subject, &case.outcomes()) else { return Err(Box::new(case)) };
             let Some((inputs, slice)) = inputs_of(&case, &attempt, registries) else { return Err(Box::new(case)) };
             let same = case.tried.iter().find(|(_, built)| {
                 // The label of the index mode, and how the slice was arrived at, are no inputs; the slice is.

@@ -28,10 +28,10 @@ pub struct Plan {
     /// The Nix system that the toolchains run on, like `x86_64-linux`.
     pub system: String,
     /// recrate's static builder.
-    pub builder: Builder,
+    pub builder: ProgramPin,
     /// recrate's static fetcher: it brings commits and index slices where the store lacks them. What it brings is
     /// pinned, so no rebuild's output depends on it.
-    pub fetcher: Builder,
+    pub fetcher: ProgramPin,
     /// The cargos, by the name that rebuilds use.
     pub toolchains: BTreeMap<String, Toolchain>,
     /// The commits, by id.
@@ -45,7 +45,7 @@ pub struct Plan {
 /// A static program of recrate's that Nix runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Builder {
+pub struct ProgramPin {
     /// The hash of its NAR: one executable file.
     pub nar_hash: Sri,
 }
@@ -214,7 +214,7 @@ impl IndexMode {
 impl Plan {
     /// A plan without rebuilds.
     #[must_use]
-    pub fn new(system: String, builder: Builder, fetcher: Builder) -> Self {
+    pub fn new(system: String, builder: ProgramPin, fetcher: ProgramPin) -> Self {
         Self {
             schema: SCHEMA,
             system,

@@ -6,13 +6,12 @@
 //! date: a slice says which versions it takes to be yanked.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use nix_archive::nar::Encoder;
 use semver::{Version, VersionReq};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::Digest as _;
 
 use crate::model::digest::{Sha256, Sri};
@@ -117,8 +116,7 @@ impl IndexLine {
 pub type Index = BTreeMap<CrateName, Arc<Vec<IndexLine>>>;
 
 /// The time at which an index is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// What was there strictly before this time. At the very time of publication cargo would find the crate itself.
     Before(Timestamp),
@@ -134,15 +132,6 @@ impl Cut {
             (_, None) => true,
             (Self::Before(cut), Some(time)) => time < cut,
             (Self::Until(cut), Some(time)) => time <= cut,
-        }
-    }
-}
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Before(time) => write!(f, "before {time}"),
-            Self::Until(time) => write!(f, "up to {time}"),
         }
     }
 }
