@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::workshop::Cargo;
-use common::{Release, mirror, real_releases, shared_folder};
+use common::{Release, mirror, real_releases, shared_folder, static_program};
 use serde_json::Value;
 
 fn main() {
@@ -62,9 +62,7 @@ fn main() {
 
 /// recrate's builder with something at its end that no other run has.
 fn salted_builder(folder: &Path) -> PathBuf {
-    let own = Path::new(env!("CARGO_BIN_EXE_recrate")).parent().unwrap();
-    let target = format!("{}-unknown-linux-gnu/release/recrate-builder", std::env::consts::ARCH);
-    let builder = own.parent().unwrap().join(target);
+    let builder = static_program("recrate-builder");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     let salted = folder.join(now.to_string()).join("recrate-builder");
     std::fs::create_dir(salted.parent().unwrap()).unwrap();

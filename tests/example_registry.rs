@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use common::{assert_fits, recrate};
+use common::{assert_fits, recrate, root};
 use serde_json::Value;
 
 fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/registry")
+    root().join("examples/registry")
 }
 
 /// `recrate verify` over lock files of the example, in a run directory.
@@ -121,7 +121,7 @@ fn the_readme_shows_the_real_report() {
     let mut recrate = recrate();
     let done = recrate.current_dir(folder.path()).args(["verify", "--quiet"]).arg(whole_lock()).assert().code(1);
     let report = String::from_utf8(done.get_output().stdout.clone()).unwrap();
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let shown = readme.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     // Store paths follow the builder's hash, which follows the compiler.
     let without_hashes = |text: &str| -> String {

@@ -5,14 +5,13 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use common::{root, static_program};
 
 /// The stand-in for nixpkgs with the programs in it.
 fn nixpkgs(folder: &Path) -> PathBuf {
     let stand_in = folder.join("nixpkgs");
     let recrate = Path::new(env!("CARGO_BIN_EXE_recrate"));
-    let target = recrate.ancestors().nth(2).unwrap();
-    let target = target.join(format!("{}-unknown-linux-gnu/release", std::env::consts::ARCH));
-    let (builder, fetcher) = (target.join("recrate-builder"), target.join("recrate-fetcher"));
+    let (builder, fetcher) = (static_program("recrate-builder"), static_program("recrate-fetcher"));
     let packages = [
         ("recrate-builder", vec![&*builder]),
         ("recrate-fetcher", vec![&*fetcher]),
@@ -28,10 +27,6 @@ fn nixpkgs(folder: &Path) -> PathBuf {
     std::os::unix::fs::symlink("recrate", stand_in.join("programs/recrate/bin/recrate-verify")).unwrap();
     std::fs::copy(root().join("tests/nixpkgs/flake.nix"), stand_in.join("flake.nix")).unwrap();
     stand_in
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The flake as a user has it: what git tracks, without what was built.

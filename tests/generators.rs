@@ -9,7 +9,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use common::{assert_fits, recrate, workshop};
+use common::{assert_fits, recrate, root, workshop};
 use recrate::stages::derivation::derive;
 use recrate::stages::plan::Plan;
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ fn neither_derives_anything_from_a_plan_that_is_not_whole() {
 /// The plan of the example's honest crate, and its checksum.
 fn honest_plan(folder: &Path) -> (Value, String) {
     let plan = folder.join("plan.json");
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/registry");
+    let example = root().join("examples/registry");
     let mut program = recrate();
     program.current_dir(example).args(["verify", "honest@1.0.0", "--toolchains", "imported", "--quiet"]);
     program.arg("--plan").arg(&plan).arg("--out").arg(folder.join("run")).assert().success();

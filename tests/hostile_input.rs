@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use common::site::Site;
-use common::workshop::{Bare, Entry, Files, Item, Release, entry, files, pack, unpack};
+use common::workshop::{Bare, Entry, Files, Item, Release, edit, entry, files, name_commit, pack, unpack};
 use serde_json::Value;
 
 /// Publishes a crate of `site`, changed by `change`, and gives its verdict.
@@ -26,11 +26,6 @@ fn verdict_as_it_is(site: &Site) -> Value {
     report["crates"][0]["verdict"].clone()
 }
 
-fn change_text(entries: &mut [Entry], path: &str, change: impl Fn(&str) -> String) {
-    let one = entry(entries, path);
-    one.body = change(std::str::from_utf8(&one.body).unwrap()).into_bytes();
-}
-
 #[test]
 fn vcs_info_that_is_none_or_leads_out() {
     for text in [
@@ -42,7 +37,7 @@ fn vcs_info_that_is_none_or_leads_out() {
         "{\"git\":{\"sha1\":\"0123456789012345678901234567890123456789\"},\"path_in_vcs\":\"../../etc\"}",
         "{\"git\":{\"sha1\":\"0123456789012345678901234567890123456789\"},\"path_in_vcs\":\"/etc\"}",
     ] {
-        let said = verdict(&Site::new(), |entries| change_text(entries, ".cargo_vcs_info.json", |_| text.to_owned()));
+        let said = verdict(&Site::new(), |entries| edit(entries, ".cargo_vcs_info.json", |_| text.to_owned()));
         assert_eq!(said["kind"], "unverifiable", "{text}: {said:#}");
     }
 }
@@ -58,7 +53,7 @@ fn repositories_at_addresses_that_git_would_run_something_for() {
         "https://git.example/team/bait\\n.evil",
     ] {
         let said = verdict(&Site::new(), |entries| {
-            change_text(entries, "Cargo.toml", |text| text.replace("https://git.example/team/bait", address));
+            edit(entries, "Cargo.toml", |text| text.replace("https://git.example/team/bait", address));
         });
         assert_eq!(said["kind"], "unverifiable", "{address}: {said:#}");
     }
@@ -116,10 +111,7 @@ fn from_commit(add: impl Fn(&mut Files, &Bare)) -> Value {
         add(&mut tree, &repository);
         let commit = repository.commit(&tree, "hostile");
         let mut entries = unpack(&bytes);
-        change_text(&mut entries, ".cargo_vcs_info.json", |text| {
-            let at = text.find("sha1\": \"").unwrap() + 8;
-            format!("{}{commit}{}", &text[..at], &text[at + 40..])
-        });
+        name_commit(&mut entries, &commit);
         pack(&entries)
     });
     verdict_as_it_is(&site)

@@ -9,15 +9,11 @@ use std::path::{Path, PathBuf};
 use common::server::Server;
 use common::store::{build, store_with_programs};
 use common::workshop::hex;
-use common::{recrate, shared_folder};
+use common::{recrate, root, shared_folder};
 use serde_json::Value;
 use sha2::Digest as _;
 
 const PREFIX: &str = "https://git.example/recrate/";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Makes the example's plan; gives it with the verdict of each crate.
 fn example_plan(folder: &Path) -> (PathBuf, BTreeMap<String, String>) {

@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::verify_json;
-use common::workshop::{Bare, Cargo, Entry, Files, Item, LocalRegistry, Release, entry, files, pack, unpack};
+use common::workshop::{
+    Bare, Cargo, Entry, Files, Item, LocalRegistry, Release, edit, entry, files, name_commit, pack, unpack,
+};
+use common::{root, verify_json};
 
 /// A registry, a repository and an honest crate `bait 1.0.0` in a folder of its own.
 struct Trap {
@@ -34,7 +36,7 @@ impl Trap {
         let repository = Bare::at(folder.path().join("repositories/bait.git"));
         std::fs::create_dir(folder.path().join(".cargo")).unwrap();
         for file in [".cargo/config.toml", "recrate.toml"] {
-            let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/registry").join(file);
+            let example = root().join("examples/registry").join(file);
             std::fs::copy(example, folder.path().join(file)).unwrap();
         }
         Self { folder, registry, repository }
@@ -79,10 +81,6 @@ fn assert_source_differs(verdict: &serde_json::Value, path: &str, kind: &str) {
     assert!(found, "no {kind} of {path} in {verdict:#}");
 }
 
-fn text(entry: &mut Entry, change: impl Fn(&str) -> String) {
-    entry.body = change(std::str::from_utf8(&entry.body).unwrap()).into_bytes();
-}
-
 #[test]
 fn an_honest_crate_is_reproduced() {
     let trap = Trap::new();
@@ -92,14 +90,14 @@ fn an_honest_crate_is_reproduced() {
 #[test]
 fn one_changed_line_is_caught() {
     let verdict = tampered(|entries| {
-        text(entry(entries, "src/lib.rs"), |text| text.replace("fn two() {}", "fn two() { evil() }"));
+        edit(entries, "src/lib.rs", |text| text.replace("fn two() {}", "fn two() { evil() }"));
     });
     assert_source_differs(&verdict, "src/lib.rs", "lines");
 }
 
 #[test]
 fn a_change_of_white_space_is_caught() {
-    let verdict = tampered(|entries| text(entry(entries, "src/lib.rs"), |text| text.replace("fn two", "fn  two")));
+    let verdict = tampered(|entries| edit(entries, "src/lib.rs", |text| text.replace("fn two", "fn  two")));
     assert_source_differs(&verdict, "src/lib.rs", "white-space");
 }
 
@@ -124,7 +122,7 @@ fn what_stands_only_in_the_normalised_manifest_is_caught() {
         "[lints.rust]\nunsafe_code = \"allow\"\n",
         "[features]\ndefault = [\"evil\"]\nevil = []\n",
     ] {
-        let verdict = tampered(|entries| text(entry(entries, "Cargo.toml"), |text| format!("{text}\n{added}")));
+        let verdict = tampered(|entries| edit(entries, "Cargo.toml", |text| format!("{text}\n{added}")));
         assert_source_differs(&verdict, "Cargo.toml", "meaning");
     }
 }
@@ -132,7 +130,7 @@ fn what_stands_only_in_the_normalised_manifest_is_caught() {
 #[test]
 fn another_original_manifest_is_caught() {
     let verdict = tampered(|entries| {
-        text(entry(entries, "Cargo.toml.orig"), |text| format!("{text}\n[dependencies]\nevil = \"1\"\n"));
+        edit(entries, "Cargo.toml.orig", |text| format!("{text}\n[dependencies]\nevil = \"1\"\n"));
     });
     assert_source_differs(&verdict, "Cargo.toml.orig", "lines");
 }
@@ -147,7 +145,7 @@ fn a_lock_file_with_another_checksum_or_an_unknown_version_is_caught() {
         let manifest = format!("{MANIFEST}\n[dependencies]\nhelper = \"1\"\n");
         tree.insert("Cargo.toml".to_owned(), Item::File(manifest.into_bytes()));
         let mut entries = unpack(&trap.package(&tree));
-        text(entry(&mut entries, "Cargo.lock"), |text| {
+        edit(&mut entries, "Cargo.lock", |text| {
             let before = trap.registry.checksum("helper", "1.0.0");
             assert!(text.contains(&before));
             text.replace(&before, &checksum).replace(
@@ -176,7 +174,7 @@ fn a_changed_lock_file_is_caught_where_the_commit_has_one() {
     tree.insert("Cargo.lock".to_owned(), Item::File(lock.into_bytes()));
     let mut entries = unpack(&trap.package(&tree));
     let (old, new) = (trap.registry.checksum("helper", "1.0.0"), trap.registry.checksum("helper", "1.0.1"));
-    text(entry(&mut entries, "Cargo.lock"), |text| {
+    edit(&mut entries, "Cargo.lock", |text| {
         assert!(text.contains(&new), "{text}");
         text.replace(&new, &old).replace("version = \"1.0.1\"", "version = \"1.0.0\"")
     });
@@ -205,21 +203,13 @@ fn an_entry_twice_or_twice_but_for_case_is_caught() {
 #[test]
 fn a_false_commit_id_is_caught() {
     // A commit that the repository does not have.
-    let verdict = tampered(|entries| {
-        text(entry(entries, ".cargo_vcs_info.json"), |text| {
-            let at = text.find("sha1\": \"").unwrap() + 8;
-            format!("{}{}{}", &text[..at], "0123456789".repeat(4), &text[at + 40..])
-        });
-    });
+    let verdict = tampered(|entries| name_commit(entries, &"0123456789".repeat(4)));
     assert_eq!(verdict["kind"], "unverifiable", "{verdict:#}");
     // A commit that it has, but that is another one.
     let trap = Trap::new();
     let other = trap.repository.commit(&files([("Cargo.toml", MANIFEST), ("src/lib.rs", "//! Older.\n")]), "before");
     let mut entries = unpack(&trap.package(&honest_files()));
-    text(entry(&mut entries, ".cargo_vcs_info.json"), |text| {
-        let at = text.find("sha1\": \"").unwrap() + 8;
-        format!("{}{other}{}", &text[..at], &text[at + 40..])
-    });
+    name_commit(&mut entries, &other);
     assert_source_differs(&trap.verdict(&pack(&entries)), "src/lib.rs", "lines");
 }
 
@@ -262,15 +252,12 @@ fn fooled(add: impl Fn(&mut Files), evil: impl Fn(&mut Vec<Entry>)) -> serde_jso
     add(&mut tree);
     let commit = trap.repository.commit(&tree, "bait 1.0.0 again");
     let mut entries = unpack(&evil);
-    text(entry(&mut entries, ".cargo_vcs_info.json"), |text| {
-        let at = text.find("sha1\": \"").unwrap() + 8;
-        format!("{}{commit}{}", &text[..at], &text[at + 40..])
-    });
+    name_commit(&mut entries, &commit);
     trap.verdict(&pack(&entries))
 }
 
 fn evil_line(entries: &mut [Entry]) {
-    text(entry(entries, "src/lib.rs"), |text| format!("{text}pub fn evil() {{}}\n"));
+    edit(entries, "src/lib.rs", |text| format!("{text}pub fn evil() {{}}\n"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use recrate::stages::deflate::Compressor;
-use workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, entry, files, pack, pack_as, unpack};
+use workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, edit, entry, files, pack, pack_as, unpack};
 
 /// Where the example's repositories are said to be. Nobody is asked: `recrate.toml` sends them to a folder.
 const HOST: &str = "https://git.example/recrate";
@@ -164,9 +164,9 @@ impl Maker {
         let repository = self.repository("moved");
         repository.commit(&package("moved", "1.0.0", ""), "moved 1.0.0");
         let mut entries = unpack(&self.package(85, &repository, &Files::new()));
-        let vcs = entry(&mut entries, ".cargo_vcs_info.json");
-        let text = String::from_utf8(vcs.body.clone()).unwrap();
-        vcs.body = text.replace("\"path_in_vcs\": \"\"", "\"path_in_vcs\": \"crates/moved\"").into_bytes();
+        edit(&mut entries, ".cargo_vcs_info.json", |text| {
+            text.replace("\"path_in_vcs\": \"\"", "\"path_in_vcs\": \"crates/moved\"")
+        });
         self.publish("moved", "1.0.0", "2025-03-05T12:00:00Z", &[], &pack(&entries));
     }
 

@@ -180,6 +180,26 @@ pub fn entry<'a>(entries: &'a mut [Entry], path: &str) -> &'a mut Entry {
     entries.iter_mut().find(|entry| entry.path.split_once('/').is_some_and(|(_, inside)| inside == path)).unwrap()
 }
 
+/// Changes the text of an entry.
+///
+/// # Panics
+/// Where there is no such entry, or it is no text.
+pub fn edit(entries: &mut [Entry], path: &str, change: impl Fn(&str) -> String) {
+    let one = entry(entries, path);
+    one.body = change(std::str::from_utf8(&one.body).unwrap()).into_bytes();
+}
+
+/// Has a crate's vcs info name another commit.
+///
+/// # Panics
+/// Where it names none.
+pub fn name_commit(entries: &mut [Entry], commit: &str) {
+    edit(entries, ".cargo_vcs_info.json", |text| {
+        let at = text.find("sha1\": \"").unwrap() + 8;
+        format!("{}{commit}{}", &text[..at], &text[at + 40..])
+    });
+}
+
 /// An entry of a crate's archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

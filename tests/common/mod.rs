@@ -30,15 +30,25 @@ impl Release {
     }
 }
 
+/// The checkout's folder.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// One of recrate's static programs, where `scripts/setup` has cargo leave it.
+pub fn static_program(name: &str) -> PathBuf {
+    root().join(format!("target/{}-unknown-linux-gnu/release", std::env::consts::ARCH)).join(name)
+}
+
 /// The releases that lie beside the checkout; none where they do not.
 pub fn real_releases() -> Option<Vec<Release>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/real-commits.json");
+    let file = root().join("../shared/data/real-commits.json");
     Some(serde_json::from_slice(&std::fs::read(file).ok()?).expect("the releases are JSON"))
 }
 
 /// The folder that tests share between runs: what is fetched is fetched once.
 pub fn shared_folder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tests");
+    let folder = root().join("target/tests");
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
@@ -127,7 +137,7 @@ pub fn verify_json_with(mut recrate: assert_cmd::Command, folder: &Path, argumen
 
 /// Asserts that a document is what its schema in `docs/` says.
 pub fn assert_fits(schema: &str, document: &serde_json::Value) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(schema);
+    let file = root().join("docs").join(schema);
     let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
     let text: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     compiler.add_resource("recrate.json", text).unwrap();

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::server::Server;
 use super::workshop::Cargo;
+use super::{root, static_program};
 
 /// A Nix store in a folder of its own.
 pub struct Store {
@@ -36,10 +37,8 @@ impl Store {
 /// A store with what no server of the tests could bring: recrate's programs and imported cargos.
 pub fn store_with_programs(folder: &Path, prefix: &str, server: &Server, plan: &Value) -> Store {
     let store = Store { folder: folder.join("store"), prefix: prefix.to_owned() };
-    let target = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("target/{}-unknown-linux-gnu/release", std::env::consts::ARCH));
     for program in ["recrate-builder", "recrate-fetcher"] {
-        let file = target.join(program);
+        let file = static_program(program);
         store.run(server, "nix-store", &["--add-fixed", "--recursive", "sha256", file.to_str().unwrap()]).unwrap();
     }
     for name in plan["toolchains"].as_object().unwrap().keys() {
@@ -52,7 +51,7 @@ pub fn store_with_programs(folder: &Path, prefix: &str, server: &Server, plan: &
 
 /// Builds every rebuild of a plan with `nix-build`; gives the outputs.
 pub fn build(store: &Store, server: &Server, plan: &Path) -> Result<Vec<String>, String> {
-    let nix = Path::new(env!("CARGO_MANIFEST_DIR")).join("nix/plan.nix");
+    let nix = root().join("nix/plan.nix");
     let arguments = ["-A", "rebuilds", "--no-out-link", "--keep-going", "--option", "substitute", "false"];
     let arguments = [&[nix.to_str().unwrap()], &arguments[..]].concat();
     let said = store.run(
