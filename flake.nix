@@ -20,18 +20,49 @@
           }) systems
         );
       packagesOf = pkgs: import ./nix/packages.nix { inherit pkgs; };
+      programsOf = pkgs: removeAttrs (packagesOf pkgs) [ "programs" ];
+
+      # The example registry, with everything where it lies in this flake.
+      example = self.lib.verification {
+        plan = ./examples/registry/plan.json;
+        crates = "file://${./examples/registry/registry}";
+        gitMirrors = "https://git.example/recrate/=${./examples/registry/repositories}/";
+        registry = "${./examples/registry/registry}";
+      };
     in
     {
-      packages = forAllSystems (
-        pkgs:
+      packages = forAllSystems (pkgs: programsOf pkgs // { default = (packagesOf pkgs).recrate; });
+
+      # From a plan, a file or what is in it, to { rebuilds, verdicts, gates, report }: verdicts and report are for
+      # `hydraJobs`, gates for `checks`. See nix/plan.nix for what else it takes, like `accept`. Takes this flake's own
+      # programs in place of those that the plan pins, which only a store that has them could run.
+      lib.verification =
+        arguments@{ plan, ... }:
         let
-          inherit (packagesOf pkgs) recrate recrate-builder recrate-fetcher;
+          read = if builtins.isAttrs plan then plan else builtins.fromJSON (builtins.readFile plan);
+          jobs = import ./nix/plan.nix (
+            { inherit (packagesOf nixpkgs.legacyPackages.${read.system}) programs; } // arguments // { plan = read; }
+          );
+          # Flake outputs are jobs and nothing else.
+          flat = set: removeAttrs set [ "recurseForDerivations" ];
         in
         {
-          inherit recrate recrate-builder recrate-fetcher;
-          default = recrate;
-        }
-      );
+          rebuilds = flat jobs.rebuilds;
+          verdicts = flat jobs.verdicts;
+          gates = flat jobs.gates;
+          inherit (jobs) report;
+        };
+
+      # A job for each crate of the example registry, red and green, and the aggregate.
+      hydraJobs = { inherit (example) verdicts report; };
+
+      checks = forAllSystems programsOf;
+
+      templates.hydra = {
+        path = ./templates/hydra;
+        description = "Verify a Cargo.lock in Hydra: a job for each crate, and one over all";
+      };
+      templates.default = self.templates.hydra;
 
       # nix run .#verify -- Cargo.lock
       apps = forAllSystems (
@@ -63,6 +94,6 @@
 
       formatter = forAllSystems (pkgs: pkgs.nixfmt);
 
-      overlays.default = final: _: { inherit (packagesOf final) recrate recrate-builder recrate-fetcher; };
+      overlays.default = final: _: programsOf final;
     };
 }

@@ -21,7 +21,7 @@ let
           wanted: inside == wanted || isPrefix "${wanted}/" inside || isPrefix "${inside}/" wanted
         ) paths;
     };
-  both = [
+  all = [
     "Cargo.lock"
     "Cargo.toml"
     "src/builder"
@@ -35,10 +35,21 @@ let
     "tests/real_releases.rs"
   ];
   driverSource = sources "recrate-source" (
-    both
+    all
     ++ [
       "nix"
       "src"
+    ]
+  );
+  judgeSource = sources "recrate-judge-source" (
+    all
+    ++ [
+      "nix/toolchains.json"
+      "src/judge.rs"
+      "src/model"
+      "src/model.rs"
+      "src/stages"
+      "src/stages.rs"
     ]
   );
   common = {
@@ -54,10 +65,22 @@ rec {
     common
     // {
       pname = "recrate-builder";
-      src = sources "recrate-builder-source" both;
+      src = sources "recrate-builder-source" all;
       buildNoDefaultFeatures = true;
       buildFeatures = [ "builder" ];
       cargoBuildFlags = [ "--bin=recrate-builder" ];
+    }
+  );
+
+  # Static, too. It has the comparison and nothing of the driver.
+  recrate-judge = pkgs.pkgsStatic.rustPlatform.buildRustPackage (
+    common
+    // {
+      pname = "recrate-judge";
+      src = judgeSource;
+      buildNoDefaultFeatures = true;
+      buildFeatures = [ "judge" ];
+      cargoBuildFlags = [ "--bin=recrate-judge" ];
     }
   );
 
@@ -81,10 +104,17 @@ rec {
       cargoBuildFlags = [ "--bin=recrate" ];
       # The driver looks for them beside itself. As `recrate-verify` it is `recrate verify`.
       postInstall = ''
-        cp ${recrate-builder}/bin/recrate-builder ${recrate-fetcher}/bin/recrate-fetcher $out/bin/
+        cp ${recrate-builder}/bin/* ${recrate-fetcher}/bin/* ${recrate-judge}/bin/* $out/bin/
         ln -s recrate $out/bin/recrate-verify
       '';
       meta.mainProgram = "recrate";
     }
   );
+
+  # What nix/plan.nix takes as `programs`.
+  programs = {
+    builder = "${recrate-builder}/bin/recrate-builder";
+    fetcher = "${recrate-fetcher}/bin/recrate-fetcher";
+    judge = "${recrate-judge}/bin/recrate-judge";
+  };
 }

@@ -3,10 +3,22 @@
 # This is the second of two independent generators; the first is src/stages/derivation.rs, inside the driver. Both must
 # give the same .drv paths, and every run of recrate asserts it. The plan's format is docs/plan.schema.json.
 #
-#   nix-instantiate nix/plan.nix -A rebuilds --argstr planFile "$PWD/plan.json"
+#   nix-build nix/plan.nix -A report --argstr planFile "$PWD/plan.json"
 {
   planFile ? null,
   plan ? builtins.fromJSON (builtins.readFile planFile),
+  # The weakest verdict that is good enough.
+  accept ? "archive-differs",
+  # recrate's own programs, { builder, fetcher, judge }, to take in place of the ones that the plan pins. What is
+  # rebuilt is the same; the derivations are others than recrate's own.
+  programs ? null,
+  # Where things are, if not where the plan says. No output depends on them.
+  # Published crates: the address of a folder of NAME-VERSION.crate files.
+  crates ? null,
+  # Repositories: rules PREFIX=REPLACEMENT, white space between them. Else Nix's own RECRATE_GIT_MIRRORS counts.
+  gitMirrors ? null,
+  # The default registry's index: its address, or a folder. Else Nix's own RECRATE_REGISTRY counts.
+  registry ? null,
 }:
 
 assert plan.schema == 1 || throw "recrate: this plan has schema ${toString plan.schema}, this nix/ reads schema 1";
@@ -45,20 +57,38 @@ let
       executable = true;
     };
 
-  builder = program "recrate-builder" plan.builder.narHash;
-  fetcher = program "recrate-fetcher" plan.fetcher.narHash;
+  inherit
+    (
+      if programs != null then
+        programs
+      else
+        {
+          builder = program "recrate-builder" plan.builder.narHash;
+          fetcher = program "recrate-fetcher" plan.fetcher.narHash;
+          judge = program "recrate-judge" plan.judge.narHash;
+        }
+    )
+    builder
+    fetcher
+    judge
+    ;
 
-  # A leaf that recrate's fetcher brings where the store lacks it. Where registries and repositories are on this machine
-  # is told by variables that Nix passes on.
+  # What the fetcher is told of this machine: by the caller, or else by variables that Nix passes on.
+  places =
+    (if gitMirrors == null then { } else { RECRATE_GIT_MIRRORS = gitMirrors; })
+    // (if registry == null then { } else { RECRATE_REGISTRY = registry; });
+
+  # A leaf that recrate's fetcher brings where the store lacks it.
   fetched =
     name: hash: verb: asks:
     fixed (
       asks
+      // places
       // {
         inherit name hash system;
         builder = "${fetcher}";
         args = [ verb ];
-        impureEnvVars = [
+        impureEnvVars = builtins.filter (variable: !places ? ${variable}) [
           "RECRATE_GIT_MIRRORS"
           "RECRATE_REGISTRY"
           "http_proxy"
@@ -154,11 +184,131 @@ let
       source = lookup "commit" sources recipe.source;
       toolchain = lookup "toolchain" toolchains recipe.toolchain;
     };
-in
-rec {
-  # One rebuild per crate. None of them knows the registry's checksum.
-  rebuilds = builtins.mapAttrs (_: rebuild) plan.rebuilds;
 
-  # Their .drv paths, by job name: what the driver compares with its own.
+  # A published crate, under the name that nixpkgs gives it: whoever builds with `importCargoLock` has it already.
+  published =
+    {
+      name,
+      version,
+      checksum,
+      url,
+      ...
+    }:
+    let
+      leaf = {
+        name = "crate-${name}-${version}.tar.gz";
+        hash = checksum;
+        recursive = false;
+      };
+      address = if crates != null then "${crates}/${name}-${version}.crate" else url;
+    in
+    if address == null then
+      fixed (
+        leaf
+        // {
+          inherit system;
+          builder = "${builder}";
+          args = [ "missing" ];
+        }
+      )
+    else
+      fixed (
+        leaf
+        // {
+          system = "builtin";
+          builder = "builtin:fetchurl";
+          url = address;
+        }
+      );
+
+  # A derivation that runs the judge.
+  judged =
+    name: verb: description: asks:
+    derivation (
+      asks
+      // {
+        inherit name system;
+        builder = "${judge}";
+        args = [ verb ];
+      }
+    )
+    // {
+      meta = {
+        inherit description;
+        # Hydra's: seconds that the build may take, and be silent.
+        timeout = 600;
+        maxSilent = 600;
+      };
+    };
+
+  verdict =
+    job: rebuild:
+    judged "verdict-${rebuild.name}-${rebuild.version}" "verdict"
+      "whether ${rebuild.name} ${rebuild.version} is what its commit gives"
+      {
+        inherit accept;
+        case = builtins.toJSON {
+          inherit rebuild;
+          toolchain = plan.toolchains.${rebuild.recipe.toolchain};
+          drv = builtins.unsafeDiscardStringContext rebuilds.${job}.drvPath;
+        };
+        passAsFile = [ "case" ];
+        published = published rebuild;
+        rebuilt = rebuilds.${job};
+      };
+
+  settled =
+    _: record:
+    judged "verdict-${record.name}-${record.version}" "settled"
+      "why there is nothing to rebuild of ${record.name} ${record.version}"
+      {
+        inherit accept;
+        record = builtins.toJSON record;
+        passAsFile = [ "record" ];
+      };
+
+  gate =
+    _: verdict:
+    judged "gate-${verdict.name}" "gate" "fails unless the verdict is good enough" { inherit verdict; };
+
+  # What nix-eval-jobs and its kin walk into.
+  walked = jobs: jobs // { recurseForDerivations = true; };
+
+  # One rebuild per crate. None of them knows the registry's checksum.
+  rebuilds = builtins.mapAttrs (
+    _: entry:
+    rebuild entry
+    // {
+      meta = {
+        description = "cargo package of ${entry.name} ${entry.version}, from its commit";
+        timeout = 3600;
+        maxSilent = 1800;
+      };
+    }
+  ) plan.rebuilds;
+
+  # One verdict per crate of the lock file. Each succeeds, whatever it says.
+  verdicts = builtins.mapAttrs verdict plan.rebuilds // builtins.mapAttrs settled plan.settled;
+in
+{
+  rebuilds = walked rebuilds;
+  verdicts = walked verdicts;
+
+  # One per verdict, that fails where it is worse than accepted: for `nix flake check`.
+  gates = walked (builtins.mapAttrs gate verdicts);
+
+  # One over all. To Hydra it is an aggregate, too, and red where a verdict is.
+  report = judged "report" "report" "whether these crates are what their commits give" {
+    _hydraAggregate = true;
+    inherit accept;
+    constituents = builtins.attrValues verdicts;
+    skipped = builtins.toJSON plan.skipped;
+    passAsFile = [
+      "constituents"
+      "skipped"
+    ];
+  };
+
+  # The rebuilds' .drv paths, by job name: what the driver compares with its own.
   drvPaths = builtins.mapAttrs (_: drv: drv.drvPath) rebuilds;
 }

@@ -7,7 +7,7 @@
 //! | variable | what |
 //! |---|---|
 //! | `RECRATE_GIT_MIRRORS` | rules `PREFIX=REPLACEMENT`, white space between them, as `--git-mirror` takes them |
-//! | `RECRATE_REGISTRY` | the address of the default registry's sparse index, where it is another |
+//! | `RECRATE_REGISTRY` | the address of the default registry's sparse index, or the folder of a local registry, where it is another |
 //!
 //! | verb | what | variables of the derivation |
 //! |---|---|---|
@@ -112,6 +112,7 @@ fn index() -> Result<(), String> {
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
     let pin: IndexPin = serde_json::from_str(&text).map_err(|error| format!("the slice can't be read: {error}"))?;
     let place = match std::env::var("RECRATE_REGISTRY").ok().filter(|address| !address.is_empty()) {
+        Some(folder) if folder.starts_with('/') => Place::Local(folder.into()),
         Some(address) => Place::Sparse(format!("{}/", address.trim_start_matches("sparse+").trim_end_matches('/'))),
         None => CargoConfig::default().default_registry().map_err(said)?,
     };

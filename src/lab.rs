@@ -24,7 +24,7 @@ use crate::edges::run_directory::{Kept, RunDirectory};
 use crate::edges::toolchains::Toolchains;
 use crate::model::krate::CrateId;
 use crate::model::source::{CommitId, RepositoryUrl};
-use crate::stages::lock::{LockedCrate, RegistryName};
+use crate::stages::lock::{Locked, LockedCrate, RegistryName};
 use crate::stages::plan::{Plan, ProgramPin};
 use crate::stages::toolchain::Toolchain;
 use crate::stages::verdict::Record;
@@ -51,6 +51,8 @@ pub struct Lab {
     pub builder: Program,
     /// The static fetcher.
     pub fetcher: Program,
+    /// The static judge.
+    pub judge: Program,
     /// The Nix system that is built for.
     pub system: String,
     /// How many things are done at once that wait for the network.
@@ -128,15 +130,10 @@ impl Lab {
     ///
     /// # Errors
     /// Where the machinery fails. What is wrong with a crate is its record.
-    pub fn verify(
-        &self,
-        crates: &[LockedCrate],
-        run: &RunDirectory,
-        console: &Console,
-    ) -> Result<(Vec<Record>, Plan), Error> {
+    pub fn verify(&self, locked: &Locked, run: &RunDirectory, console: &Console) -> Result<(Vec<Record>, Plan), Error> {
         let mut kept: Vec<(CrateId, Kept)> = Vec::new();
         let mut fresh: Vec<&LockedCrate> = Vec::new();
-        for locked in crates {
+        for locked in &locked.crates {
             match run.kept(&locked.id) {
                 Some(before) => {
                     console.crate_done(&before.record);
@@ -188,15 +185,22 @@ impl Lab {
             }
         }
 
-        let mut plan = Plan::new(self.system.clone(), self.builder.pin, self.fetcher.pin);
+        let mut plan = Plan::new(self.system.clone(), self.pins());
+        plan.skipped.clone_from(&locked.skipped);
         for (id, done) in &kept {
-            if let (Some(inputs), Some(checksum)) = (&done.inputs, done.record.checksum) {
-                plan.add(id, checksum, inputs);
+            match (&done.inputs, done.record.checksum) {
+                (Some(inputs), Some(checksum)) => plan.add(id, checksum, inputs),
+                _ => plan.settle(&done.record),
             }
         }
         run.write("plan.json", &plan.to_json())?;
         self.assert_agreement(&plan, run)?;
         Ok((kept.into_iter().map(|(_, done)| done.record).collect(), plan))
+    }
+
+    /// What plans pin of recrate itself.
+    fn pins(&self) -> [ProgramPin; 3] {
+        [self.builder.pin, self.fetcher.pin, self.judge.pin]
     }
 
     /// The registries that the crates come from.

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Four floors; a module uses only floors below its own: [`commands`] and [`lab`] drive, [`edges`] touch the outside
-//! world, [`stages`] are pure functions from values to values, [`model`] has the words. [`fetcher`] is a second
-//! driver, for Nix. [`builder`] is apart: it is what runs inside the sandbox, and needs none of them.
+//! world, [`stages`] are pure functions from values to values, [`model`] has the words. [`fetcher`] and [`judge`] drive,
+//! too, as programs of their own that Nix runs: they bring inputs and give verdicts. [`builder`] is apart: it is what
+//! rebuilds inside the sandbox, and needs none of them.
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
@@ -22,9 +23,11 @@ pub mod commands;
 pub mod edges;
 #[cfg(feature = "driver")]
 pub mod fetcher;
+#[cfg(feature = "stages")]
+pub mod judge;
 #[cfg(feature = "driver")]
 pub mod lab;
-#[cfg(feature = "driver")]
+#[cfg(feature = "stages")]
 pub mod model;
-#[cfg(feature = "driver")]
+#[cfg(feature = "stages")]
 pub mod stages;

@@ -165,7 +165,7 @@ fn the_same_lock_file_gives_the_same_plan_on_every_machine() {
         program.arg(place.join("run")).arg(lock_of(&place, &["honest", "stale-lock", "vintage", "lost", "backdoor"]));
         let done = program.assert().success();
         let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
-        assert_eq!(said, "not in the plan: lost@1.0.0, unverifiable\n");
+        assert_eq!(said, "nothing to rebuild: lost@1.0.0, unverifiable\n");
         String::from_utf8(done.get_output().stdout.clone()).unwrap()
     };
     let (one, two) = (plan("one"), plan("two"));

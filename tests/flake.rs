@@ -5,17 +5,18 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use common::{root, static_program};
+use common::{assert_fits, root, static_program};
 
 /// The stand-in for nixpkgs with the programs in it.
 fn nixpkgs(folder: &Path) -> PathBuf {
     let stand_in = folder.join("nixpkgs");
     let recrate = Path::new(env!("CARGO_BIN_EXE_recrate"));
-    let (builder, fetcher) = (static_program("recrate-builder"), static_program("recrate-fetcher"));
+    let [builder, fetcher, judge] = ["recrate-builder", "recrate-fetcher", "recrate-judge"].map(static_program);
     let packages = [
         ("recrate-builder", vec![&*builder]),
         ("recrate-fetcher", vec![&*fetcher]),
-        ("recrate", vec![recrate, &builder, &fetcher]),
+        ("recrate-judge", vec![&*judge]),
+        ("recrate", vec![recrate, &builder, &fetcher, &judge]),
     ];
     for (package, programs) in packages {
         let bin = stand_in.join("programs").join(package).join("bin");
@@ -70,7 +71,123 @@ fn the_flake_is_sound() {
     nix(&["flake", "check", &reference], &flake, &nixpkgs).assert().success();
     let shown = nix(&["flake", "show", &reference, "--json"], &flake, &nixpkgs).assert().success();
     let shown: serde_json::Value = serde_json::from_slice(&shown.get_output().stdout).unwrap();
-    for output in ["apps", "devShells", "formatter", "overlays", "packages"] {
+    for output in ["apps", "checks", "devShells", "formatter", "hydraJobs", "overlays", "packages", "templates"] {
         assert!(shown[output].is_object(), "no {output} in {shown:#}");
+    }
+    let jobs = shown["hydraJobs"]["verdicts"].as_object().unwrap();
+    assert_eq!(jobs.len(), 13, "one for each crate of the example");
+    for job in jobs.keys() {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        assert!(job.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && job.chars().all(legal), "{job}");
+    }
+}
+
+/// A plan of this machine's cargos and programs, of a lock file of the example registry.
+fn plan_of(lock: &Path, to: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recrate = Command::new(env!("CARGO_BIN_EXE_recrate"));
+    recrate.current_dir(root().join("examples/registry")).args(["plan", "-", "--quiet", "--output"]).arg(to);
+    recrate.arg("--out").arg(folder.path().join("run")).pipe_stdin(lock).unwrap().assert().success();
+}
+
+fn build(installable: &str, flake: &Path, nixpkgs: &Path, more: &[&str]) -> Result<PathBuf, String> {
+    let mut build = nix(&[&["build", "--no-link", "--json", installable], more].concat(), flake, nixpkgs);
+    let output = build.output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let built: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    Ok(built[0]["outputs"]["out"].as_str().unwrap().into())
+}
+
+#[test]
+fn the_jobs_of_the_example_say_what_verify_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (flake, nixpkgs) = (flake(folder.path()), nixpkgs(folder.path()));
+    plan_of(&flake.join("examples/registry/Cargo.lock"), &flake.join("examples/registry/plan.json"));
+    let report = build(&format!("path:{}#hydraJobs.report", flake.display()), &flake, &nixpkgs, &[]).unwrap();
+    let text = std::fs::read_to_string(report.join("report.txt")).unwrap();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let last = |text: &str| text.trim().lines().last().unwrap_or_default().to_owned();
+    assert_eq!(last(&text), last(readme.split("```text\n").nth(1).unwrap().split("```").next().unwrap()));
+    assert!(report.join("nix-support/failed").exists(), "the aggregate is red");
+}
+
+#[test]
+fn the_template_has_a_red_and_a_green_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let (flake, nixpkgs) = (flake(folder.path()), nixpkgs(folder.path()));
+    let project = folder.path().join("project");
+    std::fs::create_dir(&project).unwrap();
+    let template = root().join("templates/hydra");
+    for file in ["Cargo.lock", "flake.nix"] {
+        std::fs::copy(template.join(file), project.join(file)).unwrap();
+    }
+    plan_of(&template.join("Cargo.lock"), &project.join("plan.json"));
+    let inputs = [
+        "--override-input",
+        "recrate",
+        &format!("path:{}", flake.display()),
+        "--override-input",
+        "recrate/nixpkgs",
+        &format!("path:{}", nixpkgs.display()),
+    ];
+    let job = |job: &str| build(&format!("path:{}#{job}", project.display()), &project, &nixpkgs, &inputs);
+    assert!(!job("hydraJobs.verdicts.honest-1_0_0").unwrap().join("nix-support/failed").exists());
+    assert!(job("hydraJobs.verdicts.backdoor-1_0_0").unwrap().join("nix-support/failed").exists());
+    assert!(job("hydraJobs.report").unwrap().join("nix-support/failed").exists());
+    job("checks.x86_64-linux.honest-1_0_0").unwrap();
+    let said = job("checks.x86_64-linux.backdoor-1_0_0").unwrap_err();
+    assert!(said.contains("build.rs: stands only in the published crate"), "{said}");
+    let jobsets: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(template.join("jobsets.json")).unwrap()).unwrap();
+    assert_eq!(jobsets["crates"]["type"], 1, "a flake's jobset");
+}
+
+#[test]
+fn without_flakes_there_is_a_door_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (flake, nixpkgs) = (flake(folder.path()), nixpkgs(folder.path()));
+    let plan = folder.path().join("plan.json");
+    plan_of(&root().join("templates/hydra/Cargo.lock"), &plan);
+    let example = root().join("examples/registry");
+    let arguments = format!(
+        "{{ crates = \"file://${{{0}/registry}}\"; registry = \"${{{0}/registry}}\"; \
+         gitMirrors = \"https://git.example/recrate/=${{{0}/repositories}}/\"; }}",
+        example.display()
+    );
+    let pkgs = format!("(import {}/flake.nix).outputs {{ self = null; }}", nixpkgs.display());
+    let mut build = Command::new("nix-build");
+    build.arg(flake.join("default.nix")).args([
+        "-A",
+        "jobs.report",
+        "--no-out-link",
+        "--option",
+        "substitute",
+        "false",
+    ]);
+    build.arg("--arg").arg("pkgs").arg(format!("({pkgs}).legacyPackages.x86_64-linux"));
+    build.arg("--argstr").arg("planFile").arg(&plan).args(["--arg", "arguments", &arguments]);
+    let done = build.assert().success();
+    let out = PathBuf::from(String::from_utf8_lossy(&done.get_output().stdout).trim());
+    assert!(std::fs::read_to_string(out.join("report.txt")).unwrap().contains("1 source differs, 1 reproduced"));
+}
+
+#[test]
+fn the_committed_plans_are_what_recrate_plans_today() {
+    let folder = tempfile::tempdir().unwrap();
+    for committed in ["examples/registry", "templates/hydra"].map(|place| root().join(place)) {
+        let today = folder.path().join("plan.json");
+        plan_of(&committed.join("Cargo.lock"), &today);
+        let read = |file: &Path| {
+            let mut plan: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+            assert_fits("plan.schema.json", &plan);
+            // Programs and cargos are those of the machine that planned.
+            for pin in ["builder", "fetcher", "judge", "toolchains"] {
+                plan.as_object_mut().unwrap().remove(pin);
+            }
+            plan
+        };
+        assert_eq!(read(&committed.join("plan.json")), read(&today), "{}", committed.display());
     }
 }

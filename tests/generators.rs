@@ -82,7 +82,9 @@ fn every_kind() -> Value {
                         "lockPaths": if lock.is_empty() { vec![] } else { vec!["Cargo.lock", "crates/sub/Cargo.lock"] }
                     });
                     let rebuild = json!({
-                        "name": "kinds", "version": version, "checksum": "0".repeat(64), "recipe": recipe
+                        "name": "kinds", "version": version, "checksum": "0".repeat(64), "recipe": recipe,
+                        "url": if flags & 1 == 0 { json!("https://crates.example/kinds.crate") } else { json!(null) },
+                        "facts": { "published": "2025-03-01T12:00:00Z", "lockTracked": false, "lockFaults": [] }
                     });
                     rebuilds.insert(job, rebuild);
                 }
@@ -94,6 +96,7 @@ fn every_kind() -> Value {
         "system": "x86_64-linux",
         "builder": { "narHash": sri("builder") },
         "fetcher": { "narHash": sri("fetcher") },
+        "judge": { "narHash": sri("judge") },
         "toolchains": {
             "1.85.1": toolchain("1.85.1", "1.85.1", json!({ "kind": "imported", "narHash": sri("imported") })),
             "official-1.85.1": toolchain("official-1.85.1", "1.85.1", archive),
@@ -105,6 +108,8 @@ fn every_kind() -> Value {
         },
         "indexes": { index: pin },
         "rebuilds": rebuilds,
+        "settled": {},
+        "skipped": [{ "package": "local@1.0.0", "reason": "a path" }],
     })
 }
 

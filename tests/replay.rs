@@ -3,30 +3,22 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::server::Server;
-use common::store::{build, store_with_programs};
-use common::workshop::hex;
+use common::store::{assert_same_report, build, store_with_programs};
 use common::{recrate, root, shared_folder};
 use serde_json::Value;
-use sha2::Digest as _;
 
 const PREFIX: &str = "https://git.example/recrate/";
 
-/// Makes the example's plan; gives it with the verdict of each crate.
-fn example_plan(folder: &Path) -> (PathBuf, BTreeMap<String, String>) {
+/// Makes the example's plan; gives it with the report.
+fn example_plan(folder: &Path) -> (PathBuf, Value) {
     let plan = folder.join("plan.json");
     let mut program = recrate();
     program.current_dir(root().join("examples/registry")).args(["verify", "--quiet", "--format", "json", "--plan"]);
     let done = program.arg(&plan).arg("--out").arg(folder.join("run")).assert().code(1);
-    let report: Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
-    let crates = report["crates"].as_array().unwrap().iter().map(|krate| {
-        let text = |key: &str| krate[key].as_str().unwrap().to_owned();
-        (format!("{}-{}", text("name"), text("version")), krate["verdict"]["kind"].as_str().unwrap().to_owned())
-    });
-    (plan, crates.collect())
+    (plan, serde_json::from_slice(&done.get_output().stdout).unwrap())
 }
 
 /// The example registry as a web server has it.
@@ -54,20 +46,46 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn plain_nix_builds_a_plan_with_nothing_but_recrates_programs_in_the_store() {
     let folder = tempfile::tempdir_in(shared_folder()).unwrap();
-    let (plan, verdicts) = example_plan(folder.path());
+    let (plan, verified) = example_plan(folder.path());
     let server = serve_example(folder.path());
     let read: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
     let store = store_with_programs(folder.path(), PREFIX, &server, &read);
-    let outputs = build(&store, &server, &plan).unwrap();
-    assert_eq!(outputs.len(), read["rebuilds"].as_object().unwrap().len());
+    let report = assert_same_report(&store, &server, &plan, &verified);
     assert!(server.asked().iter().any(|line| line.contains("git-upload-pack")), "commits were fetched");
-    for rebuild in read["rebuilds"].as_object().unwrap().values() {
-        let stem = format!("{}-{}", rebuild["name"].as_str().unwrap(), rebuild["version"].as_str().unwrap());
-        let out = outputs.iter().find(|out| out.ends_with(&format!("-rebuild-{stem}"))).unwrap();
-        let file = store.real(out).join(format!("{stem}.crate"));
-        let same = std::fs::read(file).is_ok_and(|bytes| hex(&sha2::Sha256::digest(bytes)) == rebuild["checksum"]);
-        assert_eq!(same, verdicts[&stem] == "reproduced", "{stem}: {}", verdicts[&stem]);
+    let support = |out: &Path, file: &str| std::fs::read_to_string(out.join("nix-support").join(file));
+    assert!(support(&report, "failed").is_ok(), "the aggregate is red where a verdict is");
+    let reproduced = format!("crates.reproduced {}\n", verified["counts"]["reproduced"]);
+    assert!(support(&report, "hydra-metrics").unwrap().contains(&reproduced));
+
+    let verdicts = build(&store, &server, &plan, "verdicts").unwrap();
+    assert_eq!(verdicts.len(), verified["crates"].as_array().unwrap().len());
+    for krate in verified["crates"].as_array().unwrap() {
+        let stem = format!("{}-{}", krate["name"].as_str().unwrap(), krate["version"].as_str().unwrap());
+        let out = verdicts.iter().find(|out| out.ends_with(&format!("-verdict-{stem}"))).unwrap();
+        let real = store.real(out);
+        let kind = krate["verdict"]["kind"].as_str().unwrap();
+        let good = ["reproduced", "archive-differs"].contains(&kind);
+        assert_eq!(support(&real, "failed").is_err(), good, "{stem}: {kind}");
+        let products = support(&real, "hydra-build-products").unwrap();
+        assert!(products.starts_with(&format!("report verdict {out} verdict.html\n")), "{products}");
+        for line in products.lines() {
+            let file = line.split(' ').nth(2).unwrap();
+            assert!(store.real(file).exists(), "{line}");
+        }
+        assert_eq!(
+            products.contains("file diff "),
+            !["reproduced", "not-rebuilt"].contains(&kind) && krate["best"].is_u64()
+        );
+        assert_eq!(products.contains("file crate-rebuilt "), kind != "not-rebuilt" && krate["best"].is_u64());
+        let passed = build(&store, &server, &plan, &format!("gates.{}", job(&stem)));
+        assert_eq!(passed.is_ok(), good, "{stem}: {passed:?}");
+        assert!(good || passed.unwrap_err().contains("worse than what is accepted"));
     }
+}
+
+/// A crate's name in a plan.
+fn job(stem: &str) -> String {
+    stem.replace('.', "_").replace('+', "__")
 }
 
 #[test]
@@ -104,7 +122,41 @@ fn what_the_plan_pins_is_what_is_taken_and_nothing_else() {
         change(&mut tampered);
         let file = folder.path().join("tampered.json");
         std::fs::write(&file, tampered.to_string()).unwrap();
-        let said = build(&store, &server, &file).unwrap_err();
+        let said = build(&store, &server, &file, "rebuilds").unwrap_err();
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn a_recipe_that_is_not_about_the_crate_gets_no_verdict() {
+    let folder = tempfile::tempdir_in(shared_folder()).unwrap();
+    let (plan, _) = example_plan(folder.path());
+    let read: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
+    let server = serve_example(folder.path());
+    let store = store_with_programs(folder.path(), PREFIX, &server, &read);
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let changes: [(&str, &str, Change<'_>); 4] = [
+        ("honest-1_0_0", "the crate itself names", &|plan| {
+            let other = plan["rebuilds"]["reformatted-1_0_0"]["recipe"]["source"].clone();
+            plan["rebuilds"]["honest-1_0_0"]["recipe"]["source"] = other;
+        }),
+        ("honest-1_0_0", "disagree on whether it was published with uncommitted changes", &|plan| {
+            plan["rebuilds"]["honest-1_0_0"]["recipe"]["allowDirty"] = true.into();
+        }),
+        ("stale-lock-1_0_0", "does not say truly whether a Cargo.lock is an input", &|plan| {
+            plan["rebuilds"]["stale-lock-1_0_0"]["recipe"]["indexMode"] = "at-publication".into();
+        }),
+        ("honest-1_0_0", "hash mismatch", &|plan| {
+            let other = plan["rebuilds"]["reformatted-1_0_0"]["checksum"].clone();
+            plan["rebuilds"]["honest-1_0_0"]["checksum"] = other;
+        }),
+    ];
+    for (job, words, change) in changes {
+        let mut tampered = read.clone();
+        change(&mut tampered);
+        let file = folder.path().join("tampered.json");
+        std::fs::write(&file, tampered.to_string()).unwrap();
+        let said = build(&store, &server, &file, &format!("verdicts.{job}")).unwrap_err();
         assert!(said.contains(words), "{words}: {said}");
     }
 }

@@ -1,10 +1,7 @@
 //! `recrate diff`: how a published crate and its rebuild differ, line by line.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-use similar::{ChangeTag, TextDiff};
 
 use super::Failure;
 use super::setting::{Places, cargo_config};
@@ -14,9 +11,9 @@ use crate::edges::network::Network;
 use crate::edges::registry::Registry;
 use crate::edges::run_directory::{read_folder, read_kept};
 use crate::model::krate::CrateId;
-use crate::stages::artefact::{Archive, Entry};
-use crate::stages::compare::Kind;
-use crate::stages::report::{OUT, describe};
+use crate::stages::artefact::Archive;
+use crate::stages::diff::differences;
+use crate::stages::report::OUT;
 
 /// Show how a published crate and its rebuild differ.
 ///
@@ -74,73 +71,5 @@ impl Diff {
         let text = differences(&read(&published)?, &read(&rebuilt)?, colours_on_stdout());
         print(&text).map_err(Failure::machinery)?;
         Ok(ExitCode::FAILURE)
-    }
-}
-
-fn differences(published: &Archive, rebuilt: &Archive, colour: bool) -> String {
-    let mut out = String::new();
-    let paths: std::collections::BTreeSet<&str> =
-        published.entries.iter().chain(&rebuilt.entries).map(|entry| entry.path.as_str()).collect();
-    let mut same = true;
-    for path in paths {
-        let (theirs, mine) = (published.file(path), rebuilt.file(path));
-        if theirs == mine {
-            continue;
-        }
-        same = false;
-        let _ = writeln!(out, "--- from git   {path}\n+++ published  {path}");
-        let text = |bytes: Option<&[u8]>| std::str::from_utf8(bytes.unwrap_or_default()).map(str::to_owned);
-        match (text(mine), text(theirs)) {
-            (Ok(mine), Ok(theirs)) => write_lines(&mut out, &mine, &theirs, colour),
-            _ => {
-                let _ = writeln!(out, "{}", describe(Kind::Bytes));
-            }
-        }
-    }
-    if same {
-        out.push_str("every file is the same; the container differs:\n");
-        write_headers(&mut out, published, rebuilt);
-    }
-    out
-}
-
-fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool) {
-    let diff = TextDiff::from_lines(mine, theirs);
-    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        let _ = writeln!(out, "{}", hunk.header());
-        for change in hunk.iter_changes() {
-            let (sign, code) = match change.tag() {
-                ChangeTag::Delete => ('-', "31"),
-                ChangeTag::Insert => ('+', "32"),
-                ChangeTag::Equal => (' ', ""),
-            };
-            // What can't be seen is shown: line endings and other control characters.
-            let line: String = change.value().trim_end_matches('\n').chars().flat_map(visible).collect();
-            if colour && !code.is_empty() {
-                let _ = writeln!(out, "\x1b[{code}m{sign}{line}\x1b[0m");
-            } else {
-                let _ = writeln!(out, "{sign}{line}");
-            }
-        }
-    }
-}
-
-/// Control characters are escaped: a crate must not steer the terminal.
-fn visible(c: char) -> Vec<char> {
-    if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] }
-}
-
-fn write_headers(out: &mut String, published: &Archive, rebuilt: &Archive) {
-    for (theirs, mine) in published.entries.iter().zip(&rebuilt.entries) {
-        if published.tar[theirs.header.clone()] != rebuilt.tar[mine.header.clone()] || theirs.path != mine.path {
-            let said = |entry: &Entry| {
-                let time = entry.mtime.map_or("none".to_owned(), |time| time.to_string());
-                format!("{} mode {:o} time {time}", entry.path, entry.mode)
-            };
-            let _ = writeln!(out, "  rebuilt    {}\n  published  {}", said(mine), said(theirs));
-        }
-    }
-    if published.tar == rebuilt.tar {
-        out.push_str("  the tar is the same; the compression differs\n");
     }
 }

@@ -7,12 +7,13 @@ use super::Failure;
 use super::subject::Subject;
 use crate::edges::cache::write_whole;
 use crate::edges::console::print;
+use crate::stages::verdict::Level;
 
 /// Write the plan of a lock file: everything that decides its rebuilds.
 ///
 /// Whoever has the plan can build the same with plain Nix, without recrate's own search. The same lock file and the same
 /// answers of registry and repositories give the same plan, byte for byte; it has no path of this machine, no time of
-/// day and no user in it. Crates that can't be rebuilt are not in it, and are told of.
+/// day and no user in it. Crates that can't be rebuilt are in it with the reason; what could not be found out is not.
 #[derive(Debug, clap::Args)]
 pub struct Plan {
     /// Where to write it [default: standard output]
@@ -34,7 +35,9 @@ impl Plan {
         }
         let done = self.subject.work(&locked, &folder)?;
         for record in done.records.iter().filter(|record| record.best.is_none()) {
-            eprintln!("not in the plan: {}@{}, {}", record.name, record.version, record.verdict.level());
+            let level = record.verdict.level();
+            let why = if level == Level::Inconclusive { "not in the plan" } else { "nothing to rebuild" };
+            eprintln!("{why}: {}@{}, {level}", record.name, record.version);
         }
         let text = done.plan.to_json();
         match &self.output {

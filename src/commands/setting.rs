@@ -132,6 +132,7 @@ impl Setting {
             available,
             builder: program(names::BUILDER)?,
             fetcher: program(names::FETCHER)?,
+            judge: program(names::JUDGE)?,
             system,
             workers: WORKERS,
         })
@@ -211,7 +212,7 @@ fn program(name: &str) -> Result<Program, Failure> {
     Ok(Program { file, pin: ProgramPin { nar_hash: Sri(Sha256(nar.sha256)) } })
 }
 
-/// The variable that says where a program is: `RECRATE_BUILDER`, `RECRATE_FETCHER`.
+/// The variable that says where a program is: `RECRATE_BUILDER`, `RECRATE_FETCHER`, `RECRATE_JUDGE`.
 fn variable(name: &str) -> String {
     name.replace('-', "_").to_ascii_uppercase()
 }

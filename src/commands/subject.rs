@@ -68,7 +68,7 @@ impl Subject {
             eprintln!("ending what is under way; ^C again ends at once");
         });
         let console = Console::new(locked.crates.len(), self.quiet);
-        let verified = lab.verify(&locked.crates, &run, &console);
+        let verified = lab.verify(locked, &run, &console);
         console.finish();
         let (records, plan) = verified.map_err(|error| match error {
             Error::Interrupted => Failure::Interrupted(error.to_string()),

@@ -61,21 +61,21 @@ impl Verify {
     pub fn run(&self) -> Result<ExitCode, Failure> {
         let (locked, folder) = self.subject.read()?;
         if locked.crates.is_empty() {
-            return self.print(&Report::new(Vec::new(), &locked.skipped, self.accept), Exit::Nothing);
+            return self.print(&Report::new(Vec::new(), locked.skipped, self.accept), Exit::Nothing);
         }
         let done = self.subject.work(&locked, &folder)?;
         if let Some(path) = &self.plan {
             write_whole(path, done.plan.to_json().as_bytes()).map_err(Failure::machinery)?;
         }
         let exit = Exit::of(done.records.iter().map(|record| record.verdict.level()), self.accept);
-        let report = Report::new(done.records, &locked.skipped, self.accept);
+        let report = Report::new(done.records, locked.skipped, self.accept);
         done.run.write("report.json", &report.to_json()).map_err(Failure::machinery)?;
         self.print(&report, exit)
     }
 
     fn print(&self, report: &Report, exit: Exit) -> Result<ExitCode, Failure> {
         let text = match self.format {
-            Format::Text => report.to_text(self.subject.out(), colours_on_stdout()),
+            Format::Text => report.to_text(Some(self.subject.out()), colours_on_stdout()),
             Format::Json => report.to_json(),
         };
         print(&text).map_err(Failure::machinery)?;

@@ -25,8 +25,8 @@ pub struct Registry {
     place: Place,
     cache: Cache,
     network: Option<Network>,
-    /// What the index says of downloads; asked for once, whoever comes first.
-    downloads: Mutex<Option<IndexConfig>>,
+    /// What the index says of downloads, or why it says nothing; asked for once, whoever comes first.
+    downloads: Mutex<Option<Result<IndexConfig, String>>>,
     read: Mutex<HashMap<CrateName, Arc<Vec<IndexLine>>>>,
 }
 
@@ -101,18 +101,24 @@ impl Registry {
     }
 
     fn fetch_index(&self, address: &str, name: &CrateName) -> Result<Vec<u8>, Error> {
-        let cached = format!("index/{}/{}", folder_of(address), index_path(name));
+        self.fetch(address, index_path(name).trim_start_matches("index/"))
+    }
+
+    /// A file of the index, or the registry's own description beside it: believed for a while, then asked for again.
+    fn fetch(&self, address: &str, path: &str) -> Result<Vec<u8>, Error> {
+        let absent = || Error::Absent(path.rsplit('/').next().unwrap_or(path).to_owned());
+        let cached = format!("index/{}/index/{path}", folder_of(address));
         let (file, tag) = (format!("{cached}.json"), format!("{cached}.etag"));
         let before = self.cache.read(&file)?;
         let fresh = self.cache.age(&file).is_some_and(|age| age < FRESH);
         let network = match (before.clone(), &self.network) {
             (Some(bytes), _) if fresh => return Ok(bytes),
             (Some(bytes), None) => return Ok(bytes),
-            (None, None) => return Err(Error::Offline(format!("the index of {name}"))),
+            (None, None) => return Err(Error::Offline(format!("the registry's {path}"))),
             (_, Some(network)) => network,
         };
         let etag = before.as_ref().and(self.cache.read(&tag)?).and_then(|tag| String::from_utf8(tag).ok());
-        let url = format!("{address}{}", index_path(name).trim_start_matches("index/"));
+        let url = format!("{address}{path}");
         let bytes = match (network.get(&url, etag.as_deref())?, before) {
             (Answer::NotModified, Some(bytes)) => bytes,
             (Answer::Body { bytes, etag }, _) => {
@@ -122,7 +128,7 @@ impl Registry {
                 }
                 bytes
             }
-            (Answer::Absent | Answer::NotModified, _) => return Err(Error::Absent(name.to_string())),
+            (Answer::Absent | Answer::NotModified, _) => return Err(absent()),
         };
         self.cache.write(&file, &bytes)?;
         Ok(bytes)
@@ -151,10 +157,7 @@ impl Registry {
             }
             Place::Sparse(address) => {
                 let network = self.network.as_ref().ok_or_else(|| Error::Offline(id.to_string()))?;
-                let downloads = self.downloads(address, network)?;
-                let url = downloads.download_url(krate_name(&id.name)?, &id.version.to_string());
-                let url = url.replace("{sha256-checksum}", &expected.to_string());
-                match network.get(&url, None)? {
+                match network.get(&self.download_url(address, id, expected)?, None)? {
                     Answer::Body { bytes, .. } => bytes,
                     Answer::Absent | Answer::NotModified => return Err(Error::Absent(id.to_string())),
                 }
@@ -167,22 +170,34 @@ impl Registry {
         Ok(bytes)
     }
 
-    fn downloads(&self, address: &str, network: &Network) -> Result<IndexConfig, Error> {
-        let mut held = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = &*held {
-            return Ok(config.clone());
+    /// Where a crate can be fetched; none where the registry is a folder, or does not tell.
+    #[must_use]
+    pub fn url(&self, id: &CrateId, expected: Sha256) -> Option<String> {
+        match &self.place {
+            Place::Local(_) => None,
+            Place::Sparse(address) => self.download_url(address, id, expected).ok(),
         }
-        let url = format!("{address}config.json");
-        let Answer::Body { bytes, .. } = network.get(&url, None)? else {
-            return Err(Error::Absent("config.json".to_owned()));
-        };
+    }
+
+    fn download_url(&self, address: &str, id: &CrateId, expected: Sha256) -> Result<String, Error> {
+        let url = self.downloads(address)?.download_url(krate_name(&id.name)?, &id.version.to_string());
+        Ok(url.replace("{sha256-checksum}", &expected.to_string()))
+    }
+
+    fn downloads(&self, address: &str) -> Result<IndexConfig, Error> {
+        let mut held = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get_or_insert_with(|| self.read_config(address)).clone().map_err(Error::Config)
+    }
+
+    fn read_config(&self, address: &str) -> Result<IndexConfig, String> {
+        let bytes = self.fetch(address, "config.json").map_err(|error| error.to_string())?;
         // Only this of it matters here; the rest is written in more ways than the library takes, like a null `api`.
         #[derive(serde::Deserialize)]
         struct Wire {
             dl: String,
         }
-        let Wire { dl } = serde_json::from_slice(&bytes).map_err(|error| Error::Config(error.to_string()))?;
-        Ok(held.insert(IndexConfig { dl, api: None, auth_required: false }).clone())
+        let Wire { dl } = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        Ok(IndexConfig { dl, api: None, auth_required: false })
     }
 }
 

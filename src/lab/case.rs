@@ -14,15 +14,14 @@ use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
 use crate::model::source::SubPath;
 use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST};
-use crate::stages::compare::Context;
 use crate::stages::lock::{self, LockedCrate, RegistryName};
 use crate::stages::manifest::{Manifest, Requirement};
-use crate::stages::plan::{IndexMode, Inputs};
+use crate::stages::plan::{Facts, IndexMode, Inputs};
 use crate::stages::provenance::{Provenance, locate, trace};
 use crate::stages::search::{Subject, Tried, best};
 use crate::stages::slice::{Cut, Index, IndexLine, Wanted};
 use crate::stages::toolchain::{Dating, candidates, date};
-use crate::stages::verdict::{Level, OriginRecord, Record, TryRecord, Verdict};
+use crate::stages::verdict::{OriginRecord, Record, TryRecord, Verdict, conditions};
 
 /// A crate that was opened: ready to be traced, or settled already.
 pub enum Opened {
@@ -39,6 +38,8 @@ pub struct Case {
     pub locked: LockedCrate,
     /// The checksum that its bytes were checked against.
     pub checksum: Sha256,
+    /// Where the published crate can be fetched; none where the registry is a folder.
+    pub url: Option<String>,
     /// When it was published.
     pub published: Option<Timestamp>,
     /// Where it says that it comes from.
@@ -66,8 +67,8 @@ pub struct Located {
     pub path: SubPath,
     /// Hash and submodules of the commit's files.
     pub export: Export,
-    /// What the comparison needs to know.
-    pub context: Context,
+    /// What the verdict has to know.
+    pub facts: Facts,
     /// Where the published lock file would be put.
     pub lock_paths: Vec<String>,
     /// What cargo may ask of the index.
@@ -100,7 +101,7 @@ impl Lab {
     /// Gets the published crate, checks it and reads what it says.
     pub(super) fn open(&self, locked: &LockedCrate, registries: &Registries) -> Opened {
         self.try_open(locked, registries)
-            .unwrap_or_else(|(verdict, checksum)| Opened::Settled(Box::new(record_of(locked, checksum, verdict))))
+            .unwrap_or_else(|(verdict, checksum)| Opened::Settled(Box::new(Record::new(&locked.id, checksum, verdict))))
     }
 
     fn try_open(&self, locked: &LockedCrate, registries: &Registries) -> Result<Opened, (Verdict, Option<Sha256>)> {
@@ -130,8 +131,7 @@ impl Lab {
             Ok(provenance) => provenance,
             Err(untraceable) => {
                 let verdict = Verdict::Unverifiable { reason: untraceable.to_string(), differences: Vec::new() };
-                let mut record = record_of(locked, Some(expected), verdict);
-                (record.cargo_range, record.evidence) = described(&dating);
+                let record = Record::new(&locked.id, Some(expected), verdict).dated(&dating);
                 return Ok(Opened::Settled(Box::new(record)));
             }
         };
@@ -139,6 +139,7 @@ impl Lab {
         Ok(Opened::Case(Box::new(Case {
             locked: locked.clone(),
             checksum: expected,
+            url: registry.url(&locked.id, expected),
             published: line.published,
             provenance,
             lock: archive.text(LOCK).map(str::to_owned),
@@ -168,26 +169,6 @@ fn could_not(error: registry::Error, checksum: Option<Sha256>) -> (Verdict, Opti
     (verdict, checksum)
 }
 
-fn described(dating: &Dating) -> (Option<crate::model::release::Span>, Vec<String>) {
-    let readings = dating.readings.iter().map(|reading| format!("{}: cargo {}", reading.trait_seen, reading.span));
-    (dating.span, readings.collect())
-}
-
-fn record_of(locked: &LockedCrate, checksum: Option<Sha256>, verdict: Verdict) -> Record {
-    Record {
-        name: locked.id.name.clone(),
-        version: locked.id.version.clone(),
-        checksum,
-        verdict,
-        conditions: Vec::new(),
-        origin: None,
-        cargo_range: None,
-        evidence: Vec::new(),
-        best: None,
-        tries: Vec::new(),
-    }
-}
-
 /// A crate that ends before it can be built.
 pub type Settled = (Box<LockedCrate>, Box<Record>);
 
@@ -202,8 +183,7 @@ impl Case {
         match self.look(commit, lab, registries) {
             Ok(()) => Ok(self),
             Err(verdict) => {
-                let mut record = record_of(&self.locked, Some(self.checksum), verdict);
-                (record.cargo_range, record.evidence) = described(&self.dating);
+                let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);
                 record.origin = Some(self.origin(None));
                 Err((Box::new(self.locked), Box::new(record)))
             }
@@ -253,19 +233,18 @@ impl Case {
         };
         let index = registry.indexes(&wanted.names).map_err(|error| inconclusive(error.to_string()))?;
 
-        let cargo_range = self.dating.span;
-        let mut context = Context { lock_tracked: !tracked.is_empty(), lock_faults: Vec::new(), cargo_range };
+        let mut facts = Facts { published: self.published, lock_tracked: !tracked.is_empty(), lock_faults: Vec::new() };
         let mut newest = None;
         let mut yanked: BTreeMap<CrateName, BTreeSet<Version>> = BTreeMap::new();
         for (name, versions) in &published {
             for version in versions {
                 let line = index.get(name).and_then(|lines| lines.iter().find(|line| line.version == *version));
                 let Some(line) = line else {
-                    context.lock_faults.push(format!("it names {name}@{version}, which the registry does not have"));
+                    facts.lock_faults.push(format!("it names {name}@{version}, which the registry does not have"));
                     continue;
                 };
                 if self.published.zip(line.published).is_some_and(|(own, theirs)| theirs > own) {
-                    context.lock_faults.push(format!("it names {name}@{version}, which came out after this crate"));
+                    facts.lock_faults.push(format!("it names {name}@{version}, which came out after this crate"));
                 }
                 newest = newest.max(line.published);
                 if line.yanked {
@@ -274,7 +253,7 @@ impl Case {
             }
         }
         if let Some(text) = &self.lock {
-            context.lock_faults.extend(forged(text, &index));
+            facts.lock_faults.extend(forged(text, &index));
         }
         self.subject.index_modes = IndexMode::ALL
             .into_iter()
@@ -283,9 +262,7 @@ impl Case {
                 IndexMode::AtNewestLocked => newest.is_some() && newest < self.published,
                 IndexMode::WithYanked => !yanked.is_empty(),
                 // A tracked lock file is part of the commit: then the published one is no input, but an output.
-                IndexMode::PublishedLock => {
-                    self.lock.is_some() && !context.lock_tracked && context.lock_faults.is_empty()
-                }
+                IndexMode::PublishedLock => self.lock.is_some() && !facts.lock_tracked && facts.lock_faults.is_empty(),
             })
             .collect();
         let lock_paths = BTreeSet::from([workspace.join(LOCK), path.join(LOCK)]).into_iter().collect();
@@ -293,7 +270,7 @@ impl Case {
             commit,
             path,
             export,
-            context,
+            facts,
             lock_paths,
             wanted,
             newest_locked: newest,
@@ -350,21 +327,14 @@ impl Case {
     pub(super) fn close(self) -> Kept {
         let tried = self.outcomes();
         let best = best(&tried);
+        let dirty = self.provenance.dirty;
         let (verdict, conditions) = match best.map(|at| &tried[at]) {
             None => (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new()),
-            Some(found) => {
-                let mut conditions: Vec<String> =
-                    found.attempt.index_mode.condition().map(str::to_owned).into_iter().collect();
-                if self.provenance.dirty {
-                    conditions.push("with --allow-dirty, as published".to_owned());
-                }
-                (self.judge(found.verdict.clone()), conditions)
-            }
+            Some(found) => (found.verdict.clone().where_dirty(dirty), conditions(found.attempt.index_mode, dirty)),
         };
-        let mut record = record_of(&self.locked, Some(self.checksum), verdict);
+        let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);
         record.conditions = conditions;
         record.origin = Some(self.origin(self.located.as_ref().map(|located| located.path.clone())));
-        (record.cargo_range, record.evidence) = described(&self.dating);
         record.best = best;
         record.tries = self
             .tried
@@ -380,18 +350,6 @@ impl Case {
             .collect();
         let inputs = best.map(|at| self.tried[at].1.inputs.clone());
         Kept { record, registry: self.locked.registry, inputs }
-    }
-
-    /// A crate that was published with uncommitted changes does not have to be what its commit gives.
-    fn judge(&self, verdict: Verdict) -> Verdict {
-        let level = verdict.level();
-        if !self.provenance.dirty || matches!(level, Level::Reproduced | Level::ArchiveDiffers | Level::Inconclusive) {
-            return verdict;
-        }
-        Verdict::Unverifiable {
-            reason: "its own vcs info says that it was published with uncommitted changes".to_owned(),
-            differences: verdict.differences().to_vec(),
-        }
     }
 }
 

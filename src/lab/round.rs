@@ -6,16 +6,13 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::case::{Built, Case, Located, Registries};
+use super::case::{Built, Case, Registries};
 use super::{Error, Lab, go_on, in_parallel};
-use crate::builder::status::{FILE, Outcome, Status};
+use crate::builder::status::{FILE, Status};
 use crate::edges::console::Console;
 use crate::edges::nix::Event;
 use crate::edges::run_directory::RunDirectory;
-use crate::model::digest::Sha256;
 use crate::model::release::Minor;
-use crate::stages::artefact::Archive;
-use crate::stages::compare::compare;
 use crate::stages::derivation::{Derivations, Hermetic, derive};
 use crate::stages::lock::RegistryName;
 use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
@@ -61,7 +58,7 @@ impl Lab {
         if prepared.is_empty() {
             return Ok((closed, Vec::new()));
         }
-        let mut plan = Plan::new(self.system.clone(), self.builder.pin, self.fetcher.pin);
+        let mut plan = Plan::new(self.system.clone(), self.pins());
         for one in &prepared {
             plan.add(&one.case.locked.id, one.case.checksum, &one.inputs);
         }
@@ -162,7 +159,7 @@ impl Lab {
     ) -> Result<Case, Error> {
         let Prepared { mut case, attempt, inputs, .. } = one;
         let (verdict, refusal) = match self.status(hermetic) {
-            Some(status) => self.judge(&case, hermetic, status, registries),
+            Some(status) => (self.judge(&case, hermetic, &status, registries), Refusal::of(&status.outcome)),
             None => {
                 let log = self.nix.log(&hermetic.drv);
                 run.keep_log(&case.locked.id, &log)?;
@@ -186,61 +183,24 @@ impl Lab {
         serde_json::from_slice(&bytes).ok()
     }
 
-    fn judge(
-        &self,
-        case: &Case,
-        hermetic: &Hermetic,
-        status: Status,
-        registries: &Registries,
-    ) -> (Verdict, Option<Refusal>) {
-        let inconclusive = |reason: String| (Verdict::Inconclusive { reason }, None);
-        match status.outcome {
-            Outcome::Packaged { file } => {
-                let path = PathBuf::from(&hermetic.out).join(file);
-                let Some(located) = &case.located else { return inconclusive("it was not located".to_owned()) };
-                let Ok(Ok(registry)) = registries.get(&case.locked.registry).ok_or(()) else {
-                    return inconclusive("its registry can't be asked".to_owned());
-                };
-                let published = registry.download(&case.locked.id, case.checksum);
-                match (std::fs::read(&path), published) {
-                    (Ok(rebuilt), Ok(published)) => (compared(case, &published, &rebuilt, located), None),
-                    (Err(error), _) => inconclusive(format!("failed to read {}: {error}", path.display())),
-                    (_, Err(error)) => inconclusive(error.to_string()),
-                }
-            }
-            Outcome::Refused { message, .. } => {
-                let refusal = Refusal::read(&message);
-                (Verdict::NotRebuilt { reason: format!("cargo refuses: {}", gist(&message)) }, Some(refusal))
-            }
-            Outcome::LinkLeavesTree { link, target } => {
-                let reason = format!("the repository's link {link} leads out of it, to {target}");
-                (Verdict::NotRebuilt { reason }, Some(Refusal::Other))
-            }
-            Outcome::NoPackage { path } => {
-                let at = if path.is_empty() { "the root".to_owned() } else { path };
-                (Verdict::NotRebuilt { reason: format!("the commit has no Cargo.toml in {at}") }, Some(Refusal::Other))
-            }
-        }
+    /// What a build says of a case.
+    fn judge(&self, case: &Case, hermetic: &Hermetic, status: &Status, registries: &Registries) -> Verdict {
+        let inconclusive = |reason: String| Verdict::Inconclusive { reason };
+        let Some(located) = &case.located else { return inconclusive("it was not located".to_owned()) };
+        let Some(Ok(registry)) = registries.get(&case.locked.registry) else {
+            return inconclusive("its registry can't be asked".to_owned());
+        };
+        let published = match registry.download(&case.locked.id, case.checksum) {
+            Ok(published) => published,
+            Err(error) => return inconclusive(error.to_string()),
+        };
+        let read = |file: &str| {
+            let path = PathBuf::from(&hermetic.out).join(file);
+            std::fs::read(&path).map_err(|error| format!("failed to read {}: {error}", path.display()))
+        };
+        let context = located.facts.context(case.dating.span);
+        Verdict::of_build(&case.locked.id, &published, &status.outcome, read, &context)
     }
-}
-
-fn compared(case: &Case, published: &[u8], rebuilt: &[u8], located: &Located) -> Verdict {
-    let sums = (Sha256::of(published), Sha256::of(rebuilt));
-    if sums.0 == sums.1 {
-        return Verdict::Reproduced;
-    }
-    match (Archive::read(&case.locked.id, published), Archive::read(&case.locked.id, rebuilt)) {
-        (Ok(theirs), Ok(mine)) => Verdict::of(compare((&theirs, sums.0), (&mine, sums.1), &located.context)),
-        (Err(error), _) => Verdict::HostileArchive { reason: error.to_string() },
-        (_, Err(error)) => Verdict::Inconclusive { reason: format!("the rebuilt crate can't be read: {error}") },
-    }
-}
-
-/// The first error of what cargo printed, with its causes.
-fn gist(message: &str) -> String {
-    const LINES: usize = 8;
-    let from = message.find("error:").map_or(message, |at| &message[at..]);
-    from.trim_start_matches("error:").trim().lines().take(LINES).collect::<Vec<_>>().join("\n")
 }
 
 /// The inputs of a try, and the index slice among them.
@@ -298,6 +258,8 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             commit_object: BASE64.encode(&located.commit.body),
             submodules: located.export.submodules.clone(),
         },
+        url: case.url.clone(),
+        facts: located.facts.clone(),
         index: pin,
     };
     Some((inputs, slice))

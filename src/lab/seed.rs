@@ -55,8 +55,11 @@ impl Lab {
     /// What each leaf of these builds is made of.
     fn leaves<'a>(&self, needed: &[&'a Prepared]) -> BTreeMap<Leaf, Content<'a>> {
         let program = |program: &Program| Content::Path(program.file.clone());
-        let mut leaves =
-            BTreeMap::from([(Leaf::Builder, program(&self.builder)), (Leaf::Fetcher, program(&self.fetcher))]);
+        let mut leaves = BTreeMap::from([
+            (Leaf::Builder, program(&self.builder)),
+            (Leaf::Fetcher, program(&self.fetcher)),
+            (Leaf::Judge, program(&self.judge)),
+        ]);
         let mut runtimes = BTreeSet::new();
         for one in needed {
             let (recipe, toolchain) = (&one.inputs.recipe, &one.inputs.toolchain);

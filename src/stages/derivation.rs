@@ -33,13 +33,17 @@ pub struct Derivations {
     pub leaves: BTreeMap<Leaf, String>,
 }
 
-/// A fixed-output input of a rebuild.
+/// A fixed-output input of a rebuild or a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Leaf {
     /// recrate's builder.
     Builder,
     /// recrate's fetcher.
     Fetcher,
+    /// recrate's judge.
+    Judge,
+    /// A published crate.
+    Published(CrateId),
     /// An imported cargo, by its name in the plan.
     Toolchain(String),
     /// An official archive, by its toolchain's name in the plan.
@@ -81,16 +85,26 @@ pub enum Error {
 
 /// Names of store paths; part of the paths, so both generators need the same.
 pub mod names {
+    use crate::model::krate::CrateId;
+
     /// The builder's file.
     pub const BUILDER: &str = "recrate-builder";
     /// The fetcher's file.
     pub const FETCHER: &str = "recrate-fetcher";
+    /// The judge's file.
+    pub const JUDGE: &str = "recrate-judge";
     /// A commit's files: the name that `builtins.fetchGit` gives.
     pub const SOURCE: &str = "source";
     /// An index slice.
     pub const INDEX: &str = "index-slice";
     /// A toolchain's runtime.
     pub const RUNTIME: &str = "cargo-runtime";
+
+    /// A published crate: the name that nixpkgs gives it.
+    #[must_use]
+    pub fn published(id: &CrateId) -> String {
+        format!("crate-{}.tar.gz", id.stem())
+    }
 
     /// A toolchain of a release.
     #[must_use]
@@ -121,6 +135,7 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
     let mut generator = Generator { system: &plan.system, hashes: BTreeMap::new(), made: Derivations::default() };
     let builder = generator.program(names::BUILDER, plan.builder.nar_hash, Leaf::Builder)?;
     let fetcher = generator.program(names::FETCHER, plan.fetcher.nar_hash, Leaf::Fetcher)?;
+    generator.program(names::JUDGE, plan.judge.nar_hash, Leaf::Judge)?;
     let mut toolchains = BTreeMap::new();
     for (name, toolchain) in &plan.toolchains {
         toolchains.insert(name.as_str(), generator.toolchain(&builder, name, toolchain)?);
@@ -139,6 +154,7 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
         indexes.insert(*key, leaf);
     }
     for (job, rebuild) in &plan.rebuilds {
+        generator.published(rebuild)?;
         let missing = |what: String| Error::Missing { job: job.clone(), what };
         let recipe = &rebuild.recipe;
         let toolchain = toolchains
@@ -181,6 +197,16 @@ impl Generator<'_> {
             .environment("url", "")
             .environment("executable", "1");
         self.add_leaf(derivation, leaf)
+    }
+
+    /// A published crate. Of it and of the judge only the store paths matter here: no rebuild knows them.
+    fn published(&mut self, rebuild: &Rebuild) -> Result<Made, Error> {
+        let id = rebuild.id();
+        let name = names::published(&id);
+        let url = rebuild.url.as_deref().unwrap_or_default();
+        let derivation =
+            fixed(&name, "builtin", "builtin:fetchurl", Sri(rebuild.checksum), false).environment("url", url);
+        self.add_leaf(derivation, Leaf::Published(id))
     }
 
     /// A leaf that recrate's fetcher brings where the store lacks it. Where registries and repositories are on this
@@ -245,7 +271,7 @@ impl Generator<'_> {
         inputs: &RebuildInputs<'_>,
     ) -> Result<Hermetic, Error> {
         let recipe = &rebuild.recipe;
-        let id = CrateId { name: rebuild.name.clone(), version: rebuild.version.clone() };
+        let id = rebuild.id();
         let source = &plan.sources[&recipe.source];
         let gitlinks: String = source.submodules.iter().map(|(path, commit)| format!("{commit} {path}\n")).collect();
         let release = plan.toolchains[&recipe.toolchain].release.as_str();

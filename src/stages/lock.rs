@@ -30,7 +30,8 @@ pub enum RegistryName {
 }
 
 /// A package of the lock file that has no published crate to compare with.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Skipped {
     /// `name@version`, as the lock file has it.
     pub package: String,

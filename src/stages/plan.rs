@@ -9,11 +9,14 @@ use jiff::Timestamp;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use super::compare::Context;
+use super::lock::Skipped;
 use super::slice::{Cut, Index, Slice, SliceFile, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
 use super::toolchain::Toolchain;
+use super::verdict::{Record, Verdict};
 use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::{CrateId, CrateName};
-use crate::model::release::Minor;
+use crate::model::release::{Minor, Span};
 use crate::model::source::{CommitId, RepositoryUrl, SubPath};
 
 /// The version of the format.
@@ -32,6 +35,8 @@ pub struct Plan {
     /// recrate's static fetcher: it brings commits and index slices where the store lacks them. What it brings is
     /// pinned, so no rebuild's output depends on it.
     pub fetcher: ProgramPin,
+    /// recrate's static judge: it compares the rebuilt crates with the published ones.
+    pub judge: ProgramPin,
     /// The cargos, by the name that rebuilds use.
     pub toolchains: BTreeMap<String, Toolchain>,
     /// The commits, by id.
@@ -40,6 +45,10 @@ pub struct Plan {
     pub indexes: BTreeMap<Sri, IndexPin>,
     /// The rebuilds, by [`CrateId::job`].
     pub rebuilds: BTreeMap<String, Rebuild>,
+    /// The crates that there is nothing to rebuild of, by [`CrateId::job`], with the verdict that was found.
+    pub settled: BTreeMap<String, Record>,
+    /// The packages of the lock file that have no published crate.
+    pub skipped: Vec<Skipped>,
 }
 
 /// A static program of recrate's that Nix runs.
@@ -149,10 +158,42 @@ pub struct Rebuild {
     pub name: CrateName,
     /// Its version.
     pub version: semver::Version,
-    /// The registry's checksum. No build sees it.
+    /// The registry's checksum. No rebuild sees it.
     pub checksum: Sha256,
+    /// Where the published crate can be fetched; none where the registry is a folder.
+    pub url: Option<String>,
+    /// What the verdict has to know besides the two crates.
+    pub facts: Facts,
     /// How it is built.
     pub recipe: Recipe,
+}
+
+impl Rebuild {
+    /// Name and version.
+    #[must_use]
+    pub fn id(&self) -> CrateId {
+        CrateId { name: self.name.clone(), version: self.version.clone() }
+    }
+}
+
+/// What a verdict has to know besides the two crates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Facts {
+    /// When the crate was published, by the index.
+    pub published: Option<Timestamp>,
+    /// Whether the commit holds the Cargo.lock that cargo starts from.
+    pub lock_tracked: bool,
+    /// Entries of the published Cargo.lock that can't have been there when the crate was published.
+    pub lock_faults: Vec<String>,
+}
+
+impl Facts {
+    /// What the comparison needs, for a crate that a cargo of this range made.
+    #[must_use]
+    pub fn context(&self, cargo_range: Option<Span>) -> Context {
+        Context { lock_tracked: self.lock_tracked, lock_faults: self.lock_faults.clone(), cargo_range }
+    }
 }
 
 /// How a crate is rebuilt: the five inputs that a `.crate` is a function of.
@@ -214,16 +255,19 @@ impl IndexMode {
 impl Plan {
     /// A plan without rebuilds.
     #[must_use]
-    pub fn new(system: String, builder: ProgramPin, fetcher: ProgramPin) -> Self {
+    pub fn new(system: String, [builder, fetcher, judge]: [ProgramPin; 3]) -> Self {
         Self {
             schema: SCHEMA,
             system,
             builder,
             fetcher,
+            judge,
             toolchains: BTreeMap::new(),
             sources: BTreeMap::new(),
             indexes: BTreeMap::new(),
             rebuilds: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -232,9 +276,23 @@ impl Plan {
         self.toolchains.insert(inputs.recipe.toolchain.clone(), inputs.toolchain.clone());
         self.sources.insert(inputs.recipe.source, inputs.source.clone());
         self.indexes.insert(inputs.recipe.index, inputs.index.clone());
-        let rebuild =
-            Rebuild { name: id.name.clone(), version: id.version.clone(), checksum, recipe: inputs.recipe.clone() };
+        let rebuild = Rebuild {
+            name: id.name.clone(),
+            version: id.version.clone(),
+            checksum,
+            url: inputs.url.clone(),
+            facts: inputs.facts.clone(),
+            recipe: inputs.recipe.clone(),
+        };
         self.rebuilds.insert(id.job(), rebuild);
+    }
+
+    /// Adds a crate that there is nothing to rebuild of. What could not be found out is no part of a plan.
+    pub fn settle(&mut self, record: &Record) {
+        if !matches!(record.verdict, Verdict::Inconclusive { .. }) {
+            let id = CrateId { name: record.name.clone(), version: record.version.clone() };
+            self.settled.insert(id.job(), record.clone());
+        }
     }
 
     /// The plan's bytes: pretty JSON, a newline at the end.
@@ -257,4 +315,8 @@ pub struct Inputs {
     pub source: Source,
     /// Its index slice.
     pub index: IndexPin,
+    /// Where the published crate can be fetched.
+    pub url: Option<String>,
+    /// What the verdict has to know.
+    pub facts: Facts,
 }

@@ -32,23 +32,13 @@ pub struct Report {
     /// The crates, the worst first, then by name.
     pub crates: Vec<Record>,
     /// Packages of the lock file that were not verified.
-    pub skipped: Vec<SkippedRecord>,
-}
-
-/// A package that was not verified.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SkippedRecord {
-    /// `name@version`.
-    pub package: String,
-    /// Why.
-    pub reason: String,
+    pub skipped: Vec<Skipped>,
 }
 
 impl Report {
     /// Puts records in order and counts them.
     #[must_use]
-    pub fn new(mut crates: Vec<Record>, skipped: &[Skipped], accept: Level) -> Self {
+    pub fn new(mut crates: Vec<Record>, skipped: Vec<Skipped>, accept: Level) -> Self {
         crates.sort_by(|a, b| {
             let key = |record: &Record| (record.verdict.level(), record.name.clone(), record.version.clone());
             key(a).cmp(&key(b))
@@ -57,10 +47,6 @@ impl Report {
         for record in &crates {
             *counts.entry(record.verdict.level()).or_default() += 1;
         }
-        let skipped = skipped
-            .iter()
-            .map(|skipped| SkippedRecord { package: skipped.package.clone(), reason: skipped.reason.clone() })
-            .collect();
         let recrate = env!("CARGO_PKG_VERSION").to_owned();
         Self { schema: SCHEMA, recrate, accept, counts, crates, skipped }
     }
@@ -72,9 +58,9 @@ impl Report {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// The report for people; `out` is the run directory, for the commands that it tells of.
+    /// The report for people; `out` is the run directory, for the commands that it tells of: none where there is no run.
     #[must_use]
-    pub fn to_text(&self, out: &Path, colour: bool) -> String {
+    pub fn to_text(&self, out: Option<&Path>, colour: bool) -> String {
         let mut text = String::new();
         for level in Level::ALL {
             let records: Vec<&Record> = self.crates.iter().filter(|record| record.verdict.level() == level).collect();
@@ -121,7 +107,7 @@ fn paint(text: &str, level: Level, colour: bool) -> String {
 const DIFFERENCES: usize = 6;
 const DETAILS: usize = 4;
 
-fn write_record(text: &mut String, record: &Record, out: &Path) {
+fn write_record(text: &mut String, record: &Record, out: Option<&Path>) {
     let id = format!("{}@{}", record.name, record.version);
     let _ = write!(text, "  {id}");
     if let Verdict::Reproduced = record.verdict {
@@ -142,7 +128,7 @@ fn write_record(text: &mut String, record: &Record, out: &Path) {
     if record.best.is_some() {
         let _ = writeln!(text, "      {}", how(record));
     }
-    if let Some(next) = next_command(record, out) {
+    if let Some(next) = out.and_then(|out| next_command(record, out)) {
         let _ = writeln!(text, "      see: {next}");
     }
 }

@@ -15,6 +15,7 @@ use super::compare::proof::Proof;
 use super::plan::IndexMode;
 use super::toolchain::Candidate;
 use super::verdict::{Level, Verdict};
+use crate::builder::status::Outcome;
 use crate::model::krate::CrateName;
 
 /// A build to try.
@@ -57,6 +58,16 @@ const NO_VERSION: [&str; 4] =
     ["failed to select a version for", "is yanked", "candidate versions found which didn't match", "checksum for `"];
 
 impl Refusal {
+    /// Why there is no crate; none where there is one.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Packaged { .. } => None,
+            Outcome::Refused { message, .. } => Some(Self::read(message)),
+            Outcome::LinkLeavesTree { .. } | Outcome::NoPackage { .. } => Some(Self::Other),
+        }
+    }
+
     /// Reads cargo's words.
     #[must_use]
     pub fn read(message: &str) -> Self {

@@ -7,11 +7,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::artefact::Archive;
 use super::compare::proof::{Aside, Proof};
-use super::compare::{Comparison, Difference, Weight};
+use super::compare::{Comparison, Context, Difference, Weight, compare};
 use super::plan::IndexMode;
+use super::toolchain::Dating;
+use crate::builder::status::Outcome;
 use crate::model::digest::Sha256;
-use crate::model::krate::CrateName;
+use crate::model::krate::{CrateId, CrateName};
 use crate::model::nonempty::NonEmpty;
 use crate::model::release::Span;
 use crate::model::source::{CommitId, RepositoryUrl, SubPath};
@@ -70,7 +73,8 @@ pub enum Verdict {
 }
 
 /// A verdict's name: what reports count and `--accept` takes. The worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "driver", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// The registry served other bytes than the lock file or the index says.
@@ -156,6 +160,58 @@ impl Verdict {
         }
     }
 
+    /// What a build alone says of a crate with these published bytes; `read` gives a file of the build's output.
+    #[must_use]
+    pub fn of_build(
+        id: &CrateId,
+        published: &[u8],
+        outcome: &Outcome,
+        read: impl FnOnce(&str) -> Result<Vec<u8>, String>,
+        context: &Context,
+    ) -> Self {
+        match outcome {
+            Outcome::Packaged { file } => match read(file) {
+                Ok(rebuilt) => Self::of_crates(id, published, &rebuilt, context),
+                Err(reason) => Self::Inconclusive { reason },
+            },
+            Outcome::Refused { message, .. } => {
+                Self::NotRebuilt { reason: format!("cargo refuses: {}", gist(message)) }
+            }
+            Outcome::LinkLeavesTree { link, target } => {
+                Self::NotRebuilt { reason: format!("the repository's link {link} leads out of it, to {target}") }
+            }
+            Outcome::NoPackage { path } => {
+                let at = if path.is_empty() { "the root" } else { path };
+                Self::NotRebuilt { reason: format!("the commit has no Cargo.toml in {at}") }
+            }
+        }
+    }
+
+    fn of_crates(id: &CrateId, published: &[u8], rebuilt: &[u8], context: &Context) -> Self {
+        let sums = (Sha256::of(published), Sha256::of(rebuilt));
+        if sums.0 == sums.1 {
+            return Self::Reproduced;
+        }
+        match (Archive::read(id, published), Archive::read(id, rebuilt)) {
+            (Ok(theirs), Ok(mine)) => Self::of(compare((&theirs, sums.0), (&mine, sums.1), context)),
+            (Err(error), _) => Self::HostileArchive { reason: error.to_string() },
+            (_, Err(error)) => Self::Inconclusive { reason: format!("the rebuilt crate can't be read: {error}") },
+        }
+    }
+
+    /// What the best build says of the crate itself: one that was published with uncommitted changes does not have to
+    /// be what its commit gives.
+    #[must_use]
+    pub fn where_dirty(self, dirty: bool) -> Self {
+        if !dirty || matches!(self.level(), Level::Reproduced | Level::ArchiveDiffers | Level::Inconclusive) {
+            return self;
+        }
+        Self::Unverifiable {
+            reason: "its own vcs info says that it was published with uncommitted changes".to_owned(),
+            differences: self.differences().to_vec(),
+        }
+    }
+
     /// What a comparison says of a crate.
     #[must_use]
     pub fn of(comparison: Comparison) -> Self {
@@ -211,6 +267,48 @@ pub struct Record {
     /// Every build that was looked at.
     #[serde(default)]
     pub tries: Vec<TryRecord>,
+}
+
+impl Record {
+    /// A record that says this and nothing more.
+    #[must_use]
+    pub fn new(id: &CrateId, checksum: Option<Sha256>, verdict: Verdict) -> Self {
+        Self {
+            name: id.name.clone(),
+            version: id.version.clone(),
+            checksum,
+            verdict,
+            conditions: Vec::new(),
+            origin: None,
+            cargo_range: None,
+            evidence: Vec::new(),
+            best: None,
+            tries: Vec::new(),
+        }
+    }
+
+    /// The record with what its bytes say of its cargo.
+    #[must_use]
+    pub fn dated(mut self, dating: &Dating) -> Self {
+        self.cargo_range = dating.span;
+        let readings = dating.readings.iter();
+        self.evidence = readings.map(|reading| format!("{}: cargo {}", reading.trait_seen, reading.span)).collect();
+        self
+    }
+}
+
+/// The conditions that a verdict names; none for the strongest claim.
+#[must_use]
+pub fn conditions(index_mode: IndexMode, dirty: bool) -> Vec<String> {
+    let dirty = dirty.then_some("with --allow-dirty, as published");
+    index_mode.condition().into_iter().chain(dirty).map(str::to_owned).collect()
+}
+
+/// The first error of what cargo printed, with its causes.
+fn gist(message: &str) -> String {
+    const LINES: usize = 8;
+    let from = message.find("error:").map_or(message, |at| &message[at..]);
+    from.trim_start_matches("error:").trim().lines().take(LINES).collect::<Vec<_>>().join("\n")
 }
 
 /// Where a crate says that it comes from.
@@ -308,6 +406,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "driver")]
     fn levels_are_in_order_and_all_there() {
         assert!(Level::ALL.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(<Level as clap::ValueEnum>::value_variants(), Level::ALL);

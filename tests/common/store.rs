@@ -37,7 +37,7 @@ impl Store {
 /// A store with what no server of the tests could bring: recrate's programs and imported cargos.
 pub fn store_with_programs(folder: &Path, prefix: &str, server: &Server, plan: &Value) -> Store {
     let store = Store { folder: folder.join("store"), prefix: prefix.to_owned() };
-    for program in ["recrate-builder", "recrate-fetcher"] {
+    for program in ["recrate-builder", "recrate-fetcher", "recrate-judge"] {
         let file = static_program(program);
         store.run(server, "nix-store", &["--add-fixed", "--recursive", "sha256", file.to_str().unwrap()]).unwrap();
     }
@@ -49,15 +49,61 @@ pub fn store_with_programs(folder: &Path, prefix: &str, server: &Server, plan: &
     store
 }
 
-/// Builds every rebuild of a plan with `nix-build`; gives the outputs.
-pub fn build(store: &Store, server: &Server, plan: &Path) -> Result<Vec<String>, String> {
+/// Builds jobs of a plan with `nix-build`, published crates from the server; gives the outputs.
+pub fn build(store: &Store, server: &Server, plan: &Path, jobs: &str) -> Result<Vec<String>, String> {
+    build_accepting(store, server, plan, jobs, "archive-differs")
+}
+
+fn build_accepting(
+    store: &Store,
+    server: &Server,
+    plan: &Path,
+    jobs: &str,
+    accept: &str,
+) -> Result<Vec<String>, String> {
     let nix = root().join("nix/plan.nix");
-    let arguments = ["-A", "rebuilds", "--no-out-link", "--keep-going", "--option", "substitute", "false"];
-    let arguments = [&[nix.to_str().unwrap()], &arguments[..]].concat();
-    let said = store.run(
-        server,
-        "nix-build",
-        &[&arguments[..], &["--argstr", "planFile", plan.to_str().unwrap()]].concat(),
-    )?;
-    Ok(said.lines().map(str::to_owned).collect())
+    let crates = format!("{}/registry", server.address());
+    let arguments = [
+        nix.to_str().unwrap(),
+        "-A",
+        jobs,
+        "--no-out-link",
+        "--keep-going",
+        "--option",
+        "substitute",
+        "false",
+        "--argstr",
+        "planFile",
+        plan.to_str().unwrap(),
+        "--argstr",
+        "crates",
+        &crates,
+        "--argstr",
+        "accept",
+        accept,
+    ];
+    Ok(store.run(server, "nix-build", &arguments)?.lines().map(str::to_owned).collect())
+}
+
+/// Asserts that the report which plain Nix makes of a plan is the one that `recrate verify` made, but for the builds
+/// that the driver tried on the way; gives the report's store path.
+pub fn assert_same_report(store: &Store, server: &Server, plan: &Path, verified: &Value) -> PathBuf {
+    let accept = verified["accept"].as_str().unwrap();
+    let out = store.real(&build_accepting(store, server, plan, "report", accept).unwrap()[0]);
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    super::assert_fits("report.schema.json", &report);
+    let without_tries = |report: &Value| {
+        let mut report = report.clone();
+        for krate in report["crates"].as_array_mut().unwrap() {
+            for key in ["tries", "best"] {
+                krate.as_object_mut().unwrap().remove(key);
+            }
+        }
+        report
+    };
+    let (by_nix, by_recrate) = (without_tries(&report), without_tries(verified));
+    let text = |report: &Value| serde_json::to_string_pretty(report).unwrap();
+    let diff = similar::TextDiff::from_lines(text(&by_recrate), text(&by_nix)).unified_diff().to_string();
+    assert!(by_nix == by_recrate, "plain Nix reports something else:\n{diff}");
+    out
 }

@@ -1,0 +1,29 @@
+{
+  description = "Are the crates of Cargo.lock what their commits give?";
+
+  # Wherever your recrate comes from.
+  inputs.recrate.url = "git+https://git.example/recrate/recrate";
+
+  outputs =
+    { self, recrate }:
+    let
+      verification = recrate.lib.verification {
+        plan = ./plan.json;
+        # The weakest verdict that keeps a job green.
+        accept = "archive-differs";
+
+        # Only for the example that this template begins with, whose crates and commits lie in recrate's repository.
+        # Take these three out for a Cargo.lock and a plan of your own.
+        crates = "file://${recrate}/examples/registry/registry";
+        gitMirrors = "https://git.example/recrate/=${recrate}/examples/registry/repositories/";
+        registry = "${recrate}/examples/registry/registry";
+      };
+    in
+    {
+      # A job for each crate, green or red, with report, diff and both crates to look at; and one over all.
+      hydraJobs = { inherit (verification) verdicts report; };
+
+      # For `nix flake check` and what walks it: fails for the crates whose job is red.
+      checks.x86_64-linux = verification.gates;
+    };
+}
