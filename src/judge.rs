@@ -67,30 +67,24 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// The two crates, where there are two, and what was found.
-struct Judged {
-    record: Record,
-    published: PathBuf,
-    rebuilt: Option<PathBuf>,
-    diff: String,
-}
-
-fn verdict() -> Result<(), String> {
-    let CaseFile { rebuild, toolchain, drv } = given("case")?;
-    let (published, out) = (path("published")?, path("rebuilt")?);
+/// What a rebuild, with its output at `out`, says of the crate whose bytes were `published`.
+///
+/// # Errors
+/// Where the plan's recipe is not about that crate, or the output can't be read: then nothing can be said.
+pub fn judge(case: &CaseFile, published: Vec<u8>, out: &Path) -> Result<Record, String> {
+    let CaseFile { rebuild, toolchain, drv } = case;
     let status: Status = parse(&out.join(FILE))?;
     let id = rebuild.id();
-    let artefact = Artefact::check(id.clone(), rebuild.checksum, read(&published)?).map_err(said)?;
+    let artefact = Artefact::check(id.clone(), rebuild.checksum, published).map_err(said)?;
     let archive = match Archive::read(&id, artefact.bytes()) {
         Ok(archive) => archive,
         Err(error) => {
             let verdict = Verdict::HostileArchive { reason: error.to_string() };
-            let record = Record::new(&id, Some(rebuild.checksum), verdict);
-            return write(&Judged { record, published, rebuilt: None, diff: String::new() });
+            return Ok(Record::new(&id, Some(rebuild.checksum), verdict));
         }
     };
     let provenance = trace(&archive).map_err(|error| format!("nothing can be rebuilt of {id}: {error}"))?;
-    agrees(&rebuild, &provenance, &status)?;
+    agrees(rebuild, &provenance, &status)?;
 
     let dating = date(&archive, rebuild.facts.published);
     let context = rebuild.facts.context(dating.span);
@@ -98,7 +92,8 @@ fn verdict() -> Result<(), String> {
     let alone = Verdict::of_build(&id, artefact.bytes(), &status.outcome, read_output, &context);
     let level = alone.level();
     let recipe = &rebuild.recipe;
-    let mut record = Record::new(&id, Some(rebuild.checksum), alone.where_dirty(provenance.dirty)).dated(&dating);
+    let verdict = alone.where_dirty(provenance.dirty);
+    let mut record = Record::new(&id, Some(rebuild.checksum), verdict).dated(&dating);
     record.conditions = conditions(recipe.index_mode, provenance.dirty);
     record.origin = Some(OriginRecord {
         repository: provenance.repository,
@@ -108,23 +103,47 @@ fn verdict() -> Result<(), String> {
     record.best = Some(0);
     record.tries.push(TryRecord {
         in_range: dating.span.unwrap_or(Span::ALL).contains(toolchain.minor),
-        toolchain: toolchain.name,
+        toolchain: toolchain.name.clone(),
         index_mode: recipe.index_mode,
         level,
-        drv,
+        drv: drv.clone(),
         out: out.display().to_string(),
     });
-    let rebuilt = match &status.outcome {
+    Ok(record)
+}
+
+/// The two crates, where there are two, and what was found.
+struct Judged {
+    record: Record,
+    published: PathBuf,
+    rebuilt: Option<PathBuf>,
+    diff: String,
+}
+
+fn verdict() -> Result<(), String> {
+    let case: CaseFile = given("case")?;
+    let (published, out) = (path("published")?, path("rebuilt")?);
+    let bytes = read(&published)?;
+    let record = judge(&case, bytes.clone(), &out)?;
+    let rebuilt = rebuilt(&out)?;
+    let id = case.rebuild.id();
+    let archives = match &rebuilt {
+        Some(file) if record.verdict != Verdict::Reproduced => {
+            Archive::read(&id, &bytes).ok().zip(Archive::read(&id, &read(file)?).ok())
+        }
+        _ => None,
+    };
+    let diff = archives.map(|(theirs, mine)| differences(&theirs, &mine, false)).unwrap_or_default();
+    write(&Judged { record, published, rebuilt, diff })
+}
+
+/// The crate in a rebuild's output; none where cargo made none.
+fn rebuilt(out: &Path) -> Result<Option<PathBuf>, String> {
+    let status: Status = parse(&out.join(FILE))?;
+    Ok(match status.outcome {
         Outcome::Packaged { file } => Some(out.join(file)),
         Outcome::Refused { .. } | Outcome::LinkLeavesTree { .. } | Outcome::NoPackage { .. } => None,
-    };
-    let diff = match &rebuilt {
-        Some(file) if level != Level::Reproduced => {
-            Archive::read(&id, &read(file)?).map(|mine| differences(&archive, &mine, false)).unwrap_or_default()
-        }
-        _ => String::new(),
-    };
-    write(&Judged { record, published, rebuilt, diff })
+    })
 }
 
 /// A recipe that is not about the crate proves nothing, however equal the bytes; nor does one that hides an input.

@@ -5,6 +5,7 @@
 //! without asking Nix to do anything.
 
 pub mod case;
+pub mod replay;
 pub mod round;
 mod seed;
 

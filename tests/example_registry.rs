@@ -148,6 +148,56 @@ fn the_json_form_is_what_the_run_directory_keeps() {
 }
 
 #[test]
+fn a_plan_is_verified_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    // Where the example's configuration counts.
+    let plan = example().join(format!("{}.json", folder.path().file_name().unwrap().to_str().unwrap()));
+    let run = |name: &str| folder.path().join(name);
+    let done = verify(&whole_lock(), &run("searched")).args(["--format", "json", "--plan"]).arg(&plan).assert();
+    let searched: Value = serde_json::from_slice(&done.code(1).get_output().stdout).unwrap();
+    let mut program = recrate();
+    program.args(["verify", "--format", "json", "--quiet", "--plan"]).arg(&plan).arg("--out").arg(run("replayed"));
+    let output = program.output().unwrap();
+    let written = std::fs::read(&plan).unwrap();
+    std::fs::remove_file(&plan).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let replayed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_fits("report.schema.json", &replayed);
+    let said = |report: &Value| -> Vec<Value> {
+        let crates = report["crates"].as_array().unwrap().iter();
+        crates.map(|krate| serde_json::json!([krate["name"], krate["verdict"], krate["conditions"]])).collect()
+    };
+    assert_eq!(said(&replayed), said(&searched));
+    assert_eq!(written, std::fs::read(run("replayed").join("plan.json")).unwrap());
+    // What is shown of a difference is shown of a replay, too.
+    recrate().args(["diff", "backdoor@1.0.0", "--out"]).arg(run("replayed")).assert().code(1);
+}
+
+#[test]
+fn what_is_no_plan_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.json");
+    let said = |content: Option<&str>| {
+        if let Some(text) = content {
+            std::fs::write(&file, text).unwrap();
+        }
+        let done = recrate().current_dir(&folder).args(["verify", "--plan", "plan.json"]).assert().code(2);
+        String::from_utf8(done.get_output().stderr.clone()).unwrap()
+    };
+    insta::assert_snapshot!([
+        said(None),
+        said(Some("[]")),
+        said(Some("{\"schema\": 7}")),
+        said(Some("{\"schema\": 1, \"system\": \"x86_64-linux\"}")),
+    ].concat(), @r"
+    error: plan.json: No such file or directory (os error 2); `recrate plan --output plan.json` writes a plan
+    error: plan.json: this is no plan of recrate: it has no schema
+    error: plan.json: this plan has schema 7, this recrate reads schema 1
+    error: plan.json: this plan is not as its schema says: missing field `builder`
+    ");
+}
+
+#[test]
 fn the_same_lock_file_gives_the_same_plan_on_every_machine() {
     let folder = tempfile::tempdir().unwrap();
     // Another cache, another place of registry and repositories, another run directory; and not verified before.

@@ -27,8 +27,27 @@ fn serve_example(folder: &Path) -> Server {
     for part in ["registry", "repositories"] {
         copy(&root().join("examples/registry").join(part), &served.join(part));
     }
-    // Repositories are asked for with and without the suffix.
+    move_on(&served.join("registry/index"));
     Server::of(&served)
+}
+
+/// Lets time pass in an index: every crate gets a newer version, and what there was is yanked.
+fn move_on(folder: &Path) {
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            move_on(&path);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let Some(mut newest) = text.lines().last().and_then(|line| serde_json::from_str::<Value>(line).ok()) else {
+            continue;
+        };
+        newest["vers"] = "1.99.0".into();
+        newest["pubtime"] = "2030-01-01T00:00:00Z".into();
+        let text = text.replace("\"yanked\":false", "\"yanked\":true");
+        assert!(text.contains("\"yanked\":true"), "{text}");
+        std::fs::write(&path, format!("{text}{newest}\n")).unwrap();
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

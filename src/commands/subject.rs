@@ -20,7 +20,8 @@ use crate::stages::verdict::Record;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Subject {
     /// A Cargo.lock (`-` for standard input), or crates as NAME@VERSION
-    #[arg(value_name = "LOCK|NAME@VERSION", default_value = "Cargo.lock")]
+    /// [default: Cargo.lock]
+    #[arg(value_name = "LOCK|NAME@VERSION")]
     what: Vec<String>,
     /// Folder of the run: records, logs, plan and report
     #[arg(long, value_name = "DIR", default_value = OUT)]
@@ -50,6 +51,12 @@ impl Subject {
         &self.out
     }
 
+    /// Whether crates or a lock file were named.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        !self.what.is_empty()
+    }
+
     /// Takes crates through all stages. What was done before in the same run directory is not done again.
     ///
     /// # Errors
@@ -58,6 +65,30 @@ impl Subject {
         let lab = self.setting.lab(folder)?;
         let (git, online) = (&lab.git.mirrors, lab.network.is_some());
         let decides = format!("{:?} {git:?} {online} {:?} {:?}", locked.crates, lab.available, lab.builder.pin);
+        self.run(&decides, folder, locked.crates.len(), |run, console| lab.verify(locked, run, console))
+    }
+
+    /// Builds and judges what a plan says.
+    ///
+    /// # Errors
+    /// Where the plan is for other machines, the run directory can't be used or the machinery fails.
+    pub fn replay(&self, plan: &Plan, folder: &Path) -> Result<Done, Failure> {
+        let lab = self.setting.lab(folder)?;
+        if plan.system != lab.system {
+            return Err(Failure::usage(format!("the plan is for {}, this machine is {}", plan.system, lab.system)));
+        }
+        let crates = plan.rebuilds.len() + plan.settled.len();
+        self.run(&plan.to_json(), folder, crates, |run, console| lab.replay(plan, run, console))
+    }
+
+    /// Does the work in the run directory. `decides` tells runs apart that may not go on from each other.
+    fn run(
+        &self,
+        decides: &str,
+        folder: &Path,
+        crates: usize,
+        work: impl FnOnce(&RunDirectory, &Console) -> Result<(Vec<Record>, Plan), Error>,
+    ) -> Result<Done, Failure> {
         let fingerprint = Sha256::of(decides.as_bytes());
         let run = RunDirectory::open(&self.out, fingerprint, folder).map_err(Failure::usage)?;
         // A second ^C ends the program at once, as ever.
@@ -67,10 +98,10 @@ impl Subject {
             }
             eprintln!("ending what is under way; ^C again ends at once");
         });
-        let console = Console::new(locked.crates.len(), self.quiet);
-        let verified = lab.verify(locked, &run, &console);
+        let console = Console::new(crates, self.quiet);
+        let done = work(&run, &console);
         console.finish();
-        let (records, plan) = verified.map_err(|error| match error {
+        let (records, plan) = done.map_err(|error| match error {
             Error::Interrupted => Failure::Interrupted(error.to_string()),
             other => Failure::machinery(other),
         })?;
@@ -93,8 +124,10 @@ impl Subject {
             crates.dedup();
             return Ok((Locked { crates, skipped: Vec::new() }, here));
         }
-        let [what] = self.what.as_slice() else {
-            return Err(Failure::usage("give one lock file, or crates as NAME@VERSION"));
+        let what = match self.what.as_slice() {
+            [] => "Cargo.lock",
+            [what] => what,
+            _ => return Err(Failure::usage("give one lock file, or crates as NAME@VERSION")),
         };
         let (text, folder) = if what == "-" {
             let mut text = String::new();

@@ -1,12 +1,14 @@
 //! `recrate verify`: a lock file, or one crate, to a report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::Failure;
-use super::subject::Subject;
+use super::subject::{Done, Subject};
 use crate::edges::cache::write_whole;
 use crate::edges::console::{colours_on_stdout, print};
+use crate::stages::lock::Skipped;
+use crate::stages::plan::Plan;
 use crate::stages::report::Report;
 use crate::stages::verdict::{Exit, Level};
 
@@ -37,7 +39,8 @@ pub struct Verify {
     /// Form of the report on standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
-    /// Write the plan, with which anybody can build the same, to FILE
+    /// With a LOCK or crates: write the plan, with which anybody can build the same, to FILE. Without: verify what the
+    /// plan in FILE says, as it stands
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     #[command(flatten)]
@@ -59,6 +62,9 @@ impl Verify {
     /// # Errors
     /// Where the input can't be read or the machinery fails.
     pub fn run(&self) -> Result<ExitCode, Failure> {
+        if let Some(path) = self.plan.as_deref().filter(|_| !self.subject.is_given()) {
+            return self.replay(path);
+        }
         let (locked, folder) = self.subject.read()?;
         if locked.crates.is_empty() {
             return self.print(&Report::new(Vec::new(), locked.skipped, self.accept), Exit::Nothing);
@@ -67,8 +73,26 @@ impl Verify {
         if let Some(path) = &self.plan {
             write_whole(path, done.plan.to_json().as_bytes()).map_err(Failure::machinery)?;
         }
+        self.report(done, locked.skipped)
+    }
+
+    fn replay(&self, path: &Path) -> Result<ExitCode, Failure> {
+        let named = |error: String| Failure::usage(format!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| named(format!("{error}; `recrate plan --output {}` writes a plan", path.display())))?;
+        let plan = Plan::read(&text).map_err(named)?;
+        if plan.rebuilds.is_empty() && plan.settled.is_empty() {
+            return self.print(&Report::new(Vec::new(), plan.skipped, self.accept), Exit::Nothing);
+        }
+        let absolute = std::path::absolute(path).map_err(Failure::usage)?;
+        let folder = absolute.parent().unwrap_or(&absolute);
+        let done = self.subject.replay(&plan, folder)?;
+        self.report(done, plan.skipped)
+    }
+
+    fn report(&self, done: Done, skipped: Vec<Skipped>) -> Result<ExitCode, Failure> {
         let exit = Exit::of(done.records.iter().map(|record| record.verdict.level()), self.accept);
-        let report = Report::new(done.records, locked.skipped, self.accept);
+        let report = Report::new(done.records, skipped, self.accept);
         done.run.write("report.json", &report.to_json()).map_err(Failure::machinery)?;
         self.print(&report, exit)
     }

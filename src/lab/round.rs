@@ -1,19 +1,21 @@
 //! One round: at most one build of each open crate, all of them at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::case::{Built, Case, Registries};
+use super::seed::Content;
 use super::{Error, Lab, go_on, in_parallel};
 use crate::builder::status::{FILE, Status};
 use crate::edges::console::Console;
 use crate::edges::nix::Event;
 use crate::edges::run_directory::RunDirectory;
+use crate::model::krate::CrateId;
 use crate::model::release::Minor;
-use crate::stages::derivation::{Derivations, Hermetic, derive};
+use crate::stages::derivation::{Derivations, Hermetic, Leaf, derive};
 use crate::stages::lock::RegistryName;
 use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
 use crate::stages::search::{Refusal, Tried, Try, next};
@@ -63,7 +65,11 @@ impl Lab {
             plan.add(&one.case.locked.id, one.case.checksum, &one.inputs);
         }
         let derivations = derive(&plan)?;
-        self.build(&plan, &derivations, &prepared, number, run, console)?;
+        let label = format!("round {number}");
+        self.build(&plan, &derivations, &label, run, console, |jobs| {
+            let needed = prepared.iter().filter(|one| jobs.contains(one.case.locked.id.job().as_str()));
+            Ok(self.leaves(&needed.collect::<Vec<_>>()))
+        })?;
         go_on()?;
 
         let read = in_parallel(self.workers.min(4), prepared, |one| {
@@ -97,15 +103,15 @@ impl Lab {
         }
     }
 
-    /// Has Nix build what the store does not have yet.
-    fn build(
+    /// Has Nix build what the store does not have yet; `leaves` says what the leaves of those jobs are made of.
+    pub(super) fn build<'a>(
         &self,
         plan: &Plan,
         derivations: &Derivations,
-        prepared: &[Prepared],
-        number: u32,
+        label: &str,
         run: &RunDirectory,
         console: &Console,
+        leaves: impl FnOnce(&BTreeSet<&str>) -> Result<BTreeMap<Leaf, Content<'a>>, Error>,
     ) -> Result<(), Error> {
         let missing = self.nix.missing(derivations.rebuilds.values().map(|hermetic| &hermetic.out))?;
         let wanted: Vec<(&String, &Hermetic)> =
@@ -113,14 +119,11 @@ impl Lab {
         if wanted.is_empty() {
             return Ok(());
         }
-        console.stage(&format!("round {number}: {} of {} to build", wanted.len(), prepared.len()));
+        console.stage(&format!("{label}: {} of {} to build", wanted.len(), plan.rebuilds.len()));
         let jobs: BTreeSet<&str> = wanted.iter().map(|(job, _)| job.as_str()).collect();
-        let needed: Vec<&Prepared> =
-            prepared.iter().filter(|one| jobs.contains(one.case.locked.id.job().as_str())).collect();
-        self.seed(derivations, &needed)?;
-        let mut round = plan.clone();
-        round.rebuilds.retain(|job, _| jobs.contains(job.as_str()));
-        self.instantiate(&round, derivations, run, "round.json")?;
+        self.seed(derivations, leaves(&jobs)?)?;
+        go_on()?;
+        self.instantiate(&plan.only(&jobs), derivations, run, "round.json")?;
         let builds: Vec<&Hermetic> = wanted.iter().map(|(_, hermetic)| *hermetic).collect();
         self.nix.realise(&builds, &run.roots(), |event| match event {
             Event::Started(drv) => console.build_started(&drv),
@@ -160,21 +163,24 @@ impl Lab {
         let Prepared { mut case, attempt, inputs, .. } = one;
         let (verdict, refusal) = match self.status(hermetic) {
             Some(status) => (self.judge(&case, hermetic, &status, registries), Refusal::of(&status.outcome)),
-            None => {
-                let log = self.nix.log(&hermetic.drv);
-                run.keep_log(&case.locked.id, &log)?;
-                if let Some(at) = log.find("not building outside the Nix sandbox") {
-                    return Err(Error::Unsandboxed(log[at..].trim().to_owned()));
-                }
-                let last: Vec<&str> = log.trim().lines().rev().take(3).collect();
-                let said = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-                let said = if said.is_empty() { "Nix kept no log of it".to_owned() } else { said };
-                (Verdict::Inconclusive { reason: format!("the build of {} failed: {said}", hermetic.drv) }, None)
-            }
+            None => (self.failed(&case.locked.id, hermetic, run)?, None),
         };
         let tried = Tried { attempt, verdict, refusal };
         case.tried.push((tried, Built { inputs, drv: hermetic.drv.clone(), out: hermetic.out.clone() }));
         Ok(case)
+    }
+
+    /// What is said where a build failed by a fault of the machine.
+    pub(super) fn failed(&self, id: &CrateId, hermetic: &Hermetic, run: &RunDirectory) -> Result<Verdict, Error> {
+        let log = self.nix.log(&hermetic.drv);
+        run.keep_log(id, &log)?;
+        if let Some(at) = log.find("not building outside the Nix sandbox") {
+            return Err(Error::Unsandboxed(log[at..].trim().to_owned()));
+        }
+        let last: Vec<&str> = log.trim().lines().rev().take(3).collect();
+        let said = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+        let said = if said.is_empty() { "Nix kept no log of it".to_owned() } else { said };
+        Ok(Verdict::Inconclusive { reason: format!("the build of {} failed: {said}", hermetic.drv) })
     }
 
     /// The status that a build left; none where it is not there.

@@ -11,12 +11,13 @@ use crate::edges::git::Commit;
 use crate::edges::network::Answer;
 use crate::edges::registry::write_slice;
 use crate::model::digest::{Sha256, Sri};
+use crate::model::krate::CrateId;
 use crate::stages::derivation::{Derivations, Leaf, names};
 use crate::stages::slice::Slice;
-use crate::stages::toolchain::Origin;
+use crate::stages::toolchain::{Origin, Toolchain};
 
 /// Where a leaf's content is.
-enum Content<'a> {
+pub(super) enum Content<'a> {
     /// It lies on the disk, under the name that it has in the store.
     Path(PathBuf),
     /// The files of a commit, to be written out.
@@ -25,13 +26,14 @@ enum Content<'a> {
     Slice(&'a Slice),
     /// An official archive, to be fetched.
     Archive { url: &'a str, sha256: Sri, release: &'a str },
+    /// A published crate.
+    Published(&'a CrateId, &'a [u8]),
 }
 
 impl Lab {
-    /// Puts the leaves of builds into the store, where it lacks them.
-    pub(super) fn seed(&self, derivations: &Derivations, needed: &[&Prepared]) -> Result<(), Error> {
+    /// Puts leaves into the store, where it lacks them.
+    pub(super) fn seed(&self, derivations: &Derivations, mut leaves: BTreeMap<Leaf, Content<'_>>) -> Result<(), Error> {
         let missing = self.nix.missing(derivations.leaves.values())?;
-        let mut leaves = self.leaves(needed);
         leaves.retain(|leaf, _| derivations.leaves.get(leaf).is_some_and(|path| missing.contains(path)));
         if leaves.is_empty() {
             return Ok(());
@@ -45,7 +47,7 @@ impl Lab {
         let staged: Vec<(Leaf, PathBuf)> =
             staged.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
         let (flat, trees): (Vec<_>, Vec<_>) =
-            staged.into_iter().partition(|(leaf, _)| matches!(leaf, Leaf::Archive(_)));
+            staged.into_iter().partition(|(leaf, _)| matches!(leaf, Leaf::Archive(_) | Leaf::Published(_)));
         self.add(derivations, &flat, false)?;
         // One process hashes and copies on one core.
         let shares: Vec<_> = trees.chunks(trees.len().div_ceil(cores).max(1)).collect();
@@ -53,7 +55,23 @@ impl Lab {
     }
 
     /// What each leaf of these builds is made of.
-    fn leaves<'a>(&self, needed: &[&'a Prepared]) -> BTreeMap<Leaf, Content<'a>> {
+    pub(super) fn leaves<'a>(&self, needed: &[&'a Prepared]) -> BTreeMap<Leaf, Content<'a>> {
+        let toolchains = needed.iter().map(|one| (&one.inputs.recipe.toolchain, &one.inputs.toolchain));
+        let mut leaves = self.own_leaves(toolchains);
+        for one in needed {
+            if let Some(located) = &one.case.located {
+                leaves.insert(Leaf::Source(one.inputs.recipe.source), Content::Commit(&located.commit));
+            }
+            leaves.insert(Leaf::Index(one.inputs.index.nar_hash), Content::Slice(&one.slice));
+        }
+        leaves
+    }
+
+    /// recrate's programs and these cargos, by their names in the plan.
+    pub(super) fn own_leaves<'a>(
+        &self,
+        toolchains: impl Iterator<Item = (&'a String, &'a Toolchain)>,
+    ) -> BTreeMap<Leaf, Content<'a>> {
         let program = |program: &Program| Content::Path(program.file.clone());
         let mut leaves = BTreeMap::from([
             (Leaf::Builder, program(&self.builder)),
@@ -61,20 +79,15 @@ impl Lab {
             (Leaf::Judge, program(&self.judge)),
         ]);
         let mut runtimes = BTreeSet::new();
-        for one in needed {
-            let (recipe, toolchain) = (&one.inputs.recipe, &one.inputs.toolchain);
-            if let Some(located) = &one.case.located {
-                leaves.insert(Leaf::Source(recipe.source), Content::Commit(&located.commit));
-            }
-            leaves.insert(Leaf::Index(one.inputs.index.nar_hash), Content::Slice(&one.slice));
+        for (name, toolchain) in toolchains {
             match &toolchain.origin {
                 Origin::Imported { .. } => {
                     let content = Content::Path(self.toolchains.content(toolchain));
-                    leaves.insert(Leaf::Toolchain(recipe.toolchain.clone()), content);
+                    leaves.insert(Leaf::Toolchain(name.clone()), content);
                 }
                 Origin::Archive { url, sha256, runtime } => {
                     let content = Content::Archive { url, sha256: *sha256, release: &toolchain.release };
-                    leaves.insert(Leaf::Archive(recipe.toolchain.clone()), content);
+                    leaves.insert(Leaf::Archive(name.clone()), content);
                     runtimes.insert(*runtime);
                 }
             }
@@ -104,6 +117,12 @@ impl Lab {
                 Some(folder)
             }
             Content::Archive { url, sha256, release } => self.fetch_archive(url, sha256, release),
+            Content::Published(id, bytes) => {
+                let file = place.join(names::published(id));
+                std::fs::create_dir(place).doing("create the folder", place)?;
+                std::fs::write(&file, bytes).doing("write", &file)?;
+                Some(file)
+            }
         })
     }
 

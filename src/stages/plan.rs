@@ -290,9 +290,38 @@ impl Plan {
     /// Adds a crate that there is nothing to rebuild of. What could not be found out is no part of a plan.
     pub fn settle(&mut self, record: &Record) {
         if !matches!(record.verdict, Verdict::Inconclusive { .. }) {
-            let id = CrateId { name: record.name.clone(), version: record.version.clone() };
-            self.settled.insert(id.job(), record.clone());
+            self.settled.insert(record.id().job(), record.clone());
         }
+    }
+
+    /// The part of the plan that these jobs need.
+    #[must_use]
+    pub fn only(&self, jobs: &BTreeSet<&str>) -> Self {
+        let mut part = self.clone();
+        part.rebuilds.retain(|job, _| jobs.contains(job.as_str()));
+        part.settled.retain(|job, _| jobs.contains(job.as_str()));
+        let recipes = || part.rebuilds.values().map(|rebuild| &rebuild.recipe);
+        part.toolchains.retain(|name, _| recipes().any(|recipe| recipe.toolchain == *name));
+        part.sources.retain(|commit, _| recipes().any(|recipe| recipe.source == *commit));
+        part.indexes.retain(|key, _| recipes().any(|recipe| recipe.index == *key));
+        part
+    }
+
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// Where the text is none, in a few words.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let any: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| format!("this is no plan of recrate: {error}"))?;
+        match any.get("schema") {
+            None => return Err("this is no plan of recrate: it has no schema".to_owned()),
+            Some(schema) if *schema != SCHEMA => {
+                return Err(format!("this plan has schema {schema}, this recrate reads schema {SCHEMA}"));
+            }
+            Some(_) => {}
+        }
+        serde_json::from_value(any).map_err(|error| format!("this plan is not as its schema says: {error}"))
     }
 
     /// The plan's bytes: pretty JSON, a newline at the end.

@@ -287,6 +287,12 @@ impl Record {
         }
     }
 
+    /// Name and version.
+    #[must_use]
+    pub fn id(&self) -> CrateId {
+        CrateId { name: self.name.clone(), version: self.version.clone() }
+    }
+
     /// The record with what its bytes say of its cargo.
     #[must_use]
     pub fn dated(mut self, dating: &Dating) -> Self {
