@@ -251,6 +251,7 @@ let
           inherit rebuild;
           toolchain = plan.toolchains.${rebuild.recipe.toolchain};
           drv = builtins.unsafeDiscardStringContext rebuilds.${job}.drvPath;
+          out = builtins.unsafeDiscardStringContext rebuilds.${job}.outPath;
         };
         passAsFile = [ "case" ];
         published = published rebuild;

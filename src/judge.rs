@@ -43,6 +43,8 @@ pub struct CaseFile {
     pub toolchain: Toolchain,
     /// Its derivation.
     pub drv: String,
+    /// The derivation's output.
+    pub out: String,
 }
 
 /// The judge's whole `main`: `arguments` as the system gives them, program name first.
@@ -67,13 +69,13 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// What a rebuild, with its output at `out`, says of the crate whose bytes were `published`.
+/// What a rebuild, whose output lies at `place`, says of the crate whose bytes were `published`.
 ///
 /// # Errors
 /// Where the plan's recipe is not about that crate, or the output can't be read: then nothing can be said.
-pub fn judge(case: &CaseFile, published: Vec<u8>, out: &Path) -> Result<Record, String> {
-    let CaseFile { rebuild, toolchain, drv } = case;
-    let status: Status = parse(&out.join(FILE))?;
+pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record, String> {
+    let CaseFile { rebuild, toolchain, drv, out } = case;
+    let status: Status = parse(&place.join(FILE))?;
     let id = rebuild.id();
     let artefact = Artefact::check(id.clone(), rebuild.checksum, published).map_err(said)?;
     let archive = match Archive::read(&id, artefact.bytes()) {
@@ -88,7 +90,7 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, out: &Path) -> Result<Record, 
 
     let dating = date(&archive, rebuild.facts.published);
     let context = rebuild.facts.context(dating.span);
-    let read_output = |file: &str| read(&out.join(file));
+    let read_output = |file: &str| read(&place.join(file));
     let alone = Verdict::of_build(&id, artefact.bytes(), &status.outcome, read_output, &context);
     let level = alone.level();
     let recipe = &rebuild.recipe;
@@ -107,7 +109,7 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, out: &Path) -> Result<Record, 
         index_mode: recipe.index_mode,
         level,
         drv: drv.clone(),
-        out: out.display().to_string(),
+        out: out.clone(),
     });
     Ok(record)
 }

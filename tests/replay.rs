@@ -16,7 +16,14 @@ const PREFIX: &str = "https://git.example/recrate/";
 fn example_plan(folder: &Path) -> (PathBuf, Value) {
     let plan = folder.join("plan.json");
     let mut program = recrate();
-    program.current_dir(root().join("examples/registry")).args(["verify", "Cargo.lock", "--quiet", "--format", "json", "--plan"]);
+    program.current_dir(root().join("examples/registry")).args([
+        "verify",
+        "Cargo.lock",
+        "--quiet",
+        "--format",
+        "json",
+        "--plan",
+    ]);
     let done = program.arg(&plan).arg("--out").arg(folder.join("run")).assert().code(1);
     (plan, serde_json::from_slice(&done.get_output().stdout).unwrap())
 }

@@ -48,7 +48,9 @@ impl Diff {
         let (Some(tried), Some(checksum)) = (record.best.and_then(|at| record.tries.get(at)), record.checksum) else {
             return Err(Failure::usage(format!("nothing was rebuilt of {id}: {}", record.verdict.level())));
         };
-        let out = PathBuf::from(&tried.out);
+        // What another store built was copied.
+        let copied = self.out.join("store").join(tried.out.trim_start_matches('/'));
+        let out = if copied.exists() { copied } else { PathBuf::from(&tried.out) };
         let status = std::fs::read(out.join(FILE)).map_err(|_| absent(&format!("{} is no longer there", tried.out)))?;
         let status: Status = serde_json::from_slice(&status).map_err(Failure::machinery)?;
         let Outcome::Packaged { file } = status.outcome else {

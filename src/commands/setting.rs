@@ -86,7 +86,19 @@ pub struct Setting {
     /// Configuration file [default: recrate.toml beside the lock file, or in the user's configuration folder]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// An option for the Nix commands that build, like --nix-option=-j4; can be given several times
+    /// Machines that Nix sends builds to, as its own --builders takes them, like `ssh-ng://host x86_64-linux`
+    #[arg(long, value_name = "MACHINES")]
+    builders: Option<String>,
+    /// How many builds Nix does at once on this machine; with 0 all go to --builders [default: what Nix is set up with]
+    #[arg(long, short = 'j', value_name = "N")]
+    max_jobs: Option<u32>,
+    /// The Nix store that builds, like `ssh-ng://host` or `local?root=/some/folder` [default: this machine's]
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// The Nix store that derivations are made in, with --store [default: the one that builds]
+    #[arg(long, value_name = "STORE", requires = "store")]
+    eval_store: Option<String>,
+    /// A further option for the Nix commands that build, like --nix-option=--cores --nix-option=2
     #[arg(long = "nix-option", value_name = "OPTION", allow_hyphen_values = true)]
     nix_options: Vec<String>,
     /// Take builds that a binary cache has from there instead of building them: worth what the cache's keys are
@@ -113,7 +125,16 @@ impl Setting {
         let config = self.read_config(folder)?;
         let mut mirrors = self.mirrors.clone();
         mirrors.extend(config.git_mirror);
-        let nix = Nix { build_options: self.nix_options.clone(), substitute: self.substitute };
+        let mut build_options = Vec::new();
+        build_options.extend(self.builders.iter().flat_map(|machines| ["--builders".to_owned(), machines.clone()]));
+        build_options.extend(self.max_jobs.iter().flat_map(|jobs| ["--max-jobs".to_owned(), jobs.to_string()]));
+        build_options.extend(self.nix_options.iter().cloned());
+        let nix = Nix {
+            build_options,
+            substitute: self.substitute,
+            store: self.store.clone(),
+            eval_store: self.eval_store.clone(),
+        };
         if !nix.is_there() {
             return Err(Failure::machinery("there is no Nix: `apt-get install nix-bin` installs it, or see nixos.org"));
         }

@@ -4,6 +4,7 @@
 //! asked of the store afterwards; the log is for progress only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,10 @@ pub struct Nix {
     /// Whether outputs may come from a binary cache instead of a build. What somebody else's machine made proves only
     /// what its keys are worth, and asking takes longer than building.
     pub substitute: bool,
+    /// The store that builds, if not this machine's own: like `ssh-ng://host`.
+    pub store: Option<String>,
+    /// The store that derivations are made in, if not the one that builds.
+    pub eval_store: Option<String>,
 }
 
 /// Why Nix did not do what it was asked.
@@ -76,7 +81,7 @@ impl Nix {
     /// # Errors
     /// Where there is no Nix.
     pub fn version(&self) -> Result<String, Error> {
-        let said = run("nix-store", cmd!("nix-store", "--version"))?;
+        let said = run("nix-store", vec!["--version".into()])?;
         Ok(said.lines().last().unwrap_or_default().trim().to_owned())
     }
 
@@ -87,13 +92,13 @@ impl Nix {
     pub fn add(&self, paths: &[PathBuf], recursive: bool) -> Result<Vec<String>, Error> {
         let mut added = Vec::new();
         for batch in paths.chunks(BATCH) {
-            let mut arguments: Vec<std::ffi::OsString> = vec!["--add-fixed".into()];
+            let mut arguments: Vec<OsString> = vec!["--add-fixed".into()];
             if recursive {
                 arguments.push("--recursive".into());
             }
             arguments.push("sha256".into());
             arguments.extend(batch.iter().map(|path| path.as_os_str().to_owned()));
-            added.extend(run("nix-store", cmd("nix-store", arguments))?.lines().map(str::to_owned));
+            added.extend(self.run("nix-store", arguments)?.lines().map(str::to_owned));
         }
         Ok(added)
     }
@@ -107,8 +112,7 @@ impl Nix {
         let mut missing = BTreeSet::new();
         for batch in paths.chunks(BATCH) {
             let arguments = ["--check-validity", "--print-invalid"].into_iter();
-            let arguments = arguments.chain(batch.iter().map(|path| path.as_str()));
-            let said = run("nix-store", cmd("nix-store", arguments))?;
+            let said = self.run("nix-store", arguments.chain(batch.iter().map(|path| path.as_str())))?;
             missing.extend(said.lines().map(str::to_owned));
         }
         Ok(missing)
@@ -119,23 +123,38 @@ impl Nix {
     /// # Errors
     /// Where Nix does not take the plan.
     pub fn instantiate(&self, plan_nix: &Path, plan: &Path) -> Result<BTreeMap<String, String>, Error> {
-        let said = run(
-            "nix-instantiate",
-            cmd!(
-                "nix-instantiate",
-                "--eval",
-                "--strict",
-                "--json",
-                "--read-write-mode",
-                plan_nix,
-                "-A",
-                "drvPaths",
-                "--argstr",
-                "planFile",
-                plan
-            ),
-        )?;
-        serde_json::from_str(&said).map_err(|_| Error::Garbled { command: "nix-instantiate", said: tail(&said) })
+        let command = "nix-instantiate";
+        let options = ["--eval", "--strict", "--json", "--read-write-mode"].map(OsString::from);
+        let what = [plan_nix.into(), "-A".into(), "drvPaths".into(), "--argstr".into(), "planFile".into(), plan.into()];
+        let store = self.eval_store.as_ref().or(self.store.as_ref());
+        let said = run(command, in_store(store, options.into_iter().chain(what)))?;
+        let drvs: BTreeMap<String, String> =
+            serde_json::from_str(&said).map_err(|_| Error::Garbled { command, said: tail(&said) })?;
+        if let Some(from) = &self.eval_store {
+            self.copy(Some(from), self.store.as_ref(), true, drvs.values())?;
+        }
+        Ok(drvs)
+    }
+
+    /// Copies store paths with what they refer to, or derivations with all that they are made of, from one store to
+    /// another; none is this machine's own.
+    ///
+    /// # Errors
+    /// Where a store can't be reached or does not take them.
+    pub fn copy<'a>(
+        &self,
+        from: Option<&String>,
+        to: Option<&String>,
+        derivations: bool,
+        paths: impl Iterator<Item = &'a String>,
+    ) -> Result<(), Error> {
+        let mut arguments = vec!["copy".to_owned(), "--no-check-sigs".to_owned()];
+        for (option, store) in [("--from", from), ("--to", to)] {
+            arguments.extend(store.into_iter().flat_map(|store| [option.to_owned(), store.clone()]));
+        }
+        arguments.extend(derivations.then(|| "--derivation".to_owned()));
+        arguments.extend(paths.cloned());
+        ask_nix(&arguments).map(drop)
     }
 
     /// Builds derivations, going on where one fails, and roots their outputs against garbage collection.
@@ -147,17 +166,20 @@ impl Nix {
     pub fn realise(&self, builds: &[&Hermetic], root: &Path, mut on: impl FnMut(Event)) -> Result<(), Error> {
         let command = "nix-store";
         let absent = |source| Error::Absent { command, source };
-        let mut arguments: Vec<std::ffi::OsString> =
-            ["--realise", "--keep-going", "--log-format", "internal-json", "--indirect", "--add-root"]
-                .map(Into::into)
-                .to_vec();
-        arguments.push(root.into());
-        if !self.substitute {
-            arguments.extend(["--option", "substitute", "false"].map(Into::into));
+        let mut arguments: Vec<OsString> =
+            ["--realise", "--keep-going", "--log-format", "internal-json"].map(Into::into).to_vec();
+        // Another machine's store can't be told of roots here; what is wanted of it is copied.
+        if self.store.is_none() {
+            arguments.extend(["--indirect".into(), "--add-root".into(), root.into()]);
         }
-        arguments.extend(self.build_options.iter().map(Into::into));
+        arguments.extend(self.options().map(Into::into));
         arguments.extend(builds.iter().map(|build| build.drv.clone().into()));
-        let reader = cmd(command, arguments).stdin_null().stderr_to_stdout().unchecked().reader().map_err(absent)?;
+        let reader = cmd(command, in_store(self.store.as_ref(), arguments))
+            .stdin_null()
+            .stderr_to_stdout()
+            .unchecked()
+            .reader()
+            .map_err(absent)?;
         for line in BufReader::new(reader).lines() {
             let Ok(line) = line else { break };
             if let Some(event) = read_event(&line) {
@@ -170,7 +192,23 @@ impl Nix {
     /// The log of a build, as far as the store kept one.
     #[must_use]
     pub fn log(&self, drv: &str) -> String {
-        run("nix-store", cmd!("nix-store", "--read-log", drv)).unwrap_or_default()
+        self.run("nix-store", ["--read-log", drv]).unwrap_or_default()
+    }
+
+    /// Options for every command that builds.
+    fn options(&self) -> impl Iterator<Item = &str> {
+        let substitute = ["--option", "substitute", "false"];
+        let substitute = substitute.into_iter().filter(|_| !self.substitute);
+        substitute.chain(self.build_options.iter().map(String::as_str))
+    }
+
+    /// Runs one of Nix's commands on the store that builds.
+    fn run(
+        &self,
+        command: &'static str,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Result<String, Error> {
+        run(command, in_store(self.store.as_ref(), arguments.into_iter().map(Into::into)))
     }
 
     /// Nix's settings, by name, as text.
@@ -208,38 +246,30 @@ impl Nix {
     pub fn probe(&self, builder: &str, system: &str, salt: &str) -> Result<String, Error> {
         let expression = "{ builder, system, salt }: derivation { name = \"recrate-probe\"; inherit system salt; \
              builder = builtins.storePath builder; args = [ \"probe\" ]; }";
-        let drv = run(
-            "nix-instantiate",
-            cmd!(
-                "nix-instantiate",
-                "--expr",
-                expression,
-                "--argstr",
-                "builder",
-                builder,
-                "--argstr",
-                "system",
-                system,
-                "--argstr",
-                "salt",
-                salt
-            ),
-        )?;
-        let drv = drv.lines().next().unwrap_or_default().to_owned();
-        let out = run("nix-store", cmd!("nix-store", "--realise", "--option", "substitute", "false", drv))?;
+        let asked = ["--argstr", "builder", builder, "--argstr", "system", system, "--argstr", "salt", salt];
+        let drv = self.run("nix-instantiate", ["--expr", expression].into_iter().chain(asked))?;
+        let drv = drv.lines().next().unwrap_or_default();
+        let out = self.run("nix-store", ["--realise", "--option", "substitute", "false", drv])?;
         let out = out.lines().last().unwrap_or_default().to_owned();
         std::fs::read_to_string(&out).map_err(|source| Error::Absent { command: "nix-store", source })
     }
 }
 
 /// Asks the newer command line, which calls itself experimental.
-fn ask_nix(arguments: &[&str]) -> Result<String, Error> {
-    run("nix", cmd("nix", [&["--extra-experimental-features", "nix-command"], arguments].concat()))
+fn ask_nix(arguments: &[impl AsRef<str>]) -> Result<String, Error> {
+    let features = ["--extra-experimental-features", "nix-command"].into_iter();
+    run("nix", features.chain(arguments.iter().map(AsRef::as_ref)).map(OsString::from).collect())
+}
+
+/// The arguments with the store that they are about.
+fn in_store(store: Option<&String>, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let store = store.into_iter().flat_map(|store| ["--store".into(), store.into()]);
+    arguments.into_iter().chain(store).collect()
 }
 
 /// Runs a command to its end and gives what it printed.
-fn run(command: &'static str, expression: duct::Expression) -> Result<String, Error> {
-    let output = expression
+fn run(command: &'static str, arguments: Vec<OsString>) -> Result<String, Error> {
+    let output = cmd(command, arguments)
         .stdin_null()
         .stdout_capture()
         .stderr_capture()

@@ -8,6 +8,7 @@
 //! | `plan.json` | the recipes of the verdicts |
 //! | `report.json` | the whole report: written last |
 //! | `roots/` | what keeps the outputs from garbage collection |
+//! | `store/` | outputs of another store, where one builds |
 //!
 //! A run that was cut off goes on from its records; a finished one is moved aside.
 
@@ -100,6 +101,7 @@ impl RunDirectory {
             old.push(".old");
             let old = PathBuf::from(old);
             if old.join("run.json").is_file() {
+                make_writable(&old.join("store"));
                 std::fs::remove_dir_all(&old).doing("remove", &old)?;
             } else if old.exists() {
                 return Err(Error::Foreign(old));
@@ -133,6 +135,12 @@ impl RunDirectory {
     #[must_use]
     pub fn roots(&self) -> PathBuf {
         self.root.join("roots/rebuild")
+    }
+
+    /// Where outputs of another machine's store are copied to.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.root.join("store")
     }
 
     /// What was kept of a crate in the run that this one goes on from.
@@ -181,6 +189,16 @@ pub fn read_folder(root: &Path) -> Option<PathBuf> {
 #[must_use]
 pub fn read_kept(root: &Path, id: &CrateId) -> Option<Kept> {
     serde_json::from_slice(&std::fs::read(record_path(root, id)).ok()?).ok()
+}
+
+/// Takes back what Nix did to folders of a store: nothing in them can be removed. Where that fails, removing will say so.
+fn make_writable(folder: &Path) {
+    let _ = std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            make_writable(&entry.path());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Replay: what a plan says, built and judged as it stands, without any search.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use super::seed::Content;
 use super::{Error, Lab, Program, go_on, in_parallel};
@@ -133,12 +132,14 @@ impl Lab {
     ) -> Result<Record, Error> {
         let id = rebuild.id();
         let inconclusive = |verdict| Ok(Record::new(&id, Some(rebuild.checksum), verdict));
-        if !Path::new(&hermetic.out).exists() {
+        let out = self.real(&hermetic.out, run);
+        if !out.exists() {
             return inconclusive(self.failed(&id, hermetic, run)?);
         }
         let toolchain = plan.toolchains[&rebuild.recipe.toolchain].clone();
-        let case = CaseFile { rebuild: rebuild.clone(), toolchain, drv: hermetic.drv.clone() };
-        let judged = self.published(rebuild, registry).and_then(|bytes| judge(&case, bytes, Path::new(&hermetic.out)));
+        let Hermetic { drv, out: path } = hermetic.clone();
+        let case = CaseFile { rebuild: rebuild.clone(), toolchain, drv, out: path };
+        let judged = self.published(rebuild, registry).and_then(|bytes| judge(&case, bytes, &out));
         judged.or_else(|reason| inconclusive(Verdict::Inconclusive { reason }))
     }
 

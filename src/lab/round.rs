@@ -1,7 +1,7 @@
 //! One round: at most one build of each open crate, all of them at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -117,7 +117,7 @@ impl Lab {
         let wanted: Vec<(&String, &Hermetic)> =
             derivations.rebuilds.iter().filter(|(_, hermetic)| missing.contains(&hermetic.out)).collect();
         if wanted.is_empty() {
-            return Ok(());
+            return self.bring(derivations, run);
         }
         console.stage(&format!("{label}: {} of {} to build", wanted.len(), plan.rebuilds.len()));
         let jobs: BTreeSet<&str> = wanted.iter().map(|(job, _)| job.as_str()).collect();
@@ -129,7 +129,30 @@ impl Lab {
             Event::Started(drv) => console.build_started(&drv),
             Event::Message(text) => tracing::debug!("nix: {text}"),
         })?;
+        self.bring(derivations, run)
+    }
+
+    /// Brings outputs of another store here, to be read.
+    pub(super) fn bring(&self, derivations: &Derivations, run: &RunDirectory) -> Result<(), Error> {
+        let Some(store) = &self.nix.store else { return Ok(()) };
+        let missing = self.nix.missing(derivations.rebuilds.values().map(|hermetic| &hermetic.out))?;
+        let outputs = derivations.rebuilds.values().map(|hermetic| &hermetic.out);
+        let wanted: Vec<&String> =
+            outputs.filter(|out| !missing.contains(*out) && !self.real(out, run).exists()).collect();
+        if !wanted.is_empty() {
+            self.nix.copy(
+                Some(store),
+                Some(&format!("local?root={}", run.store().display())),
+                false,
+                wanted.into_iter(),
+            )?;
+        }
         Ok(())
+    }
+
+    /// Where an output can be read.
+    pub(super) fn real(&self, out: &str, run: &RunDirectory) -> PathBuf {
+        if self.nix.store.is_some() { run.store().join(out.trim_start_matches('/')) } else { PathBuf::from(out) }
     }
 
     /// Instantiates a plan with `nix/plan.nix` and asserts that it gives what this process derived.
@@ -161,8 +184,9 @@ impl Lab {
         registries: &Registries,
     ) -> Result<Case, Error> {
         let Prepared { mut case, attempt, inputs, .. } = one;
-        let (verdict, refusal) = match self.status(hermetic) {
-            Some(status) => (self.judge(&case, hermetic, &status, registries), Refusal::of(&status.outcome)),
+        let out = self.real(&hermetic.out, run);
+        let (verdict, refusal) = match status(&out) {
+            Some(status) => (self.judge(&case, &out, &status, registries), Refusal::of(&status.outcome)),
             None => (self.failed(&case.locked.id, hermetic, run)?, None),
         };
         let tried = Tried { attempt, verdict, refusal };
@@ -183,14 +207,8 @@ impl Lab {
         Ok(Verdict::Inconclusive { reason: format!("the build of {} failed: {said}", hermetic.drv) })
     }
 
-    /// The status that a build left; none where it is not there.
-    fn status(&self, hermetic: &Hermetic) -> Option<Status> {
-        let bytes = std::fs::read(PathBuf::from(&hermetic.out).join(FILE)).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
     /// What a build says of a case.
-    fn judge(&self, case: &Case, hermetic: &Hermetic, status: &Status, registries: &Registries) -> Verdict {
+    fn judge(&self, case: &Case, out: &Path, status: &Status, registries: &Registries) -> Verdict {
         let inconclusive = |reason: String| Verdict::Inconclusive { reason };
         let Some(located) = &case.located else { return inconclusive("it was not located".to_owned()) };
         let Some(Ok(registry)) = registries.get(&case.locked.registry) else {
@@ -201,12 +219,17 @@ impl Lab {
             Err(error) => return inconclusive(error.to_string()),
         };
         let read = |file: &str| {
-            let path = PathBuf::from(&hermetic.out).join(file);
+            let path = out.join(file);
             std::fs::read(&path).map_err(|error| format!("failed to read {}: {error}", path.display()))
         };
         let context = located.facts.context(case.dating.span);
         Verdict::of_build(&case.locked.id, &published, &status.outcome, read, &context)
     }
+}
+
+/// The status that a build left; none where it is not there.
+fn status(out: &Path) -> Option<Status> {
+    serde_json::from_slice(&std::fs::read(out.join(FILE)).ok()?).ok()
 }
 
 /// The inputs of a try, and the index slice among them.

@@ -3,6 +3,7 @@
 
 pub mod server;
 pub mod site;
+pub mod ssh;
 pub mod store;
 #[path = "../../examples/registry/workshop.rs"]
 pub mod workshop;
