@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::server::Server;
+use common::ssh::Machine;
 use common::store::{assert_same_report, store_with_programs};
 use common::{Release, mirror, real_releases, recrate, shared_folder};
 use libtest_mimic::{Arguments, Trial};
@@ -14,36 +15,55 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     let releases = real_releases();
     let missing = releases.is_none();
-    let test = Trial::test("real_releases_are_reproduced_or_exactly_explained_and_replayed_by_plain_nix", || {
-        real_releases_are_reproduced_or_exactly_explained(&releases.unwrap_or_default());
+    let releases = releases.unwrap_or_default();
+    mirror(&releases, &shared_folder().join("mirrors"));
+    let every_other = releases.iter().step_by(2).cloned().collect::<Vec<_>>();
+    let here = Trial::test("real_releases_are_reproduced_or_exactly_explained_and_replayed_by_plain_nix", move || {
+        real_releases_are_reproduced_or_exactly_explained(&releases);
         Ok(())
     });
-    libtest_mimic::run(&Arguments::from_args(), vec![test.with_ignored_flag(missing)]).exit();
+    let there = Trial::test("half_of_them_come_out_the_same_on_another_machine", move || {
+        half_of_them_come_out_the_same_on_another_machine(&every_other);
+        Ok(())
+    });
+    let tests = [here, there].map(|test| test.with_ignored_flag(missing));
+    libtest_mimic::run(&Arguments::from_args(), tests.into()).exit();
+}
+
+/// `recrate verify` of releases, with their commits from the mirror.
+fn verify(releases: &[Release], run: &Path) -> assert_cmd::Command {
+    let mut program = recrate();
+    program.arg("verify").args(releases.iter().map(Release::id));
+    program.args(["--format", "json", "--toolchains", "imported", "--accept", "generated-files-differ", "--quiet"]);
+    program.arg(format!("--git-mirror=https://github.com/={}/", shared_folder().join("mirrors").display()));
+    program.arg("--out").arg(run);
+    program
+}
+
+/// On a store of its own that builds nothing itself: everything is sent to another machine over ssh.
+fn half_of_them_come_out_the_same_on_another_machine(releases: &[Release]) {
+    let folder = tempfile::tempdir_in(shared_folder()).unwrap();
+    let machine = Machine::start(folder.path());
+    let report = |mut program: assert_cmd::Command| -> serde_json::Value {
+        let done = program.env("NIX_SSHOPTS", &machine.options).assert().success();
+        serde_json::from_slice(&done.get_output().stdout).unwrap()
+    };
+    let mut remote = verify(releases, &folder.path().join("remote"));
+    remote.args(["--store", &format!("local?root={}", folder.path().join("here").display())]);
+    remote.args(["--max-jobs", "0", "--builders", &format!("{} x86_64-linux - 2", machine.address)]);
+    let (there, here) = (report(remote), report(verify(releases, &folder.path().join("plain"))));
+    assert_eq!(there["crates"].as_array().unwrap().len(), 19);
+    assert_eq!(there, here, "verdicts, derivations and outputs");
+    let built = std::fs::read_dir(folder.path().join("store/nix/store")).unwrap();
+    let built = built.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("-rebuild-"));
+    assert!(built.count() >= 19, "they were built there");
 }
 
 fn real_releases_are_reproduced_or_exactly_explained(releases: &[Release]) {
     let mirrors = shared_folder().join("mirrors");
-    mirror(releases, &mirrors);
     let out = tempfile::tempdir().unwrap();
     let run = out.path().join("run");
-    let ids: Vec<String> = releases.iter().map(Release::id).collect();
-    let done = recrate()
-        .arg("verify")
-        .args(&ids)
-        .args([
-            "--format",
-            "json",
-            "--toolchains",
-            "imported",
-            "--accept",
-            "generated-files-differ",
-            "--quiet",
-            "--out",
-        ])
-        .arg(&run)
-        .arg(format!("--git-mirror=https://github.com/={}/", mirrors.display()))
-        .assert()
-        .success();
+    let done = verify(releases, &run).assert().success();
     let report: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
 
     let crates = report["crates"].as_array().unwrap();
