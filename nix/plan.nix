@@ -310,6 +310,7 @@ in
     ];
   };
 
-  # The rebuilds' .drv paths, by job name: what the driver compares with its own.
+  # The .drv paths of rebuilds, by job name: what the driver compares with its own; and those of verdicts.
   drvPaths = builtins.mapAttrs (_: drv: drv.drvPath) rebuilds;
+  verdictDrvPaths = builtins.mapAttrs (_: drv: drv.drvPath) verdicts;
 }

@@ -4,6 +4,7 @@ pub mod completions;
 pub mod diff;
 pub mod doctor;
 pub mod plan;
+pub mod reproduce;
 pub mod setting;
 pub mod subject;
 pub mod toolchain;
@@ -38,6 +39,7 @@ pub enum Command {
     Verify(verify::Verify),
     Plan(plan::Plan),
     Diff(diff::Diff),
+    Reproduce(reproduce::Reproduce),
     #[command(subcommand)]
     Toolchain(toolchain::Toolchain),
     Doctor(doctor::Doctor),
@@ -75,6 +77,7 @@ impl Cli {
             Command::Verify(verify) => verify.run(),
             Command::Plan(plan) => plan.run(),
             Command::Diff(diff) => diff.run(),
+            Command::Reproduce(reproduce) => reproduce.run(),
             Command::Toolchain(toolchain) => toolchain.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Completions(completions) => completions.run(),

@@ -5,7 +5,8 @@
 //! without asking Nix to do anything.
 
 pub mod case;
-pub mod replay;
+mod replay;
+pub mod reproduce;
 pub mod round;
 mod seed;
 
@@ -107,6 +108,9 @@ pub enum Error {
         /// Where it should be.
         expected: String,
     },
+    /// Something can't be handed on, because it can't be had here.
+    #[error("{0} is not in the store and can't be had here: without it the bundle would be good for nothing")]
+    Lacking(String),
     /// Nix builds without a sandbox.
     #[error("{0}")]
     Unsandboxed(String),
@@ -197,6 +201,18 @@ impl Lab {
         run.write("plan.json", &plan.to_json())?;
         self.assert_agreement(&plan, run)?;
         Ok((kept.into_iter().map(|(_, done)| done.record).collect(), plan))
+    }
+
+    /// Whether plans for this system can be built here.
+    ///
+    /// # Errors
+    /// Where they can't.
+    pub fn can_build(&self, system: &str) -> Result<(), String> {
+        if system == self.system {
+            Ok(())
+        } else {
+            Err(format!("the plan is for {system}, this machine is {}", self.system))
+        }
     }
 
     /// What plans pin of recrate itself.

@@ -74,14 +74,11 @@ impl Subject {
     /// Where the plan is for other machines, the run directory can't be used or the machinery fails.
     pub fn replay(&self, plan: &Plan, folder: &Path) -> Result<Done, Failure> {
         let lab = self.setting.lab(folder)?;
-        if plan.system != lab.system {
-            return Err(Failure::usage(format!("the plan is for {}, this machine is {}", plan.system, lab.system)));
-        }
+        lab.can_build(&plan.system).map_err(Failure::usage)?;
         let crates = plan.rebuilds.len() + plan.settled.len();
         self.run(&plan.to_json(), folder, crates, |run, console| lab.replay(plan, run, console))
     }
 
-    /// Does the work in the run directory. `decides` tells runs apart that may not go on from each other.
     fn run(
         &self,
         decides: &str,
@@ -89,22 +86,7 @@ impl Subject {
         crates: usize,
         work: impl FnOnce(&RunDirectory, &Console) -> Result<(Vec<Record>, Plan), Error>,
     ) -> Result<Done, Failure> {
-        let fingerprint = Sha256::of(decides.as_bytes());
-        let run = RunDirectory::open(&self.out, fingerprint, folder).map_err(Failure::usage)?;
-        // A second ^C ends the program at once, as ever.
-        let _ = ctrlc::set_handler(|| {
-            if INTERRUPTED.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-            eprintln!("ending what is under way; ^C again ends at once");
-        });
-        let console = Console::new(crates, self.quiet);
-        let done = work(&run, &console);
-        console.finish();
-        let (records, plan) = done.map_err(|error| match error {
-            Error::Interrupted => Failure::Interrupted(error.to_string()),
-            other => Failure::machinery(other),
-        })?;
+        let ((records, plan), run) = in_run(&self.out, decides, folder, crates, self.quiet, work)?;
         Ok(Done { records, plan, run })
     }
 
@@ -144,5 +126,37 @@ impl Subject {
         };
         let locked = lock::read(&text).map_err(|error| Failure::usage(format!("{what}: {error}")))?;
         Ok((locked, folder))
+    }
+}
+
+/// Does something in a run directory, with progress and ^C. `decides` tells runs apart that may not go on from each
+/// other, `folder` is whose configuration counts.
+///
+/// # Errors
+/// Where the run directory can't be used or the machinery fails.
+pub fn in_run<T>(
+    out: &Path,
+    decides: &str,
+    folder: &Path,
+    crates: usize,
+    quiet: bool,
+    work: impl FnOnce(&RunDirectory, &Console) -> Result<T, Error>,
+) -> Result<(T, RunDirectory), Failure> {
+    let fingerprint = Sha256::of(decides.as_bytes());
+    let run = RunDirectory::open(out, fingerprint, folder).map_err(Failure::usage)?;
+    // A second ^C ends the program at once, as ever.
+    let _ = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("ending what is under way; ^C again ends at once");
+    });
+    let console = Console::new(crates, quiet);
+    let done = work(&run, &console);
+    console.finish();
+    match done {
+        Ok(done) => Ok((done, run)),
+        Err(Error::Interrupted) => Err(Failure::Interrupted(Error::Interrupted.to_string())),
+        Err(other) => Err(Failure::machinery(other)),
     }
 }

@@ -81,7 +81,9 @@ impl Cache {
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(folder).doing("create the folder", folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).doing("write in", folder)?;
+    // As readable as any file that the user makes: a temporary one would be for the user alone.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).doing("write in", folder)?;
     file.write_all(bytes).doing("write", path)?;
     file.persist(path).map_err(|error| error.error).doing("write", path)?;
     Ok(())
@@ -100,6 +102,10 @@ mod tests {
         cache.write("a/b", b"two").unwrap();
         assert_eq!(cache.read("a/b").unwrap().unwrap(), b"two");
         assert_eq!(std::fs::read_dir(folder.path().join("a")).unwrap().count(), 1);
+        // Like a file that was written plainly, whatever the umask.
+        std::fs::write(folder.path().join("plain"), "").unwrap();
+        let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions();
+        assert_eq!(mode("a/b"), mode("plain"));
     }
 
     #[test]

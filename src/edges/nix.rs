@@ -118,14 +118,19 @@ impl Nix {
         Ok(missing)
     }
 
-    /// Instantiates the rebuilds of a plan with `nix/plan.nix`; gives their `.drv` paths by job name.
+    /// Instantiates an attribute of `nix/plan.nix`, which has `.drv` paths by job name, with a plan; gives those paths.
     ///
     /// # Errors
     /// Where Nix does not take the plan.
-    pub fn instantiate(&self, plan_nix: &Path, plan: &Path) -> Result<BTreeMap<String, String>, Error> {
+    pub fn instantiate(
+        &self,
+        plan_nix: &Path,
+        plan: &Path,
+        attribute: &str,
+    ) -> Result<BTreeMap<String, String>, Error> {
         let command = "nix-instantiate";
         let options = ["--eval", "--strict", "--json", "--read-write-mode"].map(OsString::from);
-        let what = [plan_nix.into(), "-A".into(), "drvPaths".into(), "--argstr".into(), "planFile".into(), plan.into()];
+        let what = [plan_nix.into(), "-A".into(), attribute.into(), "--argstr".into(), "planFile".into(), plan.into()];
         let store = self.eval_store.as_ref().or(self.store.as_ref());
         let said = run(command, in_store(store, options.into_iter().chain(what)))?;
         let drvs: BTreeMap<String, String> =
@@ -187,6 +192,37 @@ impl Nix {
             }
         }
         Ok(())
+    }
+
+    /// Builds something again that the store has, and has Nix compare; gives what it said where that differs.
+    ///
+    /// # Errors
+    /// Where it can't be built again.
+    pub fn check(&self, drv: &str) -> Result<Option<String>, Error> {
+        let command = "nix-store";
+        let arguments = ["--realise", "--check"].into_iter().chain(self.options()).chain([drv]).map(OsString::from);
+        let output = cmd(command, in_store(self.store.as_ref(), arguments))
+            .stdin_null()
+            .stdout_capture()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .map_err(|source| Error::Absent { command, source })?;
+        let said = tail(&String::from_utf8_lossy(&output.stderr));
+        match output.status.code() {
+            Some(0) => Ok(None),
+            // 0x60 with the bits of what went wrong; 8: not deterministic.
+            Some(code) if code & 0x68 == 0x68 => Ok(Some(said)),
+            _ => Err(Error::Failed { command, said }),
+        }
+    }
+
+    /// The hash of a store path's NAR, as Nix writes it.
+    ///
+    /// # Errors
+    /// Where the store does not have it.
+    pub fn hash(&self, path: &str) -> Result<String, Error> {
+        Ok(self.run("nix-store", ["--query", "--hash", path])?.trim().to_owned())
     }
 
     /// The log of a build, as far as the store kept one.

@@ -86,7 +86,7 @@ impl Lab {
     }
 
     /// Brings the commits and index slices of a plan that the store lacks, as far as they can be had.
-    fn inputs(&self, plan: &Plan, derivations: &Derivations) -> Result<Inputs, Error> {
+    pub(super) fn inputs(&self, plan: &Plan, derivations: &Derivations) -> Result<Inputs, Error> {
         let missing = self.nix.missing(derivations.leaves.values())?;
         let lacks = |leaf: &Leaf| derivations.leaves.get(leaf).is_some_and(|path| missing.contains(path));
         let mut by_repository: BTreeMap<RepositoryUrl, Vec<CommitId>> = BTreeMap::new();
@@ -115,7 +115,7 @@ impl Lab {
         })
     }
 
-    fn content<'a>(&self, inputs: &'a Inputs) -> BTreeMap<Leaf, Content<'a>> {
+    pub(super) fn content<'a>(&self, inputs: &'a Inputs) -> BTreeMap<Leaf, Content<'a>> {
         let mut leaves = self.own_leaves(inputs.toolchains.iter());
         leaves.extend(inputs.commits.iter().map(|commit| (Leaf::Source(commit.id), Content::Commit(commit))));
         leaves.extend(inputs.slices.iter().map(|(hash, slice)| (Leaf::Index(*hash), Content::Slice(slice))));
@@ -167,7 +167,7 @@ impl Lab {
 
 /// What the store lacks of a plan's leaves, as far as it can be had here.
 #[derive(Default)]
-struct Inputs {
+pub(super) struct Inputs {
     commits: Vec<Commit>,
     slices: Vec<(Sri, Slice)>,
     /// The cargos of this machine, by their names in the plan.

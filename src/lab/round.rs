@@ -156,10 +156,16 @@ impl Lab {
     }
 
     /// Instantiates a plan with `nix/plan.nix` and asserts that it gives what this process derived.
-    fn instantiate(&self, plan: &Plan, derivations: &Derivations, run: &RunDirectory, name: &str) -> Result<(), Error> {
+    pub(super) fn instantiate(
+        &self,
+        plan: &Plan,
+        derivations: &Derivations,
+        run: &RunDirectory,
+        name: &str,
+    ) -> Result<(), Error> {
         run.write(name, &plan.to_json())?;
         run.write("plan.nix", PLAN_NIX)?;
-        let instantiated = self.nix.instantiate(&run.path().join("plan.nix"), &run.path().join(name))?;
+        let instantiated = self.nix.instantiate(&run.path().join("plan.nix"), &run.path().join(name), "drvPaths")?;
         for job in plan.rebuilds.keys() {
             let nix = instantiated.get(job).cloned().unwrap_or_default();
             let recrate = derivations.rebuilds[job].drv.clone();

@@ -1,6 +1,7 @@
 //! Helpers of the integration tests, independent of the product: they must not share its mistakes.
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
+pub mod daemon;
 pub mod server;
 pub mod site;
 pub mod ssh;
