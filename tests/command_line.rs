@@ -14,11 +14,12 @@ fn help(arguments: &[&str]) -> String {
 
 #[test]
 fn help_teaches() {
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["--help"],
         &["verify", "--help"],
         &["plan", "--help"],
         &["diff", "--help"],
+        &["reproduce", "--help"],
         &["toolchain", "--help"],
         &["toolchain", "add", "--help"],
         &["doctor", "--help"],

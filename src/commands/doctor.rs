@@ -29,10 +29,11 @@ impl Doctor {
         let settings = nix.settings().unwrap_or_default();
         let setting = |name: &str| settings.get(name).cloned().unwrap_or_default();
         let toolchains = self.places.toolchains()?.imported().map_err(Failure::machinery)?;
-        let checks: [(&str, Check); 7] = [
+        let checks: [(&str, Check); 8] = [
             ("Nix", nix.version().map_err(|error| format!("{error}; `apt-get install nix-bin` installs it"))),
             ("builder", static_program(names::BUILDER)),
             ("fetcher", static_program(names::FETCHER)),
+            ("judge", static_program(names::JUDGE)),
             ("sandbox", self.sandbox(&nix)),
             (
                 "sandbox-fallback",
