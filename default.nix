@@ -22,7 +22,12 @@
 let
   packages = import ./nix/packages.nix { inherit pkgs; };
 in
-removeAttrs packages [ "programs" ]
+removeAttrs packages [
+  "programs"
+  "runtime"
+]
 // {
-  jobs = import ./nix/plan.nix ({ inherit (packages) programs; } // { inherit planFile; } // arguments);
+  jobs = import ./nix/plan.nix (
+    { inherit (packages) programs runtime; } // { inherit planFile; } // arguments
+  );
 }

@@ -20,7 +20,12 @@
           }) systems
         );
       packagesOf = pkgs: import ./nix/packages.nix { inherit pkgs; };
-      programsOf = pkgs: removeAttrs (packagesOf pkgs) [ "programs" ];
+      programsOf =
+        pkgs:
+        removeAttrs (packagesOf pkgs) [
+          "programs"
+          "runtime"
+        ];
 
       # The example registry, with everything where it lies in this flake.
       example = self.lib.verification {
@@ -35,13 +40,18 @@
 
       # From a plan, a file or what is in it, to { rebuilds, verdicts, gates, report }: verdicts and report are for
       # `hydraJobs`, gates for `checks`. See nix/plan.nix for what else it takes, like `accept`. Takes this flake's own
-      # programs in place of those that the plan pins, which only a store that has them could run.
+      # programs and a C library of nixpkgs in place of those that the plan pins, which only a store that has them could
+      # use.
       lib.verification =
         arguments@{ plan, ... }:
         let
           read = if builtins.isAttrs plan then plan else builtins.fromJSON (builtins.readFile plan);
           jobs = import ./nix/plan.nix (
-            { inherit (packagesOf nixpkgs.legacyPackages.${read.system}) programs; } // arguments // { plan = read; }
+            { inherit (packagesOf nixpkgs.legacyPackages.${read.system}) programs runtime; }
+            // arguments
+            // {
+              plan = read;
+            }
           );
           # Flake outputs are jobs and nothing else.
           flat = set: removeAttrs set [ "recurseForDerivations" ];

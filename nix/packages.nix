@@ -111,6 +111,16 @@ rec {
     }
   );
 
+  # What nix/plan.nix takes as `runtime`: what official cargos link.
+  runtime = pkgs.buildEnv {
+    name = "cargo-runtime";
+    paths = [
+      pkgs.glibc
+      pkgs.stdenv.cc.cc.lib
+    ];
+    pathsToLink = [ "/lib" ];
+  };
+
   # What nix/plan.nix takes as `programs`.
   programs = {
     builder = "${recrate-builder}/bin/recrate-builder";

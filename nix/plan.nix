@@ -12,6 +12,8 @@
   # recrate's own programs, { builder, fetcher, judge }, to take in place of the ones that the plan pins. What is
   # rebuilt is the same; the derivations are others than recrate's own.
   programs ? null,
+  # A folder whose lib/ has the loader and the C library for official cargos, in place of the one that the plan pins.
+  runtime ? null,
   # Where things are, if not where the plan says. No output depends on them.
   # Published crates: the address of a folder of NAME-VERSION.crate files.
   crates ? null,
@@ -130,7 +132,7 @@ let
           builder = "builtin:fetchurl";
           inherit (origin) url;
         };
-        runtime = seeded "cargo-runtime" origin.runtime;
+        runtime = if runtime == null then seeded "cargo-runtime" origin.runtime else runtime;
         cargoRelease = toolchain.release;
       }
   ) plan.toolchains;

@@ -5,6 +5,8 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use common::store::as_official_archive;
+use common::workshop::Cargo;
 use common::{assert_fits, root, static_program};
 
 /// The stand-in for nixpkgs with the programs in it.
@@ -23,6 +25,17 @@ fn nixpkgs(folder: &Path) -> PathBuf {
         std::fs::create_dir_all(&bin).unwrap();
         for program in programs {
             std::fs::copy(program, bin.join(program.file_name().unwrap())).expect("scripts/setup builds the programs");
+        }
+    }
+    let libraries = Cargo::find(85).unwrap().folder.join("lib");
+    for package in ["glibc", "libgcc"] {
+        let lib = stand_in.join("programs").join(package).join("lib");
+        std::fs::create_dir_all(lib.join("gconv")).unwrap();
+        for library in std::fs::read_dir(&libraries).unwrap().map(|entry| entry.unwrap()) {
+            let name = library.file_name();
+            if (package == "libgcc") == name.to_string_lossy().contains("gcc") {
+                std::fs::copy(library.path(), lib.join(name)).unwrap();
+            }
         }
     }
     std::os::unix::fs::symlink("recrate", stand_in.join("programs/recrate/bin/recrate-verify")).unwrap();
@@ -142,6 +155,23 @@ fn the_template_has_a_red_and_a_green_job() {
     let jobsets: serde_json::Value =
         serde_json::from_slice(&std::fs::read(template.join("jobsets.json")).unwrap()).unwrap();
     assert_eq!(jobsets["crates"]["type"], 1, "a flake's jobset");
+}
+
+#[test]
+fn official_cargos_run_with_the_c_library_of_nixpkgs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (flake, nixpkgs) = (flake(folder.path()), nixpkgs(folder.path()));
+    let file = flake.join("examples/registry/plan.json");
+    plan_of(&root().join("templates/hydra/Cargo.lock"), &file);
+    let mut plan: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let mut origin = as_official_archive(folder.path(), "1.85.1");
+    // A C library that nobody has.
+    origin["runtime"] = format!("sha256-{}=", "A".repeat(43)).into();
+    plan["toolchains"]["1.85.1"]["origin"] = origin;
+    std::fs::write(&file, plan.to_string()).unwrap();
+    let job = format!("path:{}#hydraJobs.verdicts.honest-1_0_0", flake.display());
+    let verdict = build(&job, &flake, &nixpkgs, &[]).unwrap();
+    assert!(std::fs::read_to_string(verdict.join("verdict.txt")).unwrap().starts_with("reproduced (1)"));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -155,44 +154,11 @@ fn honest_plan(folder: &Path) -> (Value, String) {
     (plan, checksum)
 }
 
-/// Packs an imported cargo as official archives are packed, and puts it and its libraries into the store.
-fn as_official_archive(folder: &Path, release: &str) -> Value {
-    let cargo = workshop::Cargo::find(85).unwrap().folder;
-    let archive = folder.join(format!("cargo-{release}.tar.xz"));
-    let mut tar = tar::Builder::new(liblzma::write::XzEncoder::new(std::fs::File::create(&archive).unwrap(), 0));
-    for (path, body) in
-        [("components", b"cargo\n".to_vec()), ("cargo/bin/cargo", std::fs::read(cargo.join("bin/cargo")).unwrap())]
-    {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(body.len() as u64);
-        header.set_mode(0o755);
-        tar.append_data(&mut header, format!("cargo-{release}-x86_64-unknown-linux-gnu/{path}"), &body[..]).unwrap();
-    }
-    tar.into_inner().unwrap().finish().unwrap().flush().unwrap();
-    let runtime = folder.join("cargo-runtime");
-    std::fs::create_dir_all(runtime.join("lib")).unwrap();
-    for library in std::fs::read_dir(cargo.join("lib")).unwrap().map(|entry| entry.unwrap()) {
-        std::fs::copy(library.path(), runtime.join("lib").join(library.file_name())).unwrap();
-    }
-    let (archive, runtime) = (archive.to_str().unwrap(), runtime.to_str().unwrap());
-    run("nix-store", &["--add-fixed", "sha256", archive]).unwrap();
-    run("nix-store", &["--add-fixed", "--recursive", "sha256", runtime]).unwrap();
-    let hash = |arguments: &[&str]| {
-        let hex = run("nix-hash", &[&["--type", "sha256"], arguments].concat()).unwrap();
-        let bytes = (0..32).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap());
-        format!("sha256-{}", BASE64.encode(bytes.collect::<Vec<u8>>()))
-    };
-    json!({
-        "kind": "archive", "url": "https://dist.example/cargo.tar.xz", "sha256": hash(&["--flat", archive]),
-        "runtime": hash(&[runtime])
-    })
-}
-
 #[test]
 fn a_cargo_out_of_an_archive_rebuilds_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (mut plan, checksum) = honest_plan(folder.path());
-    plan["toolchains"]["1.85.1"]["origin"] = as_official_archive(folder.path(), "1.85.1");
+    plan["toolchains"]["1.85.1"]["origin"] = common::store::as_official_archive(folder.path(), "1.85.1");
     let drv = by_nix(&plan).unwrap().remove("honest-1_0_0").unwrap();
     assert_eq!(drv, by_driver(&plan).unwrap()["honest-1_0_0"]);
     let out = run("nix-store", &["--realise", "--option", "substitute", "false", &drv]).unwrap();
@@ -204,7 +170,7 @@ fn a_cargo_out_of_an_archive_rebuilds_the_same() {
 fn an_archive_of_another_release_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (mut plan, _) = honest_plan(folder.path());
-    let origin = as_official_archive(folder.path(), "1.84.0");
+    let origin = common::store::as_official_archive(folder.path(), "1.84.0");
     plan["toolchains"]["1.85.1"] = json!({ "name": "1.85.1", "release": "1.84.0", "minor": 84, "origin": origin });
     let drv = by_nix(&plan).unwrap().remove("honest-1_0_0").unwrap();
     let said = run("nix-store", &["--realise", "--option", "substitute", "false", &drv]).unwrap_err();

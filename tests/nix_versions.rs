@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::daemon::install;
+use common::server::Server;
 use common::{root, shared_folder};
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
@@ -114,6 +115,31 @@ fn holds(nix: &Nix) {
     assert_eq!(report(&place.join("alone")), expected, "verdicts, derivations and outputs");
     let said = nix.run(place, &format!("'{}' doctor --data data", recrate.display()));
     assert!(said.contains("on, seen by a probe") && !said.contains("MEND"), "{said}");
+
+    // Plain Nix on a store that has recrate's programs and cargos: it fetches everything else itself.
+    let served = place.join("served");
+    std::fs::create_dir(&served).unwrap();
+    for part in ["registry", "repositories"] {
+        std::os::unix::fs::symlink(place.join("example").join(part), served.join(part)).unwrap();
+    }
+    let server = Server::of(&served);
+    let address = server.address();
+    let plain = place.join("plain");
+    std::fs::create_dir(&plain).unwrap();
+    let script = format!(
+        "nix-store --add-fixed --recursive sha256 ../bin/recrate-* ../data/toolchains/*/cargo-* >/dev/null\n\
+         export RECRATE_GIT_MIRRORS='https://git.example/recrate/={address}/repositories/'\n\
+         export RECRATE_REGISTRY='{address}/registry/index/'\n\
+         out=$(nix-build '{}/nix/plan.nix' -A report --no-out-link --argstr planFile '{}/own/plan.json' \
+             --argstr crates '{address}/registry')\n\
+         cat $out/report.txt",
+        root().display(),
+        place.display()
+    );
+    let said = nix.run(&plain, &script);
+    let counts: usize = expected["crates"].as_array().unwrap().len();
+    assert!(said.contains(&format!("{counts} crates: 1 checksum mismatch")) && said.contains("4 reproduced"), "{said}");
+    assert!(server.asked().iter().any(|line| line.contains("git-upload-pack")), "commits were fetched");
 
     // A bundle that the machine's own Nix wrote, by its README's commands.
     let export = "reproduce honest@1.0.0 --quiet --run own --export bundle --data data --out reproduced";

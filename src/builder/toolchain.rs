@@ -21,6 +21,10 @@ pub fn unpack() -> Result<(), Fault> {
     std::fs::create_dir_all(&lib).at(&lib)?;
     for entry in std::fs::read_dir(&runtime).at(&runtime)? {
         let entry = entry.at(&runtime)?;
+        // A whole C library has folders, too, that no cargo needs.
+        if entry.path().is_dir() {
+            continue;
+        }
         std::fs::copy(entry.path(), lib.join(entry.file_name())).at(entry.path())?;
     }
     take_cargo(&archive, &release, &bin.join("cargo"))

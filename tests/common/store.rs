@@ -1,9 +1,12 @@
 //! A Nix store of a test's own, and plain Nix in it: without recrate.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
 
 use super::server::Server;
 use super::workshop::Cargo;
@@ -106,4 +109,44 @@ pub fn assert_same_report(store: &Store, server: &Server, plan: &Path, verified:
     let diff = similar::TextDiff::from_lines(text(&by_recrate), text(&by_nix)).unified_diff().to_string();
     assert!(by_nix == by_recrate, "plain Nix reports something else:\n{diff}");
     out
+}
+
+/// Packs an imported cargo as official archives are packed, and puts it and its libraries into the store.
+pub fn as_official_archive(folder: &Path, release: &str) -> Value {
+    let cargo = Cargo::find(85).unwrap().folder;
+    let archive = folder.join(format!("cargo-{release}.tar.xz"));
+    let mut tar = tar::Builder::new(liblzma::write::XzEncoder::new(std::fs::File::create(&archive).unwrap(), 0));
+    for (path, body) in
+        [("components", b"cargo\n".to_vec()), ("cargo/bin/cargo", std::fs::read(cargo.join("bin/cargo")).unwrap())]
+    {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(body.len() as u64);
+        header.set_mode(0o755);
+        tar.append_data(&mut header, format!("cargo-{release}-x86_64-unknown-linux-gnu/{path}"), &body[..]).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap().flush().unwrap();
+    let runtime = folder.join("cargo-runtime");
+    std::fs::create_dir_all(runtime.join("lib")).unwrap();
+    for library in std::fs::read_dir(cargo.join("lib")).unwrap().map(|entry| entry.unwrap()) {
+        std::fs::copy(library.path(), runtime.join("lib").join(library.file_name())).unwrap();
+    }
+    let (archive, runtime) = (archive.to_str().unwrap(), runtime.to_str().unwrap());
+    nix("nix-store", &["--add-fixed", "sha256", archive]);
+    nix("nix-store", &["--add-fixed", "--recursive", "sha256", runtime]);
+    let hash = |arguments: &[&str]| {
+        let hex = nix("nix-hash", &[&["--type", "sha256"], arguments].concat());
+        let bytes = (0..32).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap());
+        format!("sha256-{}", BASE64.encode(bytes.collect::<Vec<u8>>()))
+    };
+    json!({
+        "kind": "archive", "url": "https://dist.example/cargo.tar.xz", "sha256": hash(&["--flat", archive]),
+        "runtime": hash(&[runtime])
+    })
+}
+
+/// Runs a program of Nix's on this machine's own store.
+fn nix(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
