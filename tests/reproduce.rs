@@ -113,6 +113,10 @@ fn a_bundle_is_enough_for_a_user_whom_nix_does_not_trust() {
     let how_to = std::fs::read_to_string(bundle.join("README")).unwrap();
     let commands: Vec<&str> = how_to.lines().filter_map(|line| line.strip_prefix("  ")).collect();
     assert_eq!(commands.len(), 3);
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for command in &commands {
+        assert!(readme.contains(&format!("\n$ {command}\n")), "the README shows {command}");
+    }
     let run = |command: &str| {
         let mut shell = as_nobody(&bundle, Path::new("sh"));
         let done = shell.args(["-c", command]).env("NIX_REMOTE", &daemon.address).assert().success();
