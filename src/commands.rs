@@ -14,6 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::stages::diff::visible;
+
 /// Rebuild every crate of a Cargo.lock from its git commit, and compare bit for bit.
 ///
 /// For each registry crate, recrate fetches the commit that the crate claims to come from, runs a pinned `cargo
@@ -88,7 +90,8 @@ impl Cli {
             Err(Failure::Machinery(text)) => (70, text),
             Err(Failure::Interrupted(text)) => (130, text),
         };
-        eprintln!("error: {text}");
+        let lines: Vec<String> = text.lines().map(visible).collect();
+        eprintln!("error: {}", lines.join("\n"));
         ExitCode::from(code)
     }
 }

@@ -57,3 +57,32 @@ fn another_machines_store_builds_what_is_evaluated_here() {
     diff.current_dir(root().join("examples/registry")).args(["diff", "backdoor@1.0.0", "--out"]);
     diff.arg(local.path().join("run")).assert().code(1);
 }
+
+#[test]
+fn a_binary_cache_is_only_believed_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::start(folder.path());
+    let store = |name: &str| format!("local?root={}", folder.path().join(name).display());
+    let run = |name: &str, more: &[&str]| {
+        let place = folder.path().join(format!("run-{name}"));
+        std::fs::create_dir(&place).unwrap();
+        verify(&place, &machine, &[&["--store", &store(name)], more].concat())
+    };
+    let built = run("first", &[]);
+    let cache = format!("file://{}", folder.path().join("cache").display());
+    let outputs = built["crates"].as_array().unwrap().iter().flat_map(|krate| krate["tries"].as_array().unwrap());
+    let outputs: Vec<&str> = outputs.map(|tried| tried["out"].as_str().unwrap()).collect();
+    let copied = std::process::Command::new("nix")
+        .args(["--extra-experimental-features", "nix-command", "copy", "--from", &store("first"), "--to", &cache])
+        .args(outputs)
+        .status();
+    assert!(copied.unwrap().success());
+    // Nothing can be built without any job: what comes, comes from the cache.
+    let from_cache = ["--option", "substituters", &cache, "--option", "require-sigs", "false", "--max-jobs", "0"];
+    let from_cache = from_cache.map(|option| format!("--nix-option={option}"));
+    let mut options: Vec<&str> = from_cache.iter().map(String::as_str).collect();
+    let without = run("second", &options);
+    assert!(without["counts"]["inconclusive"].as_u64() >= Some(9), "{}", without["counts"]);
+    options.push("--substitute");
+    assert_eq!(said(&run("third", &options)), said(&built));
+}

@@ -50,7 +50,7 @@ fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool) {
                 ChangeTag::Equal => (' ', ""),
             };
             // What can't be seen is shown: line endings and other control characters.
-            let line: String = change.value().trim_end_matches('\n').chars().flat_map(visible).collect();
+            let line = visible(change.value().trim_end_matches('\n'));
             if colour && !code.is_empty() {
                 let _ = writeln!(out, "\x1b[{code}m{sign}{line}\x1b[0m");
             } else {
@@ -60,8 +60,11 @@ fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool) {
     }
 }
 
-fn visible(c: char) -> Vec<char> {
-    if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] }
+/// A text with its control characters escaped: what strangers wrote must not steer the terminal.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(shown).collect()
 }
 
 fn write_headers(out: &mut String, published: &Archive, rebuilt: &Archive) {

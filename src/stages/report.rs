@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::proof::Proof;
 use super::compare::{Difference, Kind};
+use super::diff::visible;
 use super::lock::Skipped;
 use super::verdict::{Level, Record, Verdict};
 
@@ -76,7 +77,7 @@ impl Report {
         if !self.skipped.is_empty() {
             let _ = writeln!(text, "skipped ({})", self.skipped.len());
             for skipped in &self.skipped {
-                let _ = writeln!(text, "  {}  {}", skipped.package, skipped.reason);
+                let _ = writeln!(text, "  {}  {}", visible(&skipped.package), visible(&skipped.reason));
             }
             text.push('\n');
         }
@@ -116,7 +117,7 @@ fn write_record(text: &mut String, record: &Record, out: Option<&Path>) {
     }
     text.push('\n');
     for line in reasons(record) {
-        let _ = writeln!(text, "      {line}");
+        let _ = writeln!(text, "      {}", visible(&line));
     }
     if let Some(origin) = &record.origin {
         let path = origin
@@ -136,8 +137,8 @@ fn write_record(text: &mut String, record: &Record, out: Option<&Path>) {
 /// Which cargo, under which conditions.
 fn how(record: &Record) -> String {
     let Some(best) = record.best.and_then(|best| record.tries.get(best)) else { return String::new() };
-    let mut parts = vec![format!("cargo {}", best.toolchain)];
-    parts.extend(record.conditions.iter().cloned());
+    let mut parts = vec![format!("cargo {}", visible(&best.toolchain))];
+    parts.extend(record.conditions.iter().map(|condition| visible(condition)));
     parts.join(", ")
 }
 
@@ -170,7 +171,7 @@ fn reasons(record: &Record) -> Vec<String> {
         | Verdict::NotRebuilt { reason }
         | Verdict::Inconclusive { reason } => reason.lines().map(str::to_owned).collect(),
         Verdict::Unverifiable { reason, differences } => {
-            let mut lines = vec![reason.clone()];
+            let mut lines: Vec<String> = reason.lines().map(str::to_owned).collect();
             lines.extend(describe_all(differences));
             lines
         }
@@ -244,5 +245,22 @@ pub fn describe(kind: Kind) -> String {
         Kind::Repeated => "stands in the published crate twice, or twice but for case".to_owned(),
         Kind::Form => "says the same in another form".to_owned(),
         Kind::Meaning => "says something else".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::artefact::tests::id;
+
+    #[test]
+    fn what_strangers_wrote_does_not_steer_the_terminal() {
+        let reason = "its Cargo.toml names `\u{1b}]0;x\u{7}` as repository\nand more".to_owned();
+        let record =
+            Record::new(&id(), None, Verdict::Unverifiable { reason: reason.clone(), differences: Vec::new() });
+        let skipped = Skipped { package: "\u{1b}[2J".to_owned(), reason };
+        let text = Report::new(vec![record], vec![skipped], Level::Reproduced).to_text(None, false);
+        assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "{text:?}");
+        assert!(text.contains(r"names `\u{1b}]0;x\u{7}` as repository"), "{text}");
     }
 }
