@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod diff;
 pub mod doctor;
+pub mod explain;
 pub mod plan;
 pub mod reproduce;
 pub mod setting;
@@ -40,6 +41,7 @@ pub struct Cli {
 pub enum Command {
     Verify(verify::Verify),
     Plan(plan::Plan),
+    Explain(explain::Explain),
     Diff(diff::Diff),
     Reproduce(reproduce::Reproduce),
     #[command(subcommand)]
@@ -78,6 +80,7 @@ impl Cli {
         let done = match self.command {
             Command::Verify(verify) => verify.run(),
             Command::Plan(plan) => plan.run(),
+            Command::Explain(explain) => explain.run(),
             Command::Diff(diff) => diff.run(),
             Command::Reproduce(reproduce) => reproduce.run(),
             Command::Toolchain(toolchain) => toolchain.run(),

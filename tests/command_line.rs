@@ -14,10 +14,11 @@ fn help(arguments: &[&str]) -> String {
 
 #[test]
 fn help_teaches() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["--help"],
         &["verify", "--help"],
         &["plan", "--help"],
+        &["explain", "--help"],
         &["diff", "--help"],
         &["reproduce", "--help"],
         &["toolchain", "--help"],

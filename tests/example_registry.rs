@@ -317,3 +317,34 @@ fn two_runs_do_not_share_a_folder() {
     assert!(said.contains("--out"), "{said}");
     assert_eq!(std::fs::read_to_string(folder.path().join("precious")).unwrap(), "mine");
 }
+
+#[test]
+fn what_a_crate_says_of_how_it_was_made_can_be_seen() {
+    let said = |krate: &str, code: i32| {
+        let done = recrate().current_dir(example()).args(["explain", krate]).assert().code(code);
+        String::from_utf8(done.get_output().stdout.clone()).unwrap()
+    };
+    let honest = said("honest@1.0.0", 0);
+    let made = honest.split("\nwould be tried").next().unwrap();
+    insta::assert_snapshot!(made, @"
+    honest@1.0.0
+      published 2025-03-01T12:00:00Z
+      from https://git.example/recrate/honest at 6e02fca0017348c23419b01241b131b555090b51
+
+    made by cargo 1.83 to 1.87:
+      GNU tar headers: cargo 1.46 or newer
+      entries sorted by path: cargo 1.43 or newer
+      time 1 on generated files: cargo 1.54 to 1.92
+      time 1153704088 on files: cargo 1.63 or newer
+      vcs info with path_in_vcs: cargo 1.57 or newer
+      Cargo.toml with today's header: cargo 1.55 or newer
+      autolib = false: cargo 1.83 or newer
+      Cargo.lock of version 4: cargo 1.78 or newer
+      published before newer releases existed: cargo 1.87 or older
+    ");
+    assert!(honest.contains("in this order:\n  1.85.1 (imported)\n"), "{honest}");
+    insta::assert_snapshot!(said("traceless@1.0.0", 3), @"
+    traceless@1.0.0: unverifiable
+      it has no .cargo_vcs_info.json: published with --allow-dirty, from outside of git, or by a cargo before 1.30
+    ");
+}

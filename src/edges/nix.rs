@@ -305,19 +305,30 @@ fn in_store(store: Option<&String>, arguments: impl IntoIterator<Item = OsString
 
 /// Runs a command to its end and gives what it printed.
 fn run(command: &'static str, arguments: Vec<OsString>) -> Result<String, Error> {
-    let output = cmd(command, arguments)
-        .stdin_null()
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .map_err(|source| Error::Absent { command, source })?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(Error::Failed { command, said: tail(&String::from_utf8_lossy(&output.stderr)) })
+    let mut patience = BUSY_TRIES;
+    loop {
+        let output = cmd(command, &arguments)
+            .stdin_null()
+            .stdout_capture()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .map_err(|source| Error::Absent { command, source })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = tail(&String::from_utf8_lossy(&output.stderr));
+        patience -= 1;
+        if patience == 0 || !said.contains("is busy") {
+            return Err(Error::Failed { command, said });
+        }
+        std::thread::sleep(BUSY_PAUSE);
     }
 }
+
+/// Nix waits for its database itself, but not while another process makes it: then it says that it is busy.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// The end of a text, where errors stand.
 fn tail(text: &str) -> String {

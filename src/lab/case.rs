@@ -98,6 +98,12 @@ pub struct Built {
 pub type Registries = BTreeMap<RegistryName, Result<Registry, String>>;
 
 impl Lab {
+    /// Opens one crate, and looks no further.
+    #[must_use]
+    pub fn examine(&self, locked: &LockedCrate) -> Opened {
+        self.open(locked, &self.registries(&[locked]))
+    }
+
     /// Gets the published crate, checks it and reads what it says.
     pub(super) fn open(&self, locked: &LockedCrate, registries: &Registries) -> Opened {
         self.try_open(locked, registries)

@@ -228,6 +228,22 @@ impl Verdict {
         }
     }
 
+    /// The reason that it gives in words; none where differences are the reason, or there is nothing to explain.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::ChecksumMismatch { reason }
+            | Self::HostileArchive { reason }
+            | Self::NotRebuilt { reason }
+            | Self::Unverifiable { reason, .. }
+            | Self::Inconclusive { reason } => Some(reason),
+            Self::SourceDiffers { .. }
+            | Self::GeneratedFilesDiffer { .. }
+            | Self::ArchiveDiffers { .. }
+            | Self::Reproduced => None,
+        }
+    }
+
     /// The differences that it names.
     #[must_use]
     pub fn differences(&self) -> &[Difference] {
