@@ -33,6 +33,20 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
+/// Where other Nix versions lie; fetched once, by whoever comes first.
+fn nixes() -> PathBuf {
+    static FETCHED: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = FETCHED.lock();
+    let nixes = shared_folder().join("nix");
+    let fetched = Command::new(root().join("scripts/debian-packages"))
+        .arg(&nixes)
+        .args(SUITES.map(|(suite, _)| format!("{suite}/nix-bin")))
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(fetched.unwrap().success(), "Debian can be reached");
+    nixes
+}
+
 /// A Nix to put before the machine's own.
 struct Nix {
     wrapped: Option<PathBuf>,
@@ -41,14 +55,7 @@ struct Nix {
 impl Nix {
     /// That of a suite of Debian, run with its own loader and libraries.
     fn of(suite: &str) -> Self {
-        let nixes = shared_folder().join("nix");
-        let fetched = Command::new(root().join("scripts/debian-packages"))
-            .arg(&nixes)
-            .arg(format!("{suite}/nix-bin"))
-            .stdout(std::process::Stdio::null())
-            .status();
-        assert!(fetched.unwrap().success(), "Debian's {suite} can be reached");
-        let package = nixes.join(format!("{suite}-nix-bin"));
+        let package = nixes().join(format!("{suite}-nix-bin"));
         let libraries = package.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
         let loader = std::fs::read_dir(&libraries).unwrap().map(|entry| entry.unwrap().path());
         let loader =
