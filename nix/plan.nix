@@ -169,8 +169,15 @@ let
       args = [ "package" ];
       inherit (recipe) allowDirty;
       cargoRelease = plan.toolchains.${recipe.toolchain}.release;
+      checkout = builtins.concatStringsSep " " (
+        (if recipe.checkout.crlf == "all" then [ "crlf" ] else [ ])
+        ++ (if recipe.checkout.executables == "all" then [ "executables-all" ] else [ ])
+        ++ (if recipe.checkout.executables == "none" then [ "executables-none" ] else [ ])
+        ++ (if recipe.checkout.linksAsText then [ "links-as-text" ] else [ ])
+      );
       commit = source.commitObject;
       commitId = recipe.source;
+      crlfFiles = builtins.concatStringsSep "\n" (recipe.checkout.crlf.files or [ ]);
       inherit (recipe) excludeLockfile;
       gitlinks = builtins.concatStringsSep "" (
         map (path: "${source.submodules.${path}} ${path}\n") (builtins.attrNames source.submodules)
@@ -178,9 +185,11 @@ let
       index = lookup "index slice" indexes recipe.index;
       lock = recipe.lock or "";
       lockPaths = builtins.concatStringsSep "\n" (recipe.lockPaths or [ ]);
+      packageName = name;
       inherit (recipe) packagePath;
       passAsFile = [
         "commit"
+        "crlfFiles"
         "lock"
       ];
       source = lookup "commit" sources recipe.source;

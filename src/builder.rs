@@ -12,6 +12,7 @@
 //! | `probe` | `recrate doctor`'s question whether the sandbox is on | [`sandbox`] |
 //! | `missing` | the builder of every fixed-output leaf that recrate seeds | here |
 
+pub mod checkout;
 pub mod git;
 pub mod package;
 pub mod sandbox;

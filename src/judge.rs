@@ -96,7 +96,7 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record
     let recipe = &rebuild.recipe;
     let verdict = alone.where_dirty(provenance.dirty);
     let mut record = Record::new(&id, Some(rebuild.checksum), verdict).dated(&dating);
-    record.conditions = conditions(recipe.index_mode, provenance.dirty);
+    record.conditions = conditions(recipe.index_mode, &recipe.checkout, provenance.dirty);
     record.origin = Some(OriginRecord {
         repository: provenance.repository,
         commit: provenance.commit,

@@ -1,6 +1,7 @@
 //! The stages: pure functions from values to values, one per arrow of the way of the data, in its order.
 
 pub mod artefact;
+pub mod checkout;
 pub mod compare;
 pub mod deflate;
 pub mod derivation;

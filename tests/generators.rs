@@ -62,6 +62,8 @@ fn every_kind() -> Value {
         "narHash": sri("slice"), "until": "2025-03-01T12:00:00Z", "secondFormat": true, "names": ["a", "b-c"],
         "requirements": { "a": [">=0.9, <2", "^1"] }, "locked": { "b-c": ["1.0.0+x", "2.0.0-rc.1"] }, "yanked": ["a@1.0.0"]
     });
+    let crlf = [json!("none"), json!("all"), json!({ "files": ["a b", "ö/c"] })];
+    let executables = ["as-committed", "none", "all"];
     let mut rebuilds = serde_json::Map::new();
     for toolchain in ["1.85.1", "official-1.85.1", "nightly"] {
         for commit in [&bare, &with_submodules] {
@@ -77,6 +79,11 @@ fn every_kind() -> Value {
                     let recipe = json!({
                         "toolchain": toolchain, "source": commit, "packagePath": path, "index": index,
                         "indexMode": if flags & 1 == 0 { "at-publication" } else { "published-lock" },
+                        "checkout": {
+                            "crlf": crlf[flags % 3],
+                            "linksAsText": flags & 2 != 0,
+                            "executables": executables[flags / 3],
+                        },
                         "allowDirty": flags & 2 != 0, "excludeLockfile": flags & 4 != 0, "lock": lock,
                         "lockPaths": if lock.is_empty() { vec![] } else { vec!["Cargo.lock", "crates/sub/Cargo.lock"] }
                     });

@@ -144,13 +144,23 @@ impl Cargo {
     /// # Panics
     /// Where cargo refuses.
     pub fn package(&self, repository: &Bare, folder: &str, registry: &Path, extra: &Files) -> Vec<u8> {
+        self.package_as(repository, folder, registry, |tree| {
+            for (path, item) in extra {
+                let Item::File(body) = item else { panic!("only plain files are put beside what is tracked") };
+                std::fs::write(tree.join(path), body).unwrap();
+            }
+        })
+    }
+
+    /// The same, with something done to the checkout before.
+    ///
+    /// # Panics
+    /// Where cargo refuses.
+    pub fn package_as(&self, repository: &Bare, folder: &str, registry: &Path, change: impl Fn(&Path)) -> Vec<u8> {
         let place = tempfile::tempdir().unwrap();
         let (tree, home) = (place.path().join("tree"), place.path().join("home"));
         run(Command::new("git").args(["clone", "-q"]).arg(&repository.path).arg(&tree));
-        for (path, item) in extra {
-            let Item::File(body) = item else { panic!("only plain files are put beside what is tracked") };
-            std::fs::write(tree.join(path), body).unwrap();
-        }
+        change(&tree);
         std::fs::create_dir(&home).unwrap();
         let config = format!(
             "[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nlocal-registry = \"{}\"\n",

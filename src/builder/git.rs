@@ -143,7 +143,15 @@ pub fn write_repository(
     };
     write("HEAD", &format!("{commit}\n"))?;
     write("shallow", &format!("{commit}\n"))?;
-    write("config", "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n")?;
+    // Without links and executable bits, git takes a file without them for unchanged.
+    let symlinks = !worktree.checkout.links_as_text;
+    let filemode = worktree.checkout.executables.is_none();
+    write(
+        "config",
+        &format!(
+            "[core]\n\trepositoryformatversion = 0\n\tfilemode = {filemode}\n\tbare = false\n\tsymlinks = {symlinks}\n"
+        ),
+    )?;
     write("info/exclude", &ignored.iter().map(|path| format!("/{path}\n")).collect::<String>())?;
     write_object(&git, Kind::Commit, commit, commit_body)?;
     for tree in &worktree.trees {

@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::checkout::Checkout;
 use super::git::{self, Id, Kind};
 use super::status::{FILE, LOG, Outcome, SCHEMA, Status};
 use super::worktree::{self, Worktree};
@@ -25,8 +26,10 @@ struct Recipe {
     commit: Id,
     commit_body: Vec<u8>,
     gitlinks: BTreeMap<Vec<u8>, Id>,
+    package: String,
     package_path: String,
     release: (u32, String),
+    checkout: Checkout,
     allow_dirty: bool,
     exclude_lockfile: bool,
     /// The published Cargo.lock where it is an input, and the places it is put.
@@ -47,8 +50,10 @@ impl Recipe {
             commit: Id::from_hex(&variable("commitId")?).ok_or(Fault::Variable("commitId"))?,
             commit_body: base64("commit")?,
             gitlinks: parse_gitlinks(&variable("gitlinks")?).ok_or(Fault::Variable("gitlinks"))?,
+            package: variable("packageName")?,
             package_path: variable("packagePath")?,
             release: (minor.ok_or(Fault::Variable("cargoRelease"))?, release),
+            checkout: Checkout::read(&variable("checkout")?, &file_variable("crlfFiles")?)?,
             allow_dirty: variable("allowDirty")? == "1",
             exclude_lockfile: variable("excludeLockfile")? == "1",
             lock: if lock_paths.is_empty() { None } else { Some((base64("lock")?, lock_paths)) },
@@ -83,7 +88,7 @@ pub fn run() -> Result<(), Fault> {
     let build = std::env::current_dir().at(".")?;
     let root = build.join("worktree");
 
-    let worktree = worktree::copy(&recipe.source, &root, &recipe.gitlinks)?;
+    let worktree = worktree::copy(&recipe.source, &root, &recipe.gitlinks, &recipe.checkout)?;
     prove(&recipe, &worktree)?;
     eprintln!("recrate: proved commit {}: tree {}, {} files", recipe.commit, worktree.root, worktree.tracked.len());
 
@@ -199,6 +204,10 @@ fn run_cargo(recipe: &Recipe, build: &Path, package: &Path) -> Result<(Option<i3
     command.args(["package", "--no-verify"]);
     if *minor >= 36 {
         command.arg("--offline");
+    }
+    // A workspace may have its own mind about which members a command without a name is for.
+    if *minor >= 56 {
+        command.args(["--package", &recipe.package]);
     }
     if recipe.allow_dirty {
         command.arg("--allow-dirty");

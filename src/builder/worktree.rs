@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::checkout::Checkout;
 use super::git::{Id, Kind, Mode, hash};
 use super::{At, Fault};
 
@@ -47,16 +48,26 @@ pub struct Worktree {
     pub tracked: Vec<Tracked>,
     /// Links of the worktree, relative to its root.
     pub links: Vec<PathBuf>,
+    /// How it is checked out.
+    pub checkout: Checkout,
 }
 
-/// Copies `source` to `destination`, which must not exist, and computes its git objects.
+/// Copies `source` to `destination`, which must not exist, as `checkout` says, and computes its git objects: those of
+/// the source, whatever the checkout makes of it.
 ///
 /// `gitlinks` are the submodules: path and commit. Their folders are empty in `source`.
 ///
 /// # Errors
 /// Where a file can't be read or written.
-pub fn copy(source: &Path, destination: &Path, gitlinks: &BTreeMap<Vec<u8>, Id>) -> Result<Worktree, Fault> {
-    let mut worktree = Worktree { root: Id::NULL, trees: Vec::new(), tracked: Vec::new(), links: Vec::new() };
+pub fn copy(
+    source: &Path,
+    destination: &Path,
+    gitlinks: &BTreeMap<Vec<u8>, Id>,
+    checkout: &Checkout,
+) -> Result<Worktree, Fault> {
+    let checkout = checkout.clone();
+    let (trees, tracked, links) = (Vec::new(), Vec::new(), Vec::new());
+    let mut worktree = Worktree { root: Id::NULL, trees, tracked, links, checkout };
     worktree.root = worktree.copy_folder(source, destination, &mut Vec::new(), gitlinks)?;
     worktree.tracked.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(worktree)
@@ -90,9 +101,9 @@ impl Worktree {
             } else if kind.is_dir() {
                 (Mode::Tree, self.copy_folder(&from, &to, path, gitlinks)?)
             } else {
-                let (mode, id) = copy_leaf(&from, &to, kind.is_symlink())?;
+                let (mode, id) = copy_leaf(&from, &to, path, kind.is_symlink(), &self.checkout)?;
                 self.track(path, id, mode, &to)?;
-                if mode == Mode::Link {
+                if mode == Mode::Link && !self.checkout.links_as_text {
                     self.links.push(PathBuf::from(std::ffi::OsStr::from_bytes(path)));
                 }
                 (mode, id)
@@ -129,18 +140,29 @@ impl Worktree {
 }
 
 /// Copies one file or link and says what git makes of it.
-fn copy_leaf(from: &Path, to: &Path, is_link: bool) -> Result<(Mode, Id), Fault> {
+fn copy_leaf(from: &Path, to: &Path, path: &[u8], is_link: bool, checkout: &Checkout) -> Result<(Mode, Id), Fault> {
     if is_link {
         let target = std::fs::read_link(from).at(from)?;
-        symlink(&target, to).at(to)?;
-        return Ok((Mode::Link, hash(Kind::Blob, target.as_os_str().as_bytes())));
+        let id = hash(Kind::Blob, target.as_os_str().as_bytes());
+        if checkout.links_as_text {
+            write_file(to, target.as_os_str().as_bytes(), 0o644)?;
+        } else {
+            symlink(&target, to).at(to)?;
+        }
+        return Ok((Mode::Link, id));
     }
     let body = std::fs::read(from).at(from)?;
     let executable = std::fs::metadata(from).at(from)?.mode() & 0o100 != 0;
-    let (mode, permissions) = if executable { (Mode::Executable, 0o755) } else { (Mode::File, 0o644) };
+    let mode = if executable { Mode::Executable } else { Mode::File };
+    let permissions = if checkout.executables.unwrap_or(executable) { 0o755 } else { 0o644 };
+    let id = hash(Kind::Blob, &body);
+    write_file(to, &checkout.file(path, body), permissions)?;
+    Ok((mode, id))
+}
+
+fn write_file(to: &Path, body: &[u8], permissions: u32) -> Result<(), Fault> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(permissions).open(to).at(to)?;
-    file.write_all(&body).at(to)?;
+    file.write_all(body).at(to)?;
     file.set_permissions(std::fs::Permissions::from_mode(permissions)).at(to)?;
-    file.set_modified(UNIX_EPOCH + FILE_TIME).at(to)?;
-    Ok((mode, hash(Kind::Blob, &body)))
+    file.set_modified(UNIX_EPOCH + FILE_TIME).at(to)
 }

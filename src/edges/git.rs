@@ -3,7 +3,7 @@
 //! Repositories are hostile. They are asked for objects over https or at a configured mirror only, nothing of their
 //! configuration, hooks, filters or attributes is ever looked at, and files are written from raw blobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -18,6 +18,7 @@ use sha2::Digest as _;
 
 use super::cache::{Cache, Doing as _, FileError};
 use super::network::chain;
+use crate::builder::git::Id;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::source::{CommitId, RepositoryUrl, SubPath};
 
@@ -263,19 +264,35 @@ impl Commit {
         let mut found = CargoFiles::default();
         let repository = self.repository.to_thread_local();
         walk(&repository, self.root, &mut |path, entry| {
+            if !entry.is_file {
+                let blob = repository.find_object(entry.id).map_err(lacking)?;
+                found.links.insert(path.to_owned(), String::from_utf8_lossy(&blob.data).into_owned());
+                return Ok(());
+            }
+            if entry.is_executable {
+                found.executables.insert(path.to_owned());
+            }
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             let into = match name {
                 "Cargo.toml" => &mut found.manifests,
                 "Cargo.lock" => &mut found.locks,
                 _ => return Ok(()),
             };
-            if let (Ok(folder), true) = (folder.parse::<SubPath>(), entry.is_file) {
+            if let Ok(folder) = folder.parse::<SubPath>() {
                 let blob = repository.find_object(entry.id).map_err(lacking)?;
                 into.insert(folder, String::from_utf8_lossy(&blob.data).into_owned());
             }
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// The id of the blob at a path.
+    #[must_use]
+    pub fn blob(&self, path: &str) -> Option<Id> {
+        let repository = self.repository.to_thread_local();
+        let entry = repository.find_tree(self.root).ok()?.lookup_entry_by_path(path).ok()??;
+        entry.mode().is_blob().then(|| entry.object_id().as_bytes().try_into().ok().map(Id))?
     }
 
     /// Writes the commit's files to a new folder, if one is given, and hashes them as Nix does.
@@ -306,19 +323,24 @@ fn refused(error: impl std::fmt::Display) -> Error {
     Error::Refused(error.to_string())
 }
 
-/// The files of a commit that say something to cargo, by folder.
+/// The files of a commit that say something to cargo, by folder, and its links.
 #[derive(Debug, Clone, Default)]
 pub struct CargoFiles {
     /// Manifests.
     pub manifests: BTreeMap<SubPath, String>,
     /// Lock files.
     pub locks: BTreeMap<SubPath, String>,
+    /// Links, by path, with their targets.
+    pub links: BTreeMap<String, String>,
+    /// Executable files.
+    pub executables: BTreeSet<String>,
 }
 
 /// An entry of a tree, as [`walk`] shows it.
 struct Leaf {
     id: gix::ObjectId,
     is_file: bool,
+    is_executable: bool,
 }
 
 /// Shows every file of a tree, with its path. Stops at the limits.
@@ -344,11 +366,11 @@ fn walk(
             let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
             match entry.mode().kind() {
                 EntryKind::Tree => queue.push((path, entry.object_id(), depth + 1)),
-                EntryKind::Blob | EntryKind::BlobExecutable => {
-                    show(&path, Leaf { id: entry.object_id(), is_file: true })?;
-                }
-                EntryKind::Link => show(&path, Leaf { id: entry.object_id(), is_file: false })?,
                 EntryKind::Commit => {}
+                kind => {
+                    let is_executable = kind == EntryKind::BlobExecutable;
+                    show(&path, Leaf { id: entry.object_id(), is_file: kind != EntryKind::Link, is_executable })?;
+                }
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
 use crate::model::source::SubPath;
 use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST};
+use crate::stages::checkout::{Checkout, Committed, Traces};
 use crate::stages::lock::{self, LockedCrate, RegistryName};
 use crate::stages::manifest::{Manifest, Requirement};
 use crate::stages::plan::{Facts, IndexMode, Inputs};
@@ -49,6 +50,7 @@ pub struct Case {
     /// The published Cargo.lock.
     pub lock: Option<String>,
     original_manifest: Option<String>,
+    traces: Traces,
     requirements: Vec<Requirement>,
     /// What tracing and locating found; none before.
     pub located: Option<Located>,
@@ -67,6 +69,8 @@ pub struct Located {
     pub path: SubPath,
     /// Hash and submodules of the commit's files.
     pub export: Export,
+    /// How the publisher checked it out.
+    pub checkout: Checkout,
     /// What the verdict has to know.
     pub facts: Facts,
     /// Where the published lock file would be put.
@@ -150,6 +154,7 @@ impl Lab {
             provenance,
             lock: archive.text(LOCK).map(str::to_owned),
             original_manifest: archive.original_manifest().map(str::to_owned),
+            traces: Traces::read(&archive),
             requirements,
             located: None,
             subject: Subject {
@@ -225,6 +230,7 @@ impl Case {
             other => inconclusive(other.to_string()),
         })?;
 
+        let checkout = self.checkout(&path, &files, &commit);
         let workspace = workspace_of(&path, &files);
         let tracked: Vec<&String> = [&path, &workspace].into_iter().filter_map(|at| files.locks.get(at)).collect();
         let mut wanted = self.wanted(&files, &tracked);
@@ -264,9 +270,9 @@ impl Case {
         self.subject.index_modes = IndexMode::ALL
             .into_iter()
             .filter(|mode| match mode {
-                IndexMode::AtPublication => true,
+                // What is yanked shows when cargo asks for it; a try that comes to the same as one before is not built.
+                IndexMode::AtPublication | IndexMode::WithYanked => true,
                 IndexMode::AtNewestLocked => newest.is_some() && newest < self.published,
-                IndexMode::WithYanked => !yanked.is_empty(),
                 // A tracked lock file is part of the commit: then the published one is no input, but an output.
                 IndexMode::PublishedLock => self.lock.is_some() && !facts.lock_tracked && facts.lock_faults.is_empty(),
             })
@@ -276,6 +282,7 @@ impl Case {
             commit,
             path,
             export,
+            checkout,
             facts,
             lock_paths,
             wanted,
@@ -285,6 +292,14 @@ impl Case {
             locked: published,
         });
         Ok(())
+    }
+
+    /// How the publisher checked the commit out, as far as the crate shows it.
+    fn checkout(&self, path: &SubPath, files: &CargoFiles, commit: &Commit) -> Checkout {
+        let below = if path.as_str().is_empty() { String::new() } else { format!("{path}/") };
+        let blob = |path: &str| commit.blob(path);
+        let (links, executables) = (&files.links, &files.executables);
+        Checkout::evident(&self.traces, &Committed { below: &below, links, executables, blob: &blob })
     }
 
     /// What cargo may ask of the index, from manifests and tracked lock files. Where neither the crate nor the commit
@@ -334,9 +349,12 @@ impl Case {
         let tried = self.outcomes();
         let best = best(&tried);
         let dirty = self.provenance.dirty;
+        let checkout = self.located.as_ref().map(|located| located.checkout.clone()).unwrap_or_default();
         let (verdict, conditions) = match best.map(|at| &tried[at]) {
             None => (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new()),
-            Some(found) => (found.verdict.clone().where_dirty(dirty), conditions(found.attempt.index_mode, dirty)),
+            Some(found) => {
+                (found.verdict.clone().where_dirty(dirty), conditions(found.attempt.index_mode, &checkout, dirty))
+            }
         };
         let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);
         record.conditions = conditions;

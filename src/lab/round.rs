@@ -19,7 +19,7 @@ use crate::stages::derivation::{Derivations, Hermetic, Leaf, derive};
 use crate::stages::lock::RegistryName;
 use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
 use crate::stages::search::{Refusal, Tried, Try, next};
-use crate::stages::slice::{Slice, Yanked, cut, required_by};
+use crate::stages::slice::{Slice, Yanked, cut, required_by, since_yanked};
 use crate::stages::verdict::Verdict;
 
 /// `nix/` as it was when this program was built: what registers the derivations.
@@ -251,11 +251,7 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             }
             case.lock.clone().unwrap_or_default()
         }
-        IndexMode::WithYanked => {
-            wanted.yanked = Yanked::TodayBut(located.yanked.clone());
-            String::new()
-        }
-        IndexMode::AtPublication | IndexMode::AtNewestLocked => String::new(),
+        IndexMode::AtPublication | IndexMode::AtNewestLocked | IndexMode::WithYanked => String::new(),
     };
     let mut index = located.index.clone();
     let registry = registries.get(&RegistryName::Default)?.as_ref().ok()?;
@@ -272,6 +268,13 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
         missed = required.filter(|name| !wanted.names.contains(name)).collect();
         index.extend(fetched);
     }
+    if attempt.index_mode == IndexMode::WithYanked {
+        let mut restored = located.yanked.clone();
+        for (name, versions) in case.published.map(|own| since_yanked(&index, own)).unwrap_or_default() {
+            restored.entry(name).or_default().extend(versions);
+        }
+        wanted.yanked = Yanked::TodayBut(restored);
+    }
     let slice = cut(&index, &wanted, when, toolchain.minor);
     let pin = IndexPin::of(&slice, &wanted, toolchain.minor);
     let inputs = Inputs {
@@ -281,6 +284,7 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             package_path: located.path.clone(),
             index: pin.key(),
             index_mode: attempt.index_mode,
+            checkout: located.checkout.clone(),
             allow_dirty: case.provenance.dirty,
             exclude_lockfile: case.lock.is_none() && toolchain.minor >= EXCLUDES_LOCKFILE,
             lock_paths: if lock.is_empty() { Vec::new() } else { located.lock_paths.clone() },

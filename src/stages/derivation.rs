@@ -274,21 +274,25 @@ impl Generator<'_> {
         let id = rebuild.id();
         let source = &plan.sources[&recipe.source];
         let gitlinks: String = source.submodules.iter().map(|(path, commit)| format!("{commit} {path}\n")).collect();
+        let crlf_files: Vec<&str> = recipe.checkout.crlf_files().map(String::as_str).collect();
         let release = plan.toolchains[&recipe.toolchain].release.as_str();
         let name = format!("rebuild-{}", id.stem());
         let mut derivation = self
             .ordinary(&name, "package", inputs.builder)
             .environment("allowDirty", if recipe.allow_dirty { "1" } else { "" })
             .environment("cargoRelease", release)
+            .environment("checkout", recipe.checkout.words())
             .environment("commit", source.commit_object.as_str())
             .environment("commitId", recipe.source.to_string())
+            .environment("crlfFiles", crlf_files.join("\n"))
             .environment("excludeLockfile", if recipe.exclude_lockfile { "1" } else { "" })
             .environment("gitlinks", gitlinks)
             .environment("index", inputs.index.out.as_str())
             .environment("lock", recipe.lock.as_str())
             .environment("lockPaths", recipe.lock_paths.join("\n"))
+            .environment("packageName", rebuild.name.as_str())
             .environment("packagePath", recipe.package_path.as_str())
-            .environment("passAsFile", "commit lock")
+            .environment("passAsFile", "commit crlfFiles lock")
             .environment("source", inputs.source.out.as_str())
             .environment("toolchain", inputs.toolchain.out.as_str());
         for input in [inputs.toolchain, inputs.source, inputs.index] {

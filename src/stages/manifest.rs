@@ -174,6 +174,9 @@ fn meaning(mut table: Table, files: &BTreeSet<&str>) -> Table {
     for key in ["workspace", "patch", "replace", "badges"] {
         table.remove(key);
     }
+    if let Some(profiles) = table.get_mut("profile") {
+        normalise_debug(profiles);
+    }
     table.retain(|_, value| value.as_table().is_none_or(|table| !table.is_empty()));
     without_datetimes(table)
 }
@@ -240,6 +243,30 @@ fn normalise_targets(table: &mut Table, package: &str, files: &BTreeSet<&str>) {
         }
         if !named.is_empty() {
             table.insert(kind.to_owned(), Value::Table(named));
+        }
+    }
+}
+
+/// Cargos around 1.70 wrote the levels of debug information as numbers.
+fn normalise_debug(value: &mut Value) {
+    let Value::Table(table) = value else { return };
+    for (key, value) in table.iter_mut() {
+        let level = match value {
+            Value::Boolean(false) => 0,
+            Value::Boolean(true) => 2,
+            Value::String(level) => match level.as_str() {
+                "none" => 0,
+                "limited" => 1,
+                "full" => 2,
+                _ => continue,
+            },
+            _ => {
+                normalise_debug(value);
+                continue;
+            }
+        };
+        if key == "debug" {
+            *value = Value::from(level);
         }
     }
 }
@@ -318,6 +345,16 @@ mod tests {
         let files = ["src/lib.rs", "tests/t.rs", "benches/speed.rs"];
         assert_eq!(said(OLD, NEW, &files), [""; 0]);
         assert_eq!(said(NEW, OLD, &files), [""; 0]);
+    }
+
+    #[test]
+    fn levels_of_debug_information_are_the_same_as_numbers() {
+        let with =
+            |level: &str| format!("{OLD}[profile.release]\ndebug = {level}\n[profile.dev.package.x]\ndebug = false\n");
+        for (words, number) in [("true", "2"), ("false", "0"), ("\"limited\"", "1"), ("\"full\"", "2")] {
+            assert_eq!(said(&with(number), &with(words), &["benches/speed.rs"]), [""; 0]);
+        }
+        assert_eq!(said(&with("1"), &with("true"), &["benches/speed.rs"]), ["profile.release.debug"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use super::checkout::Checkout;
 use super::compare::Context;
 use super::lock::Skipped;
 use super::slice::{Cut, Index, Slice, SliceFile, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
@@ -210,6 +211,8 @@ pub struct Recipe {
     pub index: Sri,
     /// How the slice, and with it Cargo.lock, came about.
     pub index_mode: IndexMode,
+    /// How the publisher's git checked the commit out.
+    pub checkout: Checkout,
     /// Whether cargo is told to pass over uncommitted changes: what the crate's own vcs info says.
     pub allow_dirty: bool,
     /// Whether cargo is told to leave Cargo.lock out (from 1.87 on): the published crate has none.

@@ -58,7 +58,9 @@ pub fn locate<'a>(
 ) -> Option<SubPath> {
     let mut named: Vec<(&SubPath, &str)> =
         manifests.filter(|(_, text)| Manifest::read(text).name() == Some(name.as_str())).collect();
-    named.sort_by_key(|(path, text)| (Some(*text) != original, path.as_str().len()));
+    // On Windows git may have checked it out with other line endings.
+    let same = |text: &str| original.is_some_and(|original| original == text || original.replace("\r\n", "\n") == text);
+    named.sort_by_key(|(path, text)| (!same(text), path.as_str().len()));
     named.first().map(|(path, _)| (*path).clone())
 }
 

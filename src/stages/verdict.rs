@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::artefact::Archive;
+use super::checkout::Checkout;
 use super::compare::proof::{Aside, Proof};
 use super::compare::{Comparison, Context, Difference, Weight, compare};
 use super::plan::IndexMode;
@@ -321,9 +322,10 @@ impl Record {
 
 /// The conditions that a verdict names; none for the strongest claim.
 #[must_use]
-pub fn conditions(index_mode: IndexMode, dirty: bool) -> Vec<String> {
-    let dirty = dirty.then_some("with --allow-dirty, as published");
-    index_mode.condition().into_iter().chain(dirty).map(str::to_owned).collect()
+pub fn conditions(index_mode: IndexMode, checkout: &Checkout, dirty: bool) -> Vec<String> {
+    let index_mode = index_mode.condition().map(str::to_owned);
+    let dirty = dirty.then(|| "with --allow-dirty, as published".to_owned());
+    [index_mode, checkout.condition(), dirty].into_iter().flatten().collect()
 }
 
 /// The first error of what cargo printed, with its causes.

@@ -1,0 +1,123 @@
+//! The publisher's checkout: crates packaged from checkouts that git itself made as on Windows come out exact.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, edit, files, pack, unpack};
+use common::{root, verify_json};
+use serde_json::Value;
+
+const RELEASE: Release<'_> =
+    Release { name: "carried", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+
+fn tree() -> Files {
+    let manifest = "[package]\nname = \"carried\"\nversion = \"1.0.0\"\nedition = \"2018\"\nlicense = \"MIT\"\n\
+        description = \"From another system\"\nrepository = \"https://git.example/recrate/carried\"\n";
+    let mut tree = files([
+        ("package/Cargo.toml", manifest),
+        ("package/src/lib.rs", "//! Carried.\npub fn one() {}\n"),
+        ("package/.gitignore", "/target\n"),
+        ("package/dos.txt", "these\r\nalready\r\n"),
+        ("package/mixed.txt", "this\r\nand that\n"),
+        ("LICENSE", "Take it.\n"),
+    ]);
+    tree.insert("package/LICENSE".to_owned(), Item::Link("../LICENSE".to_owned()));
+    tree.insert("package/picture".to_owned(), Item::File(b"\x89PNG\n\0\x01\n".to_vec()));
+    tree.insert("package/run.sh".to_owned(), Item::Program(b"#!/bin/sh\n".to_vec()));
+    tree
+}
+
+/// Packages a tree from a checkout that was changed, and publishes that with further changes; gives what is said.
+fn said(tree: &Files, checkout: impl Fn(&Path), after: impl Fn(Vec<u8>) -> Vec<u8>) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = LocalRegistry::at(folder.path().join("registry"));
+    let repository = Bare::at(folder.path().join("repositories/carried.git"));
+    std::fs::create_dir(folder.path().join(".cargo")).unwrap();
+    for file in [".cargo/config.toml", "recrate.toml"] {
+        std::fs::copy(root().join("examples/registry").join(file), folder.path().join(file)).unwrap();
+    }
+    repository.commit(tree, "carried 1.0.0");
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    registry.publish(&RELEASE, &after(cargo.package_as(&repository, "package", &registry.path, checkout)));
+    verify_json(folder.path(), &["carried@1.0.0"])["crates"][0].clone()
+}
+
+/// Has git check everything out again with a setting.
+fn again(tree: &Path, setting: &str, value: &str) {
+    let git = |arguments: &[&str]| {
+        let done = Command::new("git").arg("-C").arg(tree).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    git(&["config", setting, value]);
+    git(&["rm", "-q", "--cached", "-r", "."]);
+    git(&["reset", "-q", "--hard"]);
+}
+
+fn set_mode(file: &Path, mode: u32) {
+    std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+}
+
+fn assert_reproduced(said: &Value, condition: &str) {
+    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    assert_eq!(said["conditions"], serde_json::json!([condition]), "{said:#}");
+}
+
+#[test]
+fn a_plain_checkout_needs_no_condition() {
+    let said = said(&tree(), |_| {}, |bytes| bytes);
+    assert_eq!((&said["verdict"]["kind"], &said["conditions"]), (&"reproduced".into(), &serde_json::json!([])));
+}
+
+#[test]
+fn with_autocrlf() {
+    let said = said(&tree(), |tree| again(tree, "core.autocrlf", "true"), |bytes| bytes);
+    assert_reproduced(&said, "as checked out on Windows: CRLF");
+}
+
+#[test]
+fn with_crlf_in_some_files() {
+    let mut tree = tree();
+    let attributes = "src/*.rs text eol=crlf\n";
+    tree.insert("package/.gitattributes".to_owned(), Item::File(attributes.as_bytes().to_vec()));
+    assert_reproduced(&said(&tree, |_| {}, |bytes| bytes), "as checked out on Windows: CRLF in 1 file, as published");
+}
+
+#[test]
+fn with_links_as_text() {
+    let said = said(&tree(), |tree| again(tree, "core.symlinks", "false"), |bytes| bytes);
+    assert_reproduced(&said, "as checked out on Windows: links as text");
+}
+
+#[test]
+fn with_all_executable_bits_lost_or_set() {
+    let without = |tree: &Path| {
+        again(tree, "core.fileMode", "false");
+        set_mode(&tree.join("package/run.sh"), 0o644);
+    };
+    assert_reproduced(&said(&tree(), without, |bytes| bytes), "as checked out on Windows: no executables");
+    let with = |tree: &Path| {
+        again(tree, "core.fileMode", "false");
+        for file in
+            ["Cargo.toml", "src/lib.rs", ".gitignore", "dos.txt", "mixed.txt", "picture", "run.sh", "../LICENSE"]
+        {
+            set_mode(&tree.join("package").join(file), 0o755);
+        }
+    };
+    assert_reproduced(&said(&tree(), with, |bytes| bytes), "as checked out on Windows: all files executable");
+}
+
+#[test]
+fn what_no_checkout_explains_is_still_a_difference_of_the_source() {
+    let evil = |bytes: Vec<u8>| {
+        let mut entries = unpack(&bytes);
+        edit(&mut entries, "src/lib.rs", |text| text.replace("one", "evil"));
+        pack(&entries)
+    };
+    let said = said(&tree(), |tree| again(tree, "core.autocrlf", "true"), evil);
+    assert_eq!(said["verdict"]["kind"], "source-differs", "{said:#}");
+    let differences = said["verdict"]["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 1, "line endings are no part of it: {said:#}");
+    assert_eq!(differences[0]["path"], "src/lib.rs");
+}
