@@ -305,8 +305,10 @@ impl SliceFile {
             if line.yanked == today.yanked {
                 text.push_str(&today.raw);
             } else {
-                let key = |yanked: bool| format!("\"yanked\":{yanked}");
-                text.push_str(&today.raw.replace(&key(today.yanked), &key(line.yanked)));
+                // Lines that the registry's people rewrote have a space there.
+                let key = |space: &str, yanked: bool| format!("\"yanked\":{space}{yanked}");
+                let plain = today.raw.replace(&key("", today.yanked), &key("", line.yanked));
+                text.push_str(&plain.replace(&key(" ", today.yanked), &key(" ", line.yanked)));
             }
             text.push('\n');
         }
@@ -455,6 +457,12 @@ mod tests {
         wanted.yanked = Yanked::TodayBut(wanted.locked.clone());
         let slice = cut(&index(), &wanted, None, Minor(95));
         assert!(slice.yanked.is_empty() && !slice.files["index/1/a"].text().contains("\"yanked\":true"));
+        // The same of lines with spaces, as some of the registry's are.
+        let spaced = line("a", "1.1.0", "2021-01-01T00:00:00Z", true, "").replace("\":", "\": ");
+        let index = Index::from([(name("a"), std::sync::Arc::new(read_index(spaced.as_bytes())))]);
+        let slice = cut(&index, &wanted, None, Minor(85));
+        let text = slice.files["index/1/a"].text();
+        assert!(text.contains("\"yanked\": false") && !text.contains("true"), "{text}");
     }
 
     #[test]
