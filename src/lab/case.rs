@@ -12,6 +12,7 @@ use crate::edges::registry::{self, Registry};
 use crate::edges::run_directory::Kept;
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
+use crate::model::release::Minor;
 use crate::model::source::SubPath;
 use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST};
 use crate::stages::checkout::{Checkout, Committed, Traces};
@@ -97,6 +98,10 @@ pub struct Built {
     /// The output.
     pub out: String,
 }
+
+/// The first cargo that starts from the workspace's Cargo.lock; older ones resolve a member afresh (rust-lang/cargo
+/// #11477).
+const WORKSPACE_LOCK: Minor = Minor(68);
 
 /// Registries by name; an error where one can't be used.
 pub type Registries = BTreeMap<RegistryName, Result<Registry, String>>;
@@ -245,7 +250,10 @@ impl Case {
         };
         let index = registry.indexes(&wanted.names).map_err(|error| inconclusive(error.to_string()))?;
 
-        let mut facts = Facts { published: self.published, lock_tracked: !tracked.is_empty(), lock_faults: Vec::new() };
+        let lock_tracked = files.locks.contains_key(&path)
+            || files.locks.contains_key(&workspace)
+                && self.dating.span.is_some_and(|span| span.first >= WORKSPACE_LOCK);
+        let mut facts = Facts { published: self.published, lock_tracked, lock_faults: Vec::new() };
         let mut newest = None;
         let mut yanked: BTreeMap<CrateName, BTreeSet<Version>> = BTreeMap::new();
         for (name, versions) in &published {

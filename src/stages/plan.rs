@@ -183,7 +183,7 @@ impl Rebuild {
 pub struct Facts {
     /// When the crate was published, by the index.
     pub published: Option<Timestamp>,
-    /// Whether the commit holds the Cargo.lock that cargo starts from.
+    /// Whether the commit holds the Cargo.lock that the publisher's cargo started from.
     pub lock_tracked: bool,
     /// Entries of the published Cargo.lock that can't have been there when the crate was published.
     pub lock_faults: Vec<String>,
