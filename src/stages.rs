@@ -16,3 +16,4 @@ pub mod search;
 pub mod slice;
 pub mod toolchain;
 pub mod verdict;
+pub mod yanked;

@@ -19,8 +19,9 @@ use crate::stages::derivation::{Derivations, Hermetic, Leaf, derive};
 use crate::stages::lock::RegistryName;
 use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
 use crate::stages::search::{Refusal, Tried, Try, next};
-use crate::stages::slice::{Slice, Yanked, cut, required_by, since_yanked};
+use crate::stages::slice::{Slice, Yanked, cut, required_by};
 use crate::stages::verdict::Verdict;
+use crate::stages::yanked::since_yanked;
 
 /// `nix/` as it was when this program was built: what registers the derivations.
 const PLAN_NIX: &str = include_str!("../../nix/plan.nix");
