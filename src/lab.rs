@@ -26,6 +26,7 @@ use crate::edges::run_directory::{Kept, RunDirectory};
 use crate::edges::toolchains::Toolchains;
 use crate::model::krate::CrateId;
 use crate::model::source::{CommitId, RepositoryUrl};
+use crate::stages::derivation::derive;
 use crate::stages::lock::{Locked, LockedCrate, RegistryName};
 use crate::stages::plan::{Plan, ProgramPin};
 use crate::stages::toolchain::Toolchain;
@@ -203,12 +204,14 @@ impl Lab {
         Ok((kept.into_iter().map(|(_, done)| done.record).collect(), plan))
     }
 
-    /// Whether plans for this system can be built here.
+    /// Whether a plan can be built here: it is whole, and for this system.
     ///
     /// # Errors
-    /// Where they can't.
-    pub fn can_build(&self, system: &str) -> Result<(), String> {
-        if system == self.system {
+    /// Where it can't.
+    pub fn can_build(&self, plan: &Plan) -> Result<(), String> {
+        derive(plan).map_err(|error| error.to_string())?;
+        let system = &plan.system;
+        if *system == self.system {
             Ok(())
         } else {
             Err(format!("the plan is for {system}, this machine is {}", self.system))

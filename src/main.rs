@@ -9,7 +9,12 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("RECRATE_LOG").unwrap_or_else(|_| EnvFilter::new("recrate=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(recrate::edges::console::colours_on_stderr())
+        .without_time()
+        .init();
     recrate::commands::Cli::parse_from(arguments(std::env::args_os().collect())).run()
 }
 

@@ -348,3 +348,30 @@ fn what_a_crate_says_of_how_it_was_made_can_be_seen() {
       it has no .cargo_vcs_info.json: published with --allow-dirty, from outside of git, or by a cargo before 1.30
     ");
 }
+
+#[test]
+fn a_plan_whose_cargo_nobody_has_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan: Value = serde_json::from_slice(&std::fs::read(example().join("plan.json")).unwrap()).unwrap();
+    plan["rebuilds"].as_object_mut().unwrap().retain(|job, _| job == "honest-1_0_0");
+    plan["toolchains"]["1.85.1"]["origin"]["narHash"] = format!("sha256-{}=", "A".repeat(43)).into();
+    let file = folder.path().join("plan.json");
+    let verify = |plan: &Value| {
+        std::fs::write(&file, plan.to_string()).unwrap();
+        let mut program = recrate();
+        program.args(["verify", "--quiet", "--plan"]).arg(&file).arg("--config").arg(example().join("recrate.toml"));
+        program.arg("--out").arg(folder.path().join("run")).output().unwrap()
+    };
+    let done = verify(&plan);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("the plan's cargo 1.85.1 is neither in the store nor imported here"), "{said}");
+    assert!(!said.contains('\u{1b}'), "no colours where there is no terminal: {said}");
+    assert_ne!(done.status.code(), Some(0));
+
+    plan["toolchains"].as_object_mut().unwrap().clear();
+    let done = verify(&plan);
+    assert_eq!(done.status.code(), Some(2));
+    assert!(
+        String::from_utf8(done.stderr).unwrap().contains("names the toolchain 1.85.1, which the plan does not hold")
+    );
+}

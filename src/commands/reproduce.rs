@@ -65,7 +65,7 @@ impl Reproduce {
         let plan = self.read(&file)?;
         let folder = self.folder(&file)?;
         let lab = self.setting.lab(&folder)?;
-        lab.can_build(&plan.system).map_err(Failure::usage)?;
+        lab.can_build(&plan).map_err(Failure::usage)?;
         let decides = format!("reproduce {}", plan.to_json());
         let bundle = self.export.as_deref().map(std::path::absolute).transpose().map_err(Failure::usage)?;
         if let Some(bundle) = bundle.as_deref().filter(|bundle| !is_free(bundle)) {

@@ -74,7 +74,7 @@ impl Subject {
     /// Where the plan is for other machines, the run directory can't be used or the machinery fails.
     pub fn replay(&self, plan: &Plan, folder: &Path) -> Result<Done, Failure> {
         let lab = self.setting.lab(folder)?;
-        lab.can_build(&plan.system).map_err(Failure::usage)?;
+        lab.can_build(plan).map_err(Failure::usage)?;
         let crates = plan.rebuilds.len() + plan.settled.len();
         self.run(&plan.to_json(), folder, crates, |run, console| lab.replay(plan, run, console))
     }

@@ -100,6 +100,12 @@ pub fn colours_on_stdout() -> bool {
     colours(io::stdout().is_terminal())
 }
 
+/// The same of what is said on the way.
+#[must_use]
+pub fn colours_on_stderr() -> bool {
+    colours(io::stderr().is_terminal())
+}
+
 /// See <https://no-color.org>: an empty value counts as none.
 fn colours(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -107,6 +107,15 @@ impl Lab {
             Origin::Imported { .. } => self.available.iter().find(|have| have.origin == wanted.origin).cloned(),
             Origin::Archive { .. } => Some(wanted.clone()),
         };
+        for (name, _) in plan
+            .toolchains
+            .iter()
+            .filter(|(name, wanted)| lacks(&Leaf::Toolchain((*name).clone())) && here(wanted).is_none())
+        {
+            tracing::warn!(
+                "the plan's cargo {name} is neither in the store nor imported here: what needs it can't be built"
+            );
+        }
         let toolchains = plan.toolchains.iter().filter_map(|(name, wanted)| Some((name.clone(), here(wanted)?)));
         Ok(Inputs {
             commits: commits.into_iter().flatten().collect(),
