@@ -58,43 +58,29 @@ let
     # The tests need a Nix to build with; they run outside.
     doCheck = false;
   };
+
+  # A program that Nix runs. Static: it runs in a sandbox that has nothing else.
+  program =
+    name: src:
+    pkgs.pkgsStatic.rustPlatform.buildRustPackage (
+      common
+      // {
+        pname = "recrate-${name}";
+        inherit src;
+        buildNoDefaultFeatures = true;
+        buildFeatures = [ name ];
+        cargoBuildFlags = [ "--bin=recrate-${name}" ];
+      }
+    );
 in
 rec {
-  # Static: it runs in a sandbox that has nothing else.
-  recrate-builder = pkgs.pkgsStatic.rustPlatform.buildRustPackage (
-    common
-    // {
-      pname = "recrate-builder";
-      src = sources "recrate-builder-source" all;
-      buildNoDefaultFeatures = true;
-      buildFeatures = [ "builder" ];
-      cargoBuildFlags = [ "--bin=recrate-builder" ];
-    }
-  );
+  recrate-builder = program "builder" (sources "recrate-builder-source" all);
 
-  # Static, too. It has the comparison and nothing of the driver.
-  recrate-judge = pkgs.pkgsStatic.rustPlatform.buildRustPackage (
-    common
-    // {
-      pname = "recrate-judge";
-      src = judgeSource;
-      buildNoDefaultFeatures = true;
-      buildFeatures = [ "judge" ];
-      cargoBuildFlags = [ "--bin=recrate-judge" ];
-    }
-  );
+  # It has the comparison and nothing of the driver.
+  recrate-judge = program "judge" judgeSource;
 
-  # Static, too: Nix runs it where the store lacks an input. What it brings is pinned, so it changes no output.
-  recrate-fetcher = pkgs.pkgsStatic.rustPlatform.buildRustPackage (
-    common
-    // {
-      pname = "recrate-fetcher";
-      src = driverSource;
-      buildNoDefaultFeatures = true;
-      buildFeatures = [ "fetcher" ];
-      cargoBuildFlags = [ "--bin=recrate-fetcher" ];
-    }
-  );
+  # Nix runs it where the store lacks an input. What it brings is pinned, so it changes no output.
+  recrate-fetcher = program "fetcher" driverSource;
 
   recrate = pkgs.rustPlatform.buildRustPackage (
     common

@@ -95,19 +95,22 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             );
             return ExitCode::FAILURE;
         }
-        _ => {
-            eprintln!(
-                "recrate-builder is run by Nix, inside the sandbox; it is of no use by hand.\n\
-                 See `recrate verify --help`."
-            );
-            return ExitCode::from(2);
-        }
+        _ => return ended::<Fault>("recrate-builder", None),
     };
+    ended("recrate-builder", Some(done))
+}
+
+/// How a program that Nix runs ends; `done` is none where it has no such verb.
+pub(crate) fn ended<E: std::fmt::Display>(program: &str, done: Option<Result<(), E>>) -> ExitCode {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            eprintln!("recrate: {fault}");
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            eprintln!("recrate: {error}");
             ExitCode::FAILURE
+        }
+        None => {
+            eprintln!("{program} is run by Nix; it is of no use by hand. See `recrate verify --help`.");
+            ExitCode::from(2)
         }
     }
 }

@@ -20,6 +20,7 @@ use std::process::{Command, ExitCode};
 
 use base64::Engine as _;
 
+use crate::builder::ended;
 use crate::edges::cache::Cache;
 use crate::edges::cargo_config::{CargoConfig, Place};
 use crate::edges::git::{Git, Mirror};
@@ -40,18 +41,9 @@ pub fn main<'a>(arguments: &[OsString], certificates: impl Iterator<Item = &'a [
         }
         "commit" => commit(),
         "index" => index(),
-        _ => {
-            eprintln!("recrate-fetcher is run by Nix; it is of no use by hand. See `recrate verify --help`.");
-            return ExitCode::from(2);
-        }
+        _ => return ended::<String>("recrate-fetcher", None),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("recrate: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("recrate-fetcher", Some(done))
 }
 
 /// Runs this program again with certificates: the user's own, where Nix passes them on, or the ones given.

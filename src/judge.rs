@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::builder::ended;
 use crate::builder::status::{FILE, Outcome, Status};
 use crate::model::release::Span;
 use crate::stages::artefact::{Archive, Artefact};
@@ -55,18 +56,9 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         "settled" => settled(),
         "gate" => gate(),
         "report" => report(),
-        _ => {
-            eprintln!("recrate-judge is run by Nix; it is of no use by hand. See `recrate verify --help`.");
-            return ExitCode::from(2);
-        }
+        _ => return ended::<String>("recrate-judge", None),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("recrate: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("recrate-judge", Some(done))
 }
 
 /// What a rebuild, whose output lies at `place`, says of the crate whose bytes were `published`.

@@ -43,6 +43,8 @@ pub enum Error {
     Failed {
         /// The command.
         command: &'static str,
+        /// Its exit status; none where a signal ended it.
+        code: Option<i32>,
         /// The end of what it printed.
         said: String,
     },
@@ -201,19 +203,11 @@ impl Nix {
     pub fn check(&self, drv: &str) -> Result<Option<String>, Error> {
         let command = "nix-store";
         let arguments = ["--realise", "--check"].into_iter().chain(self.options()).chain([drv]).map(OsString::from);
-        let output = cmd(command, in_store(self.store.as_ref(), arguments))
-            .stdin_null()
-            .stdout_capture()
-            .stderr_capture()
-            .unchecked()
-            .run()
-            .map_err(|source| Error::Absent { command, source })?;
-        let said = tail(&String::from_utf8_lossy(&output.stderr));
-        match output.status.code() {
-            Some(0) => Ok(None),
+        match run(command, in_store(self.store.as_ref(), arguments)) {
+            Ok(_) => Ok(None),
             // 0x60 with the bits of what went wrong; 8: not deterministic.
-            Some(code) if code & 0x68 == 0x68 => Ok(Some(said)),
-            _ => Err(Error::Failed { command, said }),
+            Err(Error::Failed { said, code: Some(code), .. }) if code & 0x68 == 0x68 => Ok(Some(said)),
+            Err(error) => Err(error),
         }
     }
 
@@ -320,7 +314,7 @@ fn run(command: &'static str, arguments: Vec<OsString>) -> Result<String, Error>
         let said = tail(&String::from_utf8_lossy(&output.stderr));
         patience -= 1;
         if patience == 0 || !said.contains("is busy") {
-            return Err(Error::Failed { command, said });
+            return Err(Error::Failed { command, code: output.status.code(), said });
         }
         std::thread::sleep(BUSY_PAUSE);
     }
