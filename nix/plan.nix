@@ -157,12 +157,21 @@ let
     what: set: key:
     set.${key} or (throw "recrate: the plan names the ${what} ${key}, which it does not hold");
 
+  # A commit, with what proves it.
+  proven = commitId: {
+    inherit commitId;
+    commit = (lookup "commit" plan.sources commitId).commitObject;
+    gitlinks = builtins.concatStringsSep "" (
+      builtins.attrValues (
+        builtins.mapAttrs (path: id: "${id} ${path}\n") plan.sources.${commitId}.submodules
+      )
+    );
+    source = lookup "commit" sources commitId;
+  };
+
   rebuild =
     { name, version, recipe, ... }:
-    let
-      source = lookup "commit" plan.sources recipe.source;
-    in
-    derivation {
+    derivation (proven recipe.source // {
       name = "rebuild-${name}-${version}";
       inherit system;
       builder = "${builder}";
@@ -175,14 +184,19 @@ let
         ++ (if recipe.checkout.executables == "none" then [ "executables-none" ] else [ ])
         ++ (if recipe.checkout.linksAsText then [ "links-as-text" ] else [ ])
       );
-      commit = source.commitObject;
-      commitId = recipe.source;
       crlfFiles = builtins.concatStringsSep "\n" (recipe.checkout.crlf.files or [ ]);
       inherit (recipe) excludeLockfile;
-      gitlinks = builtins.concatStringsSep "" (
-        map (path: "${source.submodules.${path}} ${path}\n") (builtins.attrNames source.submodules)
+      gitDependencies = builtins.toJSON (
+        map (
+          dependency:
+          dependency
+          // {
+            commit = proven dependency.commit;
+          }
+        ) recipe.gitDependencies
       );
       index = lookup "index slice" indexes recipe.index;
+      leftOut = builtins.concatStringsSep "" (map (path: "${path}\n") recipe.leftOut);
       lock = recipe.lock or "";
       lockPaths = builtins.concatStringsSep "\n" (recipe.lockPaths or [ ]);
       packageName = name;
@@ -190,11 +204,14 @@ let
       passAsFile = [
         "commit"
         "crlfFiles"
+        "gitDependencies"
+        "leftOut"
         "lock"
+        "submodules"
       ];
-      source = lookup "commit" sources recipe.source;
+      submodules = builtins.toJSON (builtins.mapAttrs (_: proven) recipe.submodules);
       toolchain = lookup "toolchain" toolchains recipe.toolchain;
-    };
+    });
 
   # A published crate, under the name that nixpkgs gives it: whoever builds with `importCargoLock` has it already.
   published =

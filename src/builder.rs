@@ -13,6 +13,8 @@
 //! | `missing` | the builder of every fixed-output leaf that recrate seeds | here |
 
 pub mod checkout;
+pub mod commit;
+pub mod further;
 pub mod git;
 pub mod package;
 pub mod sandbox;
@@ -75,6 +77,12 @@ impl<T> At<T> for std::io::Result<T> {
 /// A variable of the derivation.
 pub(crate) fn variable(name: &'static str) -> Result<String, Fault> {
     std::env::var(name).map_err(|_| Fault::Variable(name))
+}
+
+/// A variable that Nix passes as a file because it may be long (`passAsFile`).
+pub(crate) fn file_variable(name: &'static str) -> Result<String, Fault> {
+    let path = std::env::var(format!("{name}Path")).map_err(|_| Fault::Variable(name))?;
+    std::fs::read_to_string(&path).at(path)
 }
 
 /// The builder's whole `main`: `arguments` as the system gives them, program name first.

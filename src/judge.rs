@@ -32,7 +32,7 @@ use crate::stages::plan::{IndexMode, Rebuild};
 use crate::stages::provenance::{Provenance, trace};
 use crate::stages::report::Report;
 use crate::stages::toolchain::{Toolchain, date};
-use crate::stages::verdict::{Exit, Level, OriginRecord, Record, TryRecord, Verdict, conditions};
+use crate::stages::verdict::{Exit, Level, OriginRecord, Record, TryRecord, Verdict};
 
 /// A crate's part of the plan.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record
     let recipe = &rebuild.recipe;
     let verdict = alone.where_dirty(provenance.dirty);
     let mut record = Record::new(&id, Some(rebuild.checksum), verdict).dated(&dating);
-    record.conditions = conditions(recipe.index_mode, &recipe.checkout, provenance.dirty);
+    record.conditions = recipe.conditions(provenance.dirty);
     record.origin = Some(OriginRecord {
         repository: provenance.repository,
         commit: provenance.commit,

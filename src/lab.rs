@@ -5,6 +5,7 @@
 //! without asking Nix to do anything.
 
 pub mod case;
+pub mod further;
 mod replay;
 pub mod reproduce;
 pub mod round;
@@ -18,7 +19,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::edges::cache::{Cache, FileError};
 use crate::edges::cargo_config::CargoConfig;
 use crate::edges::console::Console;
-use crate::edges::git::{self, Commit, Git};
+use crate::edges::git::commit::Commit;
+use crate::edges::git::{self, Git};
 use crate::edges::network::Network;
 use crate::edges::nix::{self, Nix};
 use crate::edges::registry::Registry;
@@ -172,11 +174,16 @@ impl Lab {
         go_on()?;
         let located = in_parallel(self.workers, traced, |(case, commit)| case.locate(commit, self, &registries));
         let mut open = Vec::new();
+        let mut ended = Vec::new();
         for located in located {
             match located {
                 Ok(case) => open.push(case),
-                Err((locked, record)) => finish(&locked.id, Kept::settled(&locked, *record))?,
+                Err(end) => ended.push(end),
             }
+        }
+        let (mut open, lacking) = self.furnish(open);
+        for (locked, record) in ended.into_iter().chain(lacking) {
+            finish(&locked.id, Kept::settled(&locked, *record))?;
         }
 
         let mut number = 0;

@@ -16,4 +16,5 @@ pub mod search;
 pub mod slice;
 pub mod toolchain;
 pub mod verdict;
+pub mod workspace;
 pub mod yanked;

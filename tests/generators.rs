@@ -64,6 +64,18 @@ fn every_kind() -> Value {
     });
     let crlf = [json!("none"), json!("all"), json!({ "files": ["a b", "ö/c"] })];
     let executables = ["as-committed", "none", "all"];
+    let further = [
+        (json!({}), json!([]), json!([])),
+        (json!({ "vendor/a b": bare, "vendor/ö": with_submodules }), json!([]), json!(["crates/a b", "fuzz"])),
+        (
+            json!({}),
+            json!([
+                { "commit": bare, "packages": ["", "ö"], "reference": { "branch": "a\"b" }, "url": "https://git.example/a/b?c" },
+                { "commit": with_submodules, "packages": [], "reference": "default", "url": "https://git.example/x" },
+            ]),
+            json!([]),
+        ),
+    ];
     let mut rebuilds = serde_json::Map::new();
     for toolchain in ["1.85.1", "official-1.85.1", "nightly"] {
         for commit in [&bare, &with_submodules] {
@@ -76,6 +88,7 @@ fn every_kind() -> Value {
                         format!("{number}.0.0-rc.1+b.2")
                     };
                     let job = format!("kinds-{}", version.replace('.', "_").replace('+', "__"));
+                    let (submodules, git_dependencies, left_out) = &further[number % 3];
                     let recipe = json!({
                         "toolchain": toolchain, "source": commit, "packagePath": path, "index": index,
                         "indexMode": if flags & 1 == 0 { "at-publication" } else { "published-lock" },
@@ -84,6 +97,7 @@ fn every_kind() -> Value {
                             "linksAsText": flags & 2 != 0,
                             "executables": executables[flags / 3],
                         },
+                        "submodules": submodules, "gitDependencies": git_dependencies, "leftOut": left_out,
                         "allowDirty": flags & 2 != 0, "excludeLockfile": flags & 4 != 0, "lock": lock,
                         "lockPaths": if lock.is_empty() { vec![] } else { vec!["Cargo.lock", "crates/sub/Cargo.lock"] }
                     });

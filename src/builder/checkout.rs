@@ -38,6 +38,13 @@ impl Checkout {
         Ok(checkout)
     }
 
+    /// The same for a submodule, whose own paths begin at `folder`.
+    #[must_use]
+    pub fn below(&self, folder: &str) -> Self {
+        let inside = |path: &Vec<u8>| Some(path.strip_prefix(folder.as_bytes())?.strip_prefix(b"/")?.to_vec());
+        Self { crlf_files: self.crlf_files.iter().filter_map(inside).collect(), ..self.clone() }
+    }
+
     /// What a file holds after the checkout.
     #[must_use]
     pub fn file(&self, path: &[u8], body: Vec<u8>) -> Vec<u8> {

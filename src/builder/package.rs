@@ -1,6 +1,5 @@
 //! The `package` verb: one rebuild, from the source in the store to the crate in `$out`.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,24 +9,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::checkout::Checkout;
-use super::git::{self, Id, Kind};
+use super::commit::Commit;
+use super::further::{self, GitDependency, Submodules};
 use super::status::{FILE, LOG, Outcome, SCHEMA, Status};
-use super::worktree::{self, Worktree};
-use super::{At, Fault, sandbox, variable};
+use super::worktree::Worktree;
+use super::{At, Fault, file_variable, git, sandbox, variable};
 
 /// How much of cargo's last words a status keeps, in bytes.
 const MESSAGE_LIMIT: usize = 4000;
 
 /// What the derivation says.
 struct Recipe {
-    source: PathBuf,
+    commit: Commit,
+    submodules: Submodules,
+    git_dependencies: Vec<GitDependency>,
     index: PathBuf,
     toolchain: PathBuf,
-    commit: Id,
-    commit_body: Vec<u8>,
-    gitlinks: BTreeMap<Vec<u8>, Id>,
     package: String,
     package_path: String,
+    /// Packages of the workspace that are left out.
+    left_out: Vec<String>,
     release: (u32, String),
     checkout: Checkout,
     allow_dirty: bool,
@@ -37,21 +38,21 @@ struct Recipe {
 }
 
 impl Recipe {
-    /// Reads the derivation's variables; `nix/rebuild.nix` and `stages/derivation.rs` write them.
+    /// Reads the derivation's variables; `nix/plan.nix` and `stages/derivation.rs` write them.
     fn from_environment() -> Result<Self, Fault> {
         let base64 = |name| BASE64.decode(file_variable(name)?.trim()).map_err(|_| Fault::Variable(name));
         let lock_paths: Vec<String> = variable("lockPaths")?.lines().map(str::to_owned).collect();
         let release = variable("cargoRelease")?;
         let minor = release.split('.').nth(1).and_then(|minor| minor.parse().ok());
         Ok(Self {
-            source: variable("source")?.into(),
+            commit: Commit::from_environment()?,
+            submodules: further::read("submodules")?,
+            git_dependencies: further::read("gitDependencies")?,
             index: variable("index")?.into(),
             toolchain: variable("toolchain")?.into(),
-            commit: Id::from_hex(&variable("commitId")?).ok_or(Fault::Variable("commitId"))?,
-            commit_body: base64("commit")?,
-            gitlinks: parse_gitlinks(&variable("gitlinks")?).ok_or(Fault::Variable("gitlinks"))?,
             package: variable("packageName")?,
             package_path: variable("packagePath")?,
+            left_out: file_variable("leftOut")?.lines().map(str::to_owned).collect(),
             release: (minor.ok_or(Fault::Variable("cargoRelease"))?, release),
             checkout: Checkout::read(&variable("checkout")?, &file_variable("crlfFiles")?)?,
             allow_dirty: variable("allowDirty")? == "1",
@@ -59,22 +60,6 @@ impl Recipe {
             lock: if lock_paths.is_empty() { None } else { Some((base64("lock")?, lock_paths)) },
         })
     }
-}
-
-/// A variable that Nix passes as a file because it may be long (`passAsFile`).
-fn file_variable(name: &'static str) -> Result<String, Fault> {
-    let path = std::env::var(format!("{name}Path")).map_err(|_| Fault::Variable(name))?;
-    std::fs::read_to_string(&path).at(path)
-}
-
-/// Lines of a commit id, a space and a path.
-fn parse_gitlinks(text: &str) -> Option<BTreeMap<Vec<u8>, Id>> {
-    text.lines()
-        .map(|line| {
-            let (id, path) = line.split_once(' ')?;
-            Some((path.as_bytes().to_vec(), Id::from_hex(id)?))
-        })
-        .collect()
 }
 
 /// Proves the source, runs cargo, and leaves crate, status and log in `$out`.
@@ -88,34 +73,20 @@ pub fn run() -> Result<(), Fault> {
     let build = std::env::current_dir().at(".")?;
     let root = build.join("worktree");
 
-    let worktree = worktree::copy(&recipe.source, &root, &recipe.gitlinks, &recipe.checkout)?;
-    prove(&recipe, &worktree)?;
-    eprintln!("recrate: proved commit {}: tree {}, {} files", recipe.commit, worktree.root, worktree.tracked.len());
+    let mut worktree = recipe.commit.check_out(&root, &recipe.checkout)?;
+    further::check_out(&recipe.submodules, &recipe.commit, &root, &mut worktree, &recipe.checkout)?;
+    let from_git = further::provide(&recipe.git_dependencies, &build.join("git"), &root, &recipe.package_path)?;
 
     std::fs::create_dir(&out).at(&out)?;
     let outcome = match obstacle(&recipe, &worktree, &root) {
         Some(outcome) => outcome,
-        None => package(&recipe, &worktree, &build, &root, &out)?,
+        None => package(&recipe, &worktree, &build, &root, &out, &from_git)?,
     };
-    let status = Status { schema: SCHEMA, commit: recipe.commit.to_string(), tree: worktree.root.to_string(), outcome };
+    let (commit, tree) = (recipe.commit.id.to_string(), worktree.root.to_string());
+    let status = Status { schema: SCHEMA, commit, tree, outcome };
     let file = out.join(FILE);
     let text = serde_json::to_vec_pretty(&status).map_err(std::io::Error::other).at(&file)?;
     std::fs::write(&file, text).at(file)
-}
-
-/// The source is the commit: the files hash to the tree that the commit names, and the commit hashes to its id.
-fn prove(recipe: &Recipe, worktree: &Worktree) -> Result<(), Fault> {
-    let unproven = |reason| Fault::Unproven { commit: recipe.commit.to_string(), reason };
-    let id = git::hash(Kind::Commit, &recipe.commit_body);
-    if id != recipe.commit {
-        return Err(unproven(format!("the commit object of the plan is {id}")));
-    }
-    let tree = git::tree_of_commit(&recipe.commit_body)
-        .ok_or_else(|| unproven("the commit object names no tree".to_owned()))?;
-    if tree != worktree.root {
-        return Err(unproven(format!("it has tree {tree}, the files hash to {}", worktree.root)));
-    }
-    Ok(())
 }
 
 /// What makes it needless, or unsafe, to run cargo at all.
@@ -135,16 +106,26 @@ fn obstacle(recipe: &Recipe, worktree: &Worktree, root: &Path) -> Option<Outcome
     })
 }
 
-fn package(recipe: &Recipe, worktree: &Worktree, build: &Path, root: &Path, out: &Path) -> Result<Outcome, Fault> {
+fn package(
+    recipe: &Recipe,
+    worktree: &Worktree,
+    build: &Path,
+    root: &Path,
+    out: &Path,
+    from_git: &str,
+) -> Result<Outcome, Fault> {
     let ignored = recipe.lock.as_ref().map_or(&[][..], |(_, paths)| paths);
-    git::write_repository(root, worktree, recipe.commit, &recipe.commit_body, ignored)?;
+    git::write_repository(root, worktree, recipe.commit.id, &recipe.commit.body, ignored)?;
+    for (number, member) in recipe.left_out.iter().enumerate() {
+        leave_out(&root.join(member), number)?;
+    }
     if let Some((lock, paths)) = &recipe.lock {
         for path in paths {
             let path = root.join(path);
             std::fs::write(&path, lock).at(path)?;
         }
     }
-    let (exit, said) = run_cargo(recipe, build, &root.join(&recipe.package_path))?;
+    let (exit, said) = run_cargo(recipe, build, &root.join(&recipe.package_path), from_git)?;
     let said = without_store_paths(&said);
     let log = out.join(LOG);
     std::fs::write(&log, &said).at(log)?;
@@ -165,14 +146,21 @@ fn package(recipe: &Recipe, worktree: &Worktree, build: &Path, root: &Path, out:
     Ok(Outcome::Packaged { file: name.to_owned() })
 }
 
+/// Empties a manifest. cargo sees a package that wants nothing, and never looks at the file that it names.
+fn leave_out(member: &Path, number: usize) -> Result<(), Fault> {
+    let file = member.join("Cargo.toml");
+    let text = format!("[package]\nname = \"left-out-{number}\"\nversion = \"0.0.0\"\n[lib]\npath = \"Cargo.toml\"\n");
+    std::fs::write(&file, text).at(file)
+}
+
 /// Runs `cargo package` and returns its exit code and what it printed.
-fn run_cargo(recipe: &Recipe, build: &Path, package: &Path) -> Result<(Option<i32>, String), Fault> {
+fn run_cargo(recipe: &Recipe, build: &Path, package: &Path, from_git: &str) -> Result<(Option<i32>, String), Fault> {
     let (minor, release) = &recipe.release;
     let home = build.join("cargo-home");
     std::fs::create_dir(&home).at(&home)?;
     let config = format!(
         "[source.crates-io]\nreplace-with = \"recrate-slice\"\n\
-         [source.recrate-slice]\nlocal-registry = \"{}\"\n",
+         [source.recrate-slice]\nlocal-registry = \"{}\"\n{from_git}",
         recipe.index.display()
     );
     // The name without ending is the one that cargos before 1.39 know.
@@ -316,14 +304,5 @@ mod tests {
         assert_eq!(without_store_paths("/nix/store/short"), "/nix/store/short");
         assert_eq!(without_store_paths("/nix/store/"), "/nix/store/");
         assert_eq!(without_store_paths("plain é"), "plain é");
-    }
-
-    #[test]
-    fn gitlinks_are_lines_of_commit_and_path() {
-        let id = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
-        let read = parse_gitlinks(&format!("{id} deps/a b\n")).unwrap();
-        assert_eq!(read.keys().next().unwrap(), b"deps/a b");
-        assert!(parse_gitlinks("").unwrap().is_empty());
-        assert!(parse_gitlinks("nonsense").is_none());
     }
 }

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use semver::Version;
 
 use super::Lab;
-use crate::edges::git::{self, CargoFiles, Commit, Export};
+use super::further::Further;
+use crate::edges::git;
+use crate::edges::git::commit::{CargoFiles, Commit, Export, export_memo};
 use crate::edges::registry::{self, Registry};
 use crate::edges::run_directory::Kept;
 use crate::model::digest::Sha256;
@@ -23,7 +25,8 @@ use crate::stages::provenance::{Provenance, locate, trace};
 use crate::stages::search::{Subject, Tried, best};
 use crate::stages::slice::{Cut, Index, IndexLine, Wanted};
 use crate::stages::toolchain::{Dating, candidates, date};
-use crate::stages::verdict::{OriginRecord, Record, TryRecord, Verdict, conditions};
+use crate::stages::verdict::{OriginRecord, Record, TryRecord, Verdict};
+use crate::stages::workspace::{others, root_of};
 
 /// A crate that was opened: ready to be traced, or settled already.
 pub enum Opened {
@@ -72,6 +75,10 @@ pub struct Located {
     pub export: Export,
     /// How the publisher checked it out.
     pub checkout: Checkout,
+    /// What it needs besides.
+    pub further: Further,
+    /// Members of its workspace that it can do without.
+    pub others: BTreeSet<SubPath>,
     /// What the verdict has to know.
     pub facts: Facts,
     /// Where the published lock file would be put.
@@ -129,7 +136,7 @@ impl Lab {
         let line = lines.iter().find(|line| line.version == locked.id.version);
         let Some(line) = line else {
             let reason = format!("the registry's index has no {}", locked.id);
-            return Err((Verdict::Unverifiable { reason, differences: Vec::new() }, locked.checksum));
+            return Err((Verdict::unverifiable(reason), locked.checksum));
         };
         if let Some(said) = locked.checksum.filter(|said| *said != line.checksum) {
             let reason = format!("the lock file says {said}, the registry's index {}", line.checksum);
@@ -145,7 +152,7 @@ impl Lab {
         let provenance = match trace(&archive) {
             Ok(provenance) => provenance,
             Err(untraceable) => {
-                let verdict = Verdict::Unverifiable { reason: untraceable.to_string(), differences: Vec::new() };
+                let verdict = Verdict::unverifiable(untraceable.to_string());
                 let record = Record::new(&locked.id, Some(expected), verdict).dated(&dating);
                 return Ok(Opened::Settled(Box::new(record)));
             }
@@ -165,6 +172,8 @@ impl Lab {
             subject: Subject {
                 candidates: candidates(&dating, line.published, &self.available),
                 index_modes: vec![IndexMode::AtPublication],
+                can_be_alone: false,
+                must_be_alone: false,
             },
             dating,
             tried: Vec::new(),
@@ -176,7 +185,7 @@ impl Lab {
 fn could_not(error: registry::Error, checksum: Option<Sha256>) -> (Verdict, Option<Sha256>) {
     let reason = error.to_string();
     let verdict = match error {
-        registry::Error::Absent(_) => Verdict::Unverifiable { reason, differences: Vec::new() },
+        registry::Error::Absent(_) => Verdict::unverifiable(reason),
         registry::Error::Network(_)
         | registry::Error::File(_)
         | registry::Error::Offline(_)
@@ -198,24 +207,21 @@ impl Case {
     ) -> Result<Self, Settled> {
         match self.look(commit, lab, registries) {
             Ok(()) => Ok(self),
-            Err(verdict) => {
-                let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);
-                record.origin = Some(self.origin(None));
-                Err((Box::new(self.locked), Box::new(record)))
-            }
+            Err(verdict) => Err(self.settle(verdict)),
         }
     }
 
+    /// Ends the case before anything was built.
+    pub(super) fn settle(self, verdict: Verdict) -> Settled {
+        let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);
+        record.origin = Some(self.origin(None));
+        (Box::new(self.locked), Box::new(record))
+    }
+
     fn look(&mut self, commit: Result<Commit, git::Error>, lab: &Lab, registries: &Registries) -> Result<(), Verdict> {
-        let unverifiable = |reason: String| Verdict::Unverifiable { reason, differences: Vec::new() };
         let inconclusive = |reason: String| Verdict::Inconclusive { reason };
-        let commit = commit.map_err(|error| match error {
-            git::Error::Gone(_) | git::Error::Refused(_) => unverifiable(error.to_string()),
-            git::Error::Unreachable { .. } | git::Error::Offline(_) | git::Error::File(_) => {
-                inconclusive(error.to_string())
-            }
-        })?;
-        let files = commit.cargo_files().map_err(|error| unverifiable(error.to_string()))?;
+        let commit = commit.map_err(|error| error.verdict(""))?;
+        let files = commit.cargo_files().map_err(|error| error.verdict(""))?;
         let path = match &self.provenance.path {
             Some(path) => path.clone(),
             None => {
@@ -230,13 +236,11 @@ impl Case {
         if self.subject.candidates.is_empty() {
             return Err(inconclusive("there is no cargo to try: `recrate toolchain add` imports one".to_owned()));
         }
-        let export = exported(&commit, lab).map_err(|error| match error {
-            git::Error::Refused(_) | git::Error::Gone(_) => unverifiable(error.to_string()),
-            other => inconclusive(other.to_string()),
-        })?;
+        let export = exported(&commit, lab).map_err(|error| error.verdict(""))?;
 
         let checkout = self.checkout(&path, &files, &commit);
-        let workspace = workspace_of(&path, &files);
+        let workspace = root_of(&path, &files.manifests);
+        let further = Further::of(&self.provenance.repository, &path, &workspace, &files, &export, &self.traces);
         let tracked: Vec<&String> = [&path, &workspace].into_iter().filter_map(|at| files.locks.get(at)).collect();
         let mut wanted = self.wanted(&files, &tracked);
         let mut published = BTreeMap::new();
@@ -286,11 +290,15 @@ impl Case {
             })
             .collect();
         let lock_paths = BTreeSet::from([workspace.join(LOCK), path.join(LOCK)]).into_iter().collect();
+        let others = others(&path, &files.manifests);
+        self.subject.can_be_alone = !others.is_empty();
         self.located = Some(Located {
             commit,
             path,
             export,
             checkout,
+            further,
+            others,
             facts,
             lock_paths,
             wanted,
@@ -357,12 +365,9 @@ impl Case {
         let tried = self.outcomes();
         let best = best(&tried);
         let dirty = self.provenance.dirty;
-        let checkout = self.located.as_ref().map(|located| located.checkout.clone()).unwrap_or_default();
-        let (verdict, conditions) = match best.map(|at| &tried[at]) {
+        let (verdict, conditions) = match best.map(|at| &self.tried[at]) {
             None => (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new()),
-            Some(found) => {
-                (found.verdict.clone().where_dirty(dirty), conditions(found.attempt.index_mode, &checkout, dirty))
-            }
+            Some((found, built)) => (found.verdict.clone().where_dirty(dirty), built.inputs.recipe.conditions(dirty)),
         };
         let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);
         record.conditions = conditions;
@@ -386,8 +391,8 @@ impl Case {
 }
 
 /// The hash and submodules of a commit's files, remembered by tree.
-fn exported(commit: &Commit, lab: &Lab) -> Result<Export, git::Error> {
-    let memo = git::export_memo(&commit.tree);
+pub(super) fn exported(commit: &Commit, lab: &Lab) -> Result<Export, git::Error> {
+    let memo = export_memo(&commit.tree);
     let memo = memo.to_string_lossy();
     if let Some(export) = lab.cache.read(&memo)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
         return Ok(export);
@@ -395,15 +400,6 @@ fn exported(commit: &Commit, lab: &Lab) -> Result<Export, git::Error> {
     let export = commit.export(None)?;
     lab.cache.write(&memo, &serde_json::to_vec(&export).unwrap_or_default())?;
     Ok(export)
-}
-
-/// The folder of the workspace that a package belongs to: the nearest manifest with a `[workspace]`, or its own.
-fn workspace_of(path: &SubPath, files: &CargoFiles) -> SubPath {
-    let above = std::iter::once(path.clone()).chain(path.ancestors());
-    above
-        .into_iter()
-        .find(|at| files.manifests.get(at).is_some_and(|text| Manifest::read(text).is_workspace()))
-        .unwrap_or_else(|| path.clone())
 }
 
 /// Adds the registry crates of a lock file.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::seed::Content;
 use super::{Error, Lab, Program, go_on, in_parallel};
 use crate::edges::console::Console;
-use crate::edges::git::Commit;
+use crate::edges::git::commit::Commit;
 use crate::edges::network::Answer;
 use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, RunDirectory};

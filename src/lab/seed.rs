@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::round::Prepared;
 use super::{Error, Lab, Program, in_parallel};
 use crate::edges::cache::Doing as _;
-use crate::edges::git::Commit;
+use crate::edges::git::commit::Commit;
 use crate::edges::network::Answer;
 use crate::edges::registry::write_slice;
 use crate::model::digest::{Sha256, Sri};
@@ -61,6 +61,8 @@ impl Lab {
         for one in needed {
             if let Some(located) = &one.case.located {
                 leaves.insert(Leaf::Source(one.inputs.recipe.source), Content::Commit(&located.commit));
+                let further = located.further.commits.iter();
+                leaves.extend(further.map(|(id, (commit, _))| (Leaf::Source(*id), Content::Commit(commit))));
             }
             leaves.insert(Leaf::Index(one.inputs.index.nar_hash), Content::Slice(&one.slice));
         }

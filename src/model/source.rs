@@ -152,6 +152,31 @@ impl From<RepositoryUrl> for String {
     }
 }
 
+/// Where a lock file takes a package from git.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GitSource {
+    /// The address, as the lock file has it.
+    pub url: String,
+    /// What the manifest asks for.
+    pub reference: Reference,
+    /// The commit that it is locked to.
+    pub commit: CommitId,
+}
+
+/// What a manifest asks a git repository for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reference {
+    /// The default branch.
+    Default,
+    /// A branch.
+    Branch(String),
+    /// A tag.
+    Tag(String),
+    /// A commit or whatever else git takes.
+    Rev(String),
+}
+
 /// A folder inside a repository: relative, `/` between the parts, none of them `.`, `..` or `.git`; empty for the
 /// root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

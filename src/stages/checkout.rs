@@ -102,6 +102,13 @@ impl Traces {
     }
 }
 
+impl Traces {
+    /// The files that come from the source, relative to the package.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(String::as_str)
+    }
+}
+
 /// A text whose lines all end with CRLF, with LF instead.
 fn without_crlf(body: &[u8]) -> Option<Vec<u8>> {
     let ends = body.windows(2).filter(|two| *two == b"\r\n").count();

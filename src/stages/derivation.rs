@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use nix_derivation::{
     CAHash, DerivationBuilder, InputDerivation, InputDerivationHash, NixHash, Output, StorePath, ValidatedDerivation,
 };
+use serde::Serialize;
 
-use super::plan::{Plan, Rebuild, SCHEMA};
+use super::plan::{GitDependency, Plan, Rebuild, SCHEMA};
 use super::toolchain::{Origin, Toolchain};
 use crate::model::digest::Sri;
 use crate::model::krate::CrateId;
+use crate::model::source::{CommitId, Reference, SubPath};
 
 /// A rebuild's derivation, checked to be hermetic: not fixed-output, no way around the sandbox, and every fixed-output
 /// input named in the plan. Only [`derive()`] makes one, and the store only builds these.
@@ -51,7 +53,7 @@ pub enum Leaf {
     /// The runtime of an official archive, by its hash.
     Runtime(Sri),
     /// The files of a commit.
-    Source(crate::model::source::CommitId),
+    Source(CommitId),
     /// An index slice, by the hash of its NAR.
     Index(Sri),
 }
@@ -160,9 +162,10 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
         let toolchain = toolchains
             .get(recipe.toolchain.as_str())
             .ok_or_else(|| missing(format!("the toolchain {}", recipe.toolchain)))?;
-        let source = sources.get(&recipe.source).ok_or_else(|| missing(format!("the commit {}", recipe.source)))?;
+        let source = |commit: CommitId| sources.get(&commit).ok_or_else(|| missing(format!("the commit {commit}")));
+        let further = recipe.further().map(|commit| Ok((commit, source(commit)?))).collect::<Result<_, Error>>()?;
         let index = indexes.get(&recipe.index).ok_or_else(|| missing(format!("the index slice {}", recipe.index)))?;
-        let inputs = RebuildInputs { builder: &builder, toolchain, source, index };
+        let inputs = RebuildInputs { builder: &builder, toolchain, source: source(recipe.source)?, further, index };
         let hermetic = generator.rebuild(plan, job, rebuild, &inputs)?;
         generator.made.rebuilds.insert(job.clone(), hermetic);
     }
@@ -180,7 +183,32 @@ struct RebuildInputs<'a> {
     builder: &'a Made,
     toolchain: &'a Made,
     source: &'a Made,
+    further: BTreeMap<CommitId, &'a Made>,
     index: &'a Made,
+}
+
+/// A commit besides the package's own, as the builder reads it. `nix/plan.nix` writes the same bytes: keys are sorted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Further<'a> {
+    commit: &'a str,
+    commit_id: String,
+    gitlinks: String,
+    source: &'a str,
+}
+
+/// The same for what is taken from git.
+#[derive(Serialize)]
+struct FurtherPackages<'a> {
+    commit: Further<'a>,
+    packages: &'a [SubPath],
+    reference: &'a Reference,
+    url: &'a str,
+}
+
+fn json(value: &impl Serialize) -> String {
+    // Every key is a string and every value plain data, so this can't fail.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 struct Generator<'a> {
@@ -273,8 +301,25 @@ impl Generator<'_> {
         let recipe = &rebuild.recipe;
         let id = rebuild.id();
         let source = &plan.sources[&recipe.source];
-        let gitlinks: String = source.submodules.iter().map(|(path, commit)| format!("{commit} {path}\n")).collect();
         let crlf_files: Vec<&str> = recipe.checkout.crlf_files().map(String::as_str).collect();
+        let further = |commit: &CommitId| Further {
+            commit: &plan.sources[commit].commit_object,
+            commit_id: commit.to_string(),
+            gitlinks: plan.sources[commit].gitlinks(),
+            source: &inputs.further[commit].out,
+        };
+        let submodules: BTreeMap<&String, Further<'_>> =
+            recipe.submodules.iter().map(|(path, commit)| (path, further(commit))).collect();
+        let git_dependencies: Vec<FurtherPackages<'_>> = recipe
+            .git_dependencies
+            .iter()
+            .map(|GitDependency { commit, packages, reference, url }| FurtherPackages {
+                commit: further(commit),
+                packages,
+                reference,
+                url,
+            })
+            .collect();
         let release = plan.toolchains[&recipe.toolchain].release.as_str();
         let name = format!("rebuild-{}", id.stem());
         let mut derivation = self
@@ -286,16 +331,23 @@ impl Generator<'_> {
             .environment("commitId", recipe.source.to_string())
             .environment("crlfFiles", crlf_files.join("\n"))
             .environment("excludeLockfile", if recipe.exclude_lockfile { "1" } else { "" })
-            .environment("gitlinks", gitlinks)
+            .environment("gitDependencies", json(&git_dependencies))
+            .environment("gitlinks", source.gitlinks())
             .environment("index", inputs.index.out.as_str())
+            .environment(
+                "leftOut",
+                recipe.left_out.iter().map(|path| format!("{}\n", path.as_str())).collect::<String>(),
+            )
             .environment("lock", recipe.lock.as_str())
             .environment("lockPaths", recipe.lock_paths.join("\n"))
             .environment("packageName", rebuild.name.as_str())
             .environment("packagePath", recipe.package_path.as_str())
-            .environment("passAsFile", "commit crlfFiles lock")
+            .environment("passAsFile", "commit crlfFiles gitDependencies leftOut lock submodules")
             .environment("source", inputs.source.out.as_str())
+            .environment("submodules", json(&submodules))
             .environment("toolchain", inputs.toolchain.out.as_str());
-        for input in [inputs.toolchain, inputs.source, inputs.index] {
+        let further = inputs.further.values().copied();
+        for input in [inputs.toolchain, inputs.source, inputs.index].into_iter().chain(further) {
             derivation = derivation.input_derivation(input.drv.clone(), InputDerivation::new(["out"]));
         }
         let made = self.add(derivation, &name)?;

@@ -1,12 +1,14 @@
 //! *Lock file*: the text of a `Cargo.lock` becomes the crates to verify and the packages that can't be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_lock::Lockfile;
+use cargo_lock::package::GitReference;
 use serde::{Deserialize, Serialize};
 
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
+use crate::model::source::{GitSource, Reference};
 
 /// A registry crate as a lock file names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +100,29 @@ pub fn read(text: &str) -> Result<Locked, BadLock> {
     Ok(locked)
 }
 
+/// The packages that a lock file takes from git, by where from. A source that names no commit is left out, and so is a
+/// text that is no lock file.
+#[must_use]
+pub fn git_packages(text: &str) -> BTreeMap<GitSource, BTreeSet<String>> {
+    let mut found: BTreeMap<GitSource, BTreeSet<String>> = BTreeMap::new();
+    for package in text.parse::<Lockfile>().map(|lockfile| lockfile.packages).unwrap_or_default() {
+        let source = package.source.as_ref().and_then(|source| {
+            let commit = source.precise()?.parse().ok()?;
+            let reference = match source.git_reference()? {
+                GitReference::DefaultBranch => Reference::Default,
+                GitReference::Branch(name) => Reference::Branch(name.clone()),
+                GitReference::Tag(name) => Reference::Tag(name.clone()),
+                GitReference::Rev(name) => Reference::Rev(name.clone()),
+            };
+            Some(GitSource { url: source.url().to_string(), reference, commit })
+        });
+        if let Some(source) = source {
+            found.entry(source).or_default().insert(package.name.to_string());
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +161,23 @@ mod tests {
         assert!(locked.crates.is_empty());
         let said: Vec<_> = locked.skipped.iter().map(|skipped| skipped.reason.split(':').next().unwrap()).collect();
         assert_eq!(said, ["a path package", "a git package"]);
+    }
+
+    #[test]
+    fn packages_from_git_are_told_with_their_commit() {
+        let commit = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+        let text = ["a", "b"].map(|name| {
+            format!(
+                "[[package]]\nname = \"{name}\"\nversion = \"0.2.0\"\n\
+                 source = \"git+https://github.com/a/b.git?branch=main#{commit}\"\n\n"
+            )
+        });
+        let found = git_packages(&text.concat());
+        let (source, names) = found.first_key_value().unwrap();
+        assert_eq!((source.url.as_str(), found.len()), ("https://github.com/a/b.git", 1));
+        assert_eq!(source.reference, Reference::Branch("main".to_owned()));
+        assert_eq!((source.commit.to_string().as_str(), names.len()), (commit, 2));
+        assert!(git_packages("no lock file").is_empty());
     }
 
     #[test]

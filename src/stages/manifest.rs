@@ -59,26 +59,73 @@ impl Manifest {
     /// Every requirement that it states, of any kind and for any target, those of its workspace included.
     #[must_use]
     pub fn requirements(&self) -> Vec<Requirement> {
-        let mut tables: Vec<&Table> = vec![&self.table];
-        tables.extend(self.table.get("workspace").and_then(Value::as_table));
-        if let Some(targets) = self.table.get("target").and_then(Value::as_table) {
-            tables.extend(targets.values().filter_map(Value::as_table));
-        }
-        let mut found = Vec::new();
-        for table in tables {
-            for kind in DEPENDENCY_TABLES {
-                let listed = table.get(kind).or_else(|| table.get(&kind.replace('-', "_")));
-                for (key, value) in listed.and_then(Value::as_table).into_iter().flatten() {
-                    let versions = value.as_str().or_else(|| value.get("version")?.as_str());
-                    found.push(Requirement {
-                        name: value.get("package").and_then(Value::as_str).unwrap_or(key).to_owned(),
-                        versions: versions.and_then(|text| text.parse().ok()).unwrap_or(VersionReq::STAR),
-                    });
-                }
+        let requirement = |(key, value): (&String, &Value)| {
+            let versions = value.as_str().or_else(|| value.get("version")?.as_str());
+            Requirement {
+                name: value.get("package").and_then(Value::as_str).unwrap_or(key).to_owned(),
+                versions: versions.and_then(|text| text.parse().ok()).unwrap_or(VersionReq::STAR),
             }
-        }
-        found
+        };
+        self.dependencies().map(requirement).collect()
     }
+
+    /// Every folder that it names: dependencies by path, and members of its workspace, as patterns.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&str> {
+        let members = self.table.get("workspace").and_then(|workspace| workspace.get("members")?.as_array());
+        let members = members.into_iter().flatten().filter_map(Value::as_str);
+        self.dependencies().filter_map(|(_, value)| path(value)).chain(members).collect()
+    }
+
+    /// The folders of the package's own dependencies.
+    #[must_use]
+    pub fn dependency_paths(&self) -> Vec<&str> {
+        self.own_dependencies().filter_map(|(_, value)| path(value)).collect()
+    }
+
+    /// The dependencies that are taken from the workspace's list.
+    #[must_use]
+    pub fn inherited(&self) -> Vec<&str> {
+        let inherited = self.own_dependencies().filter(|(_, value)| value.get("workspace").is_some());
+        inherited.map(|(key, _)| key.as_str()).collect()
+    }
+
+    /// The folder of a dependency in the workspace's list.
+    #[must_use]
+    pub fn shared_path(&self, key: &str) -> Option<&str> {
+        path(self.table.get("workspace")?.get("dependencies")?.get(key)?)
+    }
+
+    /// The folders of crates that replace others in the whole workspace.
+    #[must_use]
+    pub fn patches(&self) -> Vec<&str> {
+        let patches = self.table.get("patch").and_then(Value::as_table).into_iter().flat_map(Table::values);
+        let replacements = self.table.get("replace").into_iter();
+        patches.chain(replacements).filter_map(Value::as_table).flat_map(Table::values).filter_map(path).collect()
+    }
+
+    fn dependencies(&self) -> impl Iterator<Item = (&String, &Value)> {
+        let workspace = self.table.get("workspace").and_then(Value::as_table);
+        self.own_dependencies().chain(workspace.into_iter().flat_map(listed))
+    }
+
+    fn own_dependencies(&self) -> impl Iterator<Item = (&String, &Value)> {
+        let targets = self.table.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
+        [&self.table].into_iter().chain(targets.filter_map(Value::as_table)).flat_map(listed)
+    }
+}
+
+/// The dependencies of every kind in a table.
+fn listed(table: &Table) -> impl Iterator<Item = (&String, &Value)> {
+    DEPENDENCY_TABLES.into_iter().flat_map(|kind| {
+        let listed = table.get(kind).or_else(|| table.get(&kind.replace('-', "_")));
+        listed.and_then(Value::as_table).into_iter().flatten()
+    })
+}
+
+/// A dependency's folder.
+fn path(dependency: &Value) -> Option<&str> {
+    dependency.get("path")?.as_str()
 }
 
 /// Something that one manifest says and another does not.
@@ -402,7 +449,7 @@ mod tests {
             [target.'cfg(unix)'.dev-dependencies]\nd = \"3\"\n[workspace.dependencies]\ne = { git = \"x\" }\n";
         let found: Vec<_> =
             Manifest::read(text).requirements().into_iter().map(|r| format!("{} {}", r.name, r.versions)).collect();
-        assert_eq!(found, ["a ^1", "c ^2", "e *", "d ^3"]);
+        assert_eq!(found, ["a ^1", "c ^2", "d ^3", "e *"]);
     }
 
     proptest::proptest! {

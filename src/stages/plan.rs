@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ use super::verdict::{Record, Verdict};
 use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::{CrateId, CrateName};
 use crate::model::release::{Minor, Span};
-use crate::model::source::{CommitId, RepositoryUrl, SubPath};
+use crate::model::source::{CommitId, Reference, RepositoryUrl, SubPath};
 
 /// The version of the format.
 pub const SCHEMA: u32 = 1;
@@ -72,6 +74,20 @@ pub struct Source {
     pub commit_object: String,
     /// Submodules, by path: the commit that the tree names. Their folders are empty.
     pub submodules: BTreeMap<String, CommitId>,
+}
+
+impl Source {
+    /// A commit, by its object and what its files come to.
+    #[must_use]
+    pub fn of(repository: RepositoryUrl, commit: &[u8], nar_hash: Sri, submodules: BTreeMap<String, CommitId>) -> Self {
+        Self { repository, nar_hash, commit_object: BASE64.encode(commit), submodules }
+    }
+
+    /// The submodules as the builder reads them: lines of a commit id, a space and a path.
+    #[must_use]
+    pub fn gitlinks(&self) -> String {
+        self.submodules.iter().map(|(path, commit)| format!("{commit} {path}\n")).collect()
+    }
 }
 
 /// An index slice: its hash, and how it is cut out of the default registry's index again, whatever came later.
@@ -213,6 +229,13 @@ pub struct Recipe {
     pub index_mode: IndexMode,
     /// How the publisher's git checked the commit out.
     pub checkout: Checkout,
+    /// The submodules that were checked out, too, by path: each is a gitlink of the commit, or of a submodule above it.
+    pub submodules: BTreeMap<String, CommitId>,
+    /// What members of the workspace take from git, as the commit's own Cargo.lock says.
+    pub git_dependencies: Vec<GitDependency>,
+    /// Packages of the workspace whose manifests are emptied so that cargo can load it: the package has nothing to do
+    /// with them.
+    pub left_out: BTreeSet<SubPath>,
     /// Whether cargo is told to pass over uncommitted changes: what the crate's own vcs info says.
     pub allow_dirty: bool,
     /// Whether cargo is told to leave Cargo.lock out (from 1.87 on): the published crate has none.
@@ -223,6 +246,37 @@ pub struct Recipe {
     /// Where it is put before cargo runs.
     #[serde(default)]
     pub lock_paths: Vec<String>,
+}
+
+/// Packages that cargo wants from git in order to load a workspace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitDependency {
+    /// The commit.
+    pub commit: CommitId,
+    /// The folders of the packages in it.
+    pub packages: Vec<SubPath>,
+    /// What the manifests ask for.
+    pub reference: Reference,
+    /// The address, as manifests and lock file have it.
+    pub url: String,
+}
+
+impl Recipe {
+    /// The commits that are needed besides the package's own.
+    pub fn further(&self) -> impl Iterator<Item = CommitId> {
+        self.submodules.values().copied().chain(self.git_dependencies.iter().map(|dependency| dependency.commit))
+    }
+
+    /// The conditions that a verdict names; none for the strongest claim. `dirty` as the crate itself says.
+    #[must_use]
+    pub fn conditions(&self, dirty: bool) -> Vec<String> {
+        let index_mode = self.index_mode.condition().map(str::to_owned);
+        let submodules = (!self.submodules.is_empty()).then(|| "with submodules checked out".to_owned());
+        let dirty = dirty.then(|| "with --allow-dirty, as published".to_owned());
+        let alone = (!self.left_out.is_empty()).then(|| "with other members of its workspace left out".to_owned());
+        [index_mode, self.checkout.condition(), submodules, alone, dirty].into_iter().flatten().collect()
+    }
 }
 
 /// How Cargo.lock comes about, the strongest claim first.
@@ -278,6 +332,7 @@ impl Plan {
     pub fn add(&mut self, id: &CrateId, checksum: Sha256, inputs: &Inputs) {
         self.toolchains.insert(inputs.recipe.toolchain.clone(), inputs.toolchain.clone());
         self.sources.insert(inputs.recipe.source, inputs.source.clone());
+        self.sources.extend(inputs.further.iter().map(|(commit, source)| (*commit, source.clone())));
         self.indexes.insert(inputs.recipe.index, inputs.index.clone());
         let rebuild = Rebuild {
             name: id.name.clone(),
@@ -305,7 +360,9 @@ impl Plan {
         part.settled.retain(|job, _| jobs.contains(job.as_str()));
         let recipes = || part.rebuilds.values().map(|rebuild| &rebuild.recipe);
         part.toolchains.retain(|name, _| recipes().any(|recipe| recipe.toolchain == *name));
-        part.sources.retain(|commit, _| recipes().any(|recipe| recipe.source == *commit));
+        let commits: BTreeSet<CommitId> =
+            recipes().flat_map(|recipe| recipe.further().chain([recipe.source])).collect();
+        part.sources.retain(|commit, _| commits.contains(commit));
         part.indexes.retain(|key, _| recipes().any(|recipe| recipe.index == *key));
         part
     }
@@ -345,6 +402,8 @@ pub struct Inputs {
     pub toolchain: Toolchain,
     /// Its commit.
     pub source: Source,
+    /// The commits that it needs besides.
+    pub further: BTreeMap<CommitId, Source>,
     /// Its index slice.
     pub index: IndexPin,
     /// Where the published crate can be fetched.

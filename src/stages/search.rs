@@ -25,6 +25,8 @@ pub struct Try {
     pub candidate: usize,
     /// How Cargo.lock comes about.
     pub index_mode: IndexMode,
+    /// Whether members of the workspace that the package can do without are left out.
+    pub alone: bool,
     /// Crates that cargo missed in the index slice before.
     pub missed: BTreeSet<CrateName>,
 }
@@ -92,6 +94,10 @@ pub struct Subject {
     pub candidates: Vec<Candidate>,
     /// The index modes that could make a difference, strongest claim first.
     pub index_modes: Vec<IndexMode>,
+    /// Whether the workspace has members that the package can do without.
+    pub can_be_alone: bool,
+    /// Whether it can't be loaded with them.
+    pub must_be_alone: bool,
 }
 
 /// The next build to try; none where it is done.
@@ -116,6 +122,10 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
     if let Some(index_mode) = weaker.filter(|_| lock_is_all_that_differs(last)) {
         return Some(Try { index_mode, ..attempt.clone() });
     }
+    // What cargo refuses may be about others.
+    if subject.can_be_alone && !attempt.alone && last.refusal.is_some() {
+        return Some(Try { alone: true, ..first(subject, attempt.candidate)? });
+    }
     let next = attempt.candidate + 1;
     let candidate = subject.candidates.get(next)?;
     // Cargos that the evidence rules out are there to show that all files are the same. Where that is shown, or where
@@ -126,7 +136,8 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
 
 fn first(subject: &Subject, candidate: usize) -> Option<Try> {
     subject.candidates.get(candidate)?;
-    Some(Try { candidate, index_mode: IndexMode::AtPublication, missed: BTreeSet::new() })
+    let (index_mode, alone) = (IndexMode::AtPublication, subject.must_be_alone);
+    Some(Try { candidate, index_mode, alone, missed: BTreeSet::new() })
 }
 
 /// Nothing better can come.
@@ -164,7 +175,8 @@ pub fn best(tried: &[Tried]) -> Option<usize> {
             _ => 0,
         };
         let fewest = std::cmp::Reverse(one.verdict.differences().len());
-        (rank(one.verdict.level()), proof, fewest, std::cmp::Reverse(one.attempt.index_mode), std::cmp::Reverse(*at))
+        let claim = std::cmp::Reverse((one.attempt.alone, one.attempt.index_mode));
+        (rank(one.verdict.level()), proof, fewest, claim, std::cmp::Reverse(*at))
     })
 }
 
@@ -204,6 +216,8 @@ mod tests {
         Subject {
             candidates,
             index_modes: vec![IndexMode::AtPublication, IndexMode::WithYanked, IndexMode::PublishedLock],
+            can_be_alone: false,
+            must_be_alone: false,
         }
     }
 
@@ -257,6 +271,22 @@ mod tests {
             _ => (Verdict::Reproduced, None),
         });
         assert_eq!(steps, ["0 AtPublication 0", "0 AtPublication 1"]);
+    }
+
+    #[test]
+    fn what_cargo_refuses_is_tried_again_without_the_other_members_before_the_cargo_changes() {
+        let refused = || (Verdict::NotRebuilt { reason: String::new() }, Some(Refusal::Other));
+        let mut both = Subject { can_be_alone: true, ..subject(&[true, true]) };
+        let mut seen = Vec::new();
+        let mut tried = Vec::new();
+        while let Some(attempt) = next(&both, &tried) {
+            seen.push((attempt.candidate, attempt.alone));
+            let (verdict, refusal) = refused();
+            tried.push(Tried { attempt, verdict, refusal });
+        }
+        assert_eq!(seen, [(0, false), (0, true), (1, false), (1, true)]);
+        both.must_be_alone = true;
+        assert!(next(&both, &[]).unwrap().alone);
     }
 
     #[test]

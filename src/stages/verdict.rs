@@ -8,7 +8,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::artefact::Archive;
-use super::checkout::Checkout;
 use super::compare::proof::{Aside, Proof};
 use super::compare::{Comparison, Context, Difference, Weight, compare};
 use super::plan::IndexMode;
@@ -159,6 +158,12 @@ impl Verdict {
             Self::ArchiveDiffers { .. } => Level::ArchiveDiffers,
             Self::Reproduced => Level::Reproduced,
         }
+    }
+
+    /// That there is nothing to rebuild from.
+    #[must_use]
+    pub fn unverifiable(reason: String) -> Self {
+        Self::Unverifiable { reason, differences: Vec::new() }
     }
 
     /// What a build alone says of a crate with these published bytes; `read` gives a file of the build's output.
@@ -318,14 +323,6 @@ impl Record {
         self.evidence = readings.map(|reading| format!("{}: cargo {}", reading.trait_seen, reading.span)).collect();
         self
     }
-}
-
-/// The conditions that a verdict names; none for the strongest claim.
-#[must_use]
-pub fn conditions(index_mode: IndexMode, checkout: &Checkout, dirty: bool) -> Vec<String> {
-    let index_mode = index_mode.condition().map(str::to_owned);
-    let dirty = dirty.then(|| "with --allow-dirty, as published".to_owned());
-    [index_mode, checkout.condition(), dirty].into_iter().flatten().collect()
 }
 
 /// The first error of what cargo printed, with its causes.

@@ -1,0 +1,149 @@
+//! Commits besides the package's own: submodules that were checked out, and what members of the workspace take from git.
+//!
+//! A submodule is proven by the gitlink above it. What comes from git goes nowhere near the package: cargo needs its
+//! manifests in order to load the workspace, and takes them from a directory source in the repository's stead.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::checkout::Checkout;
+use super::commit::Commit;
+use super::worktree::Worktree;
+use super::{At, Fault, file_variable, git};
+
+/// Submodules, by path.
+pub type Submodules = BTreeMap<String, Commit>;
+
+/// Packages that a workspace takes from git.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitDependency {
+    commit: Commit,
+    packages: Vec<String>,
+    reference: Reference,
+    url: String,
+}
+
+/// What the manifests ask for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Reference {
+    Default,
+    Branch(String),
+    Tag(String),
+    Rev(String),
+}
+
+/// Reads a variable that holds JSON.
+///
+/// # Errors
+/// Where it is missing or malformed.
+pub fn read<T: DeserializeOwned>(name: &'static str) -> Result<T, Fault> {
+    serde_json::from_str(&file_variable(name)?).map_err(|_| Fault::Variable(name))
+}
+
+/// Checks submodules out, each with a `.git` of its own as git has it, and adds their links to the worktree's.
+///
+/// # Errors
+/// Where one is not what the commit above it names.
+pub fn check_out(
+    submodules: &Submodules,
+    own: &Commit,
+    root: &Path,
+    worktree: &mut Worktree,
+    checkout: &Checkout,
+) -> Result<(), Fault> {
+    // A submodule's submodule comes after it in the order of paths.
+    for (path, commit) in submodules {
+        let (above, below) = above(submodules, own, path);
+        if above.gitlinks.get(below.as_bytes()) != Some(&commit.id) {
+            return Err(commit.unproven(format!("commit {} has no such submodule at {below}", above.id)));
+        }
+        let place = root.join(path);
+        std::fs::remove_dir(&place).at(&place)?;
+        let submodule = commit.check_out(&place, &checkout.below(path))?;
+        git::write_repository(&place, &submodule, commit.id, &commit.body, &[])?;
+        worktree.links.extend(submodule.links.iter().map(|link| Path::new(path).join(link)));
+    }
+    Ok(())
+}
+
+/// The commit whose tree a submodule hangs in, and its path there.
+fn above<'a>(submodules: &'a Submodules, own: &'a Commit, path: &'a str) -> (&'a Commit, &'a str) {
+    let inside = |other: &str| path.strip_prefix(other).and_then(|rest| rest.strip_prefix('/'));
+    submodules.iter().rev().find_map(|(other, commit)| Some((commit, inside(other)?))).unwrap_or((own, path))
+}
+
+/// Puts what comes from git under `place`, and gives the part of cargo's configuration that leads there.
+///
+/// # Errors
+/// Where no Cargo.lock of the package's own commit names it, or it is not what the plan says.
+pub fn provide(dependencies: &[GitDependency], place: &Path, root: &Path, package_path: &str) -> Result<String, Fault> {
+    let locks: Vec<String> = Path::new(package_path)
+        .ancestors()
+        .filter_map(|folder| std::fs::read_to_string(root.join(folder).join("Cargo.lock")).ok())
+        .collect();
+    let mut config = String::new();
+    for (number, GitDependency { commit, packages, reference, url }) in dependencies.iter().enumerate() {
+        let (front, back) = (format!("source = \"git+{url}"), format!("#{}\"", commit.id));
+        let named = |line: &str| line.starts_with(&front) && line.ends_with(&back);
+        if !locks.iter().flat_map(|lock| lock.lines()).any(named) {
+            return Err(commit.unproven(format!("no Cargo.lock of the package's commit names it for {url}")));
+        }
+        let folder = place.join(number.to_string());
+        let (tree, source) = (folder.join("tree"), folder.join("packages"));
+        std::fs::create_dir_all(&source).at(&source)?;
+        commit.check_out(&tree, &Checkout::default())?;
+        // Packages inherit from the workspace that lies above them: the folders are flat in a directory source, so
+        // that it lies right above all of them.
+        let workspace = tree.join("Cargo.toml");
+        if workspace.is_file() {
+            std::fs::copy(&workspace, source.join("Cargo.toml")).at(workspace)?;
+        }
+        for (number, package) in packages.iter().enumerate() {
+            let package = tree.join(package);
+            let checksums = package.join(".cargo-checksum.json");
+            std::fs::write(&checksums, "{\"files\":{},\"package\":null}").at(checksums)?;
+            let entry = source.join(number.to_string());
+            symlink(&package, &entry).at(entry)?;
+        }
+        config += &replacement(number, url, reference, &source);
+    }
+    Ok(config)
+}
+
+/// The part of cargo's configuration that puts a folder in a repository's stead.
+fn replacement(number: usize, url: &str, reference: &Reference, folder: &Path) -> String {
+    // Every string of JSON is one of TOML.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let reference = match reference {
+        Reference::Default => String::new(),
+        Reference::Branch(name) => format!("branch = {}\n", quoted(name)),
+        Reference::Tag(name) => format!("tag = {}\n", quoted(name)),
+        Reference::Rev(name) => format!("rev = {}\n", quoted(name)),
+    };
+    format!(
+        "[source.git-{number}]\ngit = {}\n{reference}replace-with = \"recrate-git-{number}\"\n\
+         [source.recrate-git-{number}]\ndirectory = {}\n",
+        quoted(url),
+        quoted(&folder.display().to_string())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_quotes_whatever_a_lock_file_may_hold() {
+        let branch = Reference::Branch("a\"]\n[build]\nrustc = \"evil".to_owned());
+        let config = replacement(0, "https://git.example/a?b", &branch, Path::new("/build/git/0"));
+        let lines: Vec<&str> = config.lines().collect();
+        assert_eq!(lines[2], r#"branch = "a\"]\n[build]\nrustc = \"evil""#);
+        assert_eq!(lines.len(), 6);
+    }
+}

@@ -1,0 +1,92 @@
+//! *Workspace*: which manifests of a commit belong together, and which of them a package can do without.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::manifest::Manifest;
+use crate::model::source::SubPath;
+
+/// The manifests of a commit, by folder.
+pub type Manifests = BTreeMap<SubPath, String>;
+
+/// The folder of the workspace that a package belongs to: the nearest manifest with a `[workspace]`, or its own.
+#[must_use]
+pub fn root_of(package: &SubPath, manifests: &Manifests) -> SubPath {
+    let above = std::iter::once(package.clone()).chain(package.ancestors());
+    above
+        .into_iter()
+        .find(|at| manifests.get(at).is_some_and(|text| Manifest::read(text).is_workspace()))
+        .unwrap_or_else(|| package.clone())
+}
+
+/// The folders of packages in a workspace that this package has nothing to do with: no path leads to them from its own
+/// manifest, nor from what replaces crates in the whole workspace.
+#[must_use]
+pub fn others(package: &SubPath, manifests: &Manifests) -> BTreeSet<SubPath> {
+    let root = root_of(package, manifests);
+    let shared = manifests.get(&root).map(|text| Manifest::read(text)).unwrap_or_default();
+    let mut kept = BTreeSet::from([package.clone(), root.clone()]);
+    let mut queue = vec![package.clone()];
+    queue.extend(shared.patches().into_iter().filter_map(|path| resolve(&root, path)));
+    while let Some(folder) = queue.pop() {
+        kept.insert(folder.clone());
+        let manifest = manifests.get(&folder).map(|text| Manifest::read(text)).unwrap_or_default();
+        let own = manifest.dependency_paths().into_iter().filter_map(|path| resolve(&folder, path));
+        let inherited = manifest.inherited().into_iter().filter_map(|key| resolve(&root, shared.shared_path(key)?));
+        queue.extend(own.chain(inherited).filter(|folder| !kept.contains(folder)));
+    }
+    let inside = |folder: &SubPath| folder.ancestors().contains(&root);
+    let packages = manifests.iter().filter(|(_, text)| Manifest::read(text).name().is_some());
+    packages.map(|(folder, _)| folder.clone()).filter(|folder| inside(folder) && !kept.contains(folder)).collect()
+}
+
+/// A path as a manifest in `folder` has it, relative to the repository, up to the first part that is a pattern; none
+/// where it leads out.
+#[must_use]
+pub fn resolve(folder: &SubPath, path: &str) -> Option<SubPath> {
+    let mut parts: Vec<&str> = folder.as_str().split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/').take_while(|part| !part.contains(['*', '?', '['])) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> SubPath {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn paths_of_manifests_are_relative_to_the_repository() {
+        let at = |folder: &str, to: &str| resolve(&path(folder), to);
+        assert_eq!(at("crates/a", "../b/./c"), Some(path("crates/b/c")));
+        assert_eq!(at("", "crates/*"), Some(path("crates")));
+        assert_eq!(at("", "../out"), None);
+    }
+
+    #[test]
+    fn what_a_package_needs_is_not_among_the_others() {
+        let manifests: Manifests = [
+            ("", "[workspace]\n[workspace.dependencies]\nshared = { path = \"shared\" }\n[patch.crates-io]\np = { path = \"patch\" }"),
+            ("own", "[package]\nname = \"own\"\n[dependencies]\nshared.workspace = true\n[dev-dependencies]\nx = { path = \"../dev\" }"),
+            ("shared", "[package]\nname = \"shared\"\n[target.'cfg(unix)'.dependencies]\ny = { path = \"../unix\" }"),
+            ("unix", "[package]\nname = \"y\""),
+            ("dev", "[package]\nname = \"x\""),
+            ("patch", "[package]\nname = \"p\""),
+            ("fuzz", "[package]\nname = \"fuzz\"\n[dependencies]\nown = { path = \"../own\" }"),
+            ("virtual", "[workspace]"),
+        ]
+        .into_iter()
+        .map(|(folder, text)| (path(folder), text.to_owned()))
+        .collect();
+        assert_eq!(root_of(&path("own"), &manifests), path(""));
+        assert_eq!(others(&path("own"), &manifests), BTreeSet::from([path("fuzz")]));
+        assert!(others(&path("elsewhere"), &Manifests::new()).is_empty());
+    }
+}

@@ -1,0 +1,226 @@
+//! What cargo needs besides the package's own files: submodules, what members take from git, members that are in the
+//! way. Crates are packaged by a cargo without recrate, from checkouts that git itself made.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, files};
+use common::{recrate, root, verify_json, verify_json_with};
+use serde_json::{Value, json};
+
+const RELEASE: Release<'_> =
+    Release { name: "own", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+
+const MANIFEST: &str = "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2021\"\nlicense = \"MIT\"\n\
+     description = \"Among others\"\nrepository = \"https://git.example/recrate/own\"\n";
+
+/// A folder with the example's settings, a registry and repositories.
+struct Place {
+    folder: tempfile::TempDir,
+    registry: LocalRegistry,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".cargo")).unwrap();
+        for file in [".cargo/config.toml", "recrate.toml"] {
+            std::fs::copy(root().join("examples/registry").join(file), folder.path().join(file)).unwrap();
+        }
+        let registry = LocalRegistry::at(folder.path().join("registry"));
+        Self { folder, registry }
+    }
+
+    fn repository(&self, name: &str) -> Bare {
+        Bare::at(self.folder.path().join(format!("repositories/{name}.git")))
+    }
+
+    /// Publishes `own` from a checkout that was changed, and has it verified.
+    fn verified(&self, tree: &Files, folder: &str, checkout: impl Fn(&Path)) -> Value {
+        let repository = self.repository("own");
+        repository.commit(tree, "own 1.0.0");
+        let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+        self.registry.publish(&RELEASE, &cargo.package_as(&repository, folder, &self.registry.path, checkout));
+        self.verify()
+    }
+
+    fn verify(&self) -> Value {
+        verify_json(self.folder.path(), &["own@1.0.0"])["crates"][0].clone()
+    }
+}
+
+fn assert_reproduced(said: &Value, conditions: &[&str]) {
+    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    assert_eq!(said["conditions"], json!(conditions), "{said:#}");
+}
+
+fn git(arguments: &[&str], folder: &Path) {
+    let done = Command::new("git").args(arguments).current_dir(folder).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A package with a submodule that has a submodule.
+fn with_submodules(place: &Place) -> Files {
+    let inner = place.repository("inner").commit(&files([("inner.h", "int inner;\n"), (".hidden", "x\n")]), "inner");
+    let mut vendored = files([
+        ("vendored.c", "int vendored;\n"),
+        (".gitmodules", "[submodule \"i\"]\n\tpath = deep/inner\n\turl = ../inner.git\n"),
+    ]);
+    vendored.insert("deep/inner".to_owned(), Item::Submodule(inner));
+    let vendored = place.repository("vendored").commit(&vendored, "vendored");
+    let mut tree = files([
+        ("package/Cargo.toml", MANIFEST),
+        ("package/src/lib.rs", "//! Own.\n"),
+        (
+            ".gitmodules",
+            "[submodule \"v\"]\n\tpath = package/vendored\n\turl = ../vendored.git\n\
+             [submodule \"no\"]\n\tpath = elsewhere\n\turl = https://git.example/recrate/nowhere\n",
+        ),
+    ]);
+    tree.insert("package/vendored".to_owned(), Item::Submodule(vendored));
+    tree.insert("elsewhere".to_owned(), Item::Submodule("4b825dc642cb6eb9a060e54bf8d69288fbee4904".to_owned()));
+    tree
+}
+
+/// Checks the submodules out as `git submodule update --init --recursive` does, from the repositories beside.
+fn submodules(repositories: &Path) -> impl Fn(&Path) {
+    let repositories = repositories.to_owned();
+    move |tree| {
+        for (name, path) in [("vendored", "package/vendored"), ("inner", "package/vendored/deep/inner")] {
+            std::fs::remove_dir(tree.join(path)).unwrap();
+            git(&["clone", "-q", repositories.join(format!("{name}.git")).to_str().unwrap(), path], tree);
+        }
+    }
+}
+
+#[test]
+fn files_of_submodules_come_from_their_own_commits() {
+    let place = Place::new();
+    let tree = with_submodules(&place);
+    let repositories = place.folder.path().join("repositories");
+    let said = place.verified(&tree, "package", submodules(&repositories));
+    assert_reproduced(&said, &["with submodules checked out"]);
+
+    // Proven by the gitlinks: another commit in a submodule's place is refused.
+    let (out, plan) = (place.folder.path().join("out"), place.folder.path().join("plan.json"));
+    let arguments = ["own@1.0.0", "--plan", plan.to_str().unwrap()];
+    verify_json(place.folder.path(), &arguments);
+    let mut tampered: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
+    let recipe = &mut tampered["rebuilds"]["own-1_0_0"]["recipe"];
+    assert_eq!(recipe["submodules"].as_object().unwrap().len(), 2, "only those that the crate has files of");
+    recipe["submodules"]["package/vendored/deep/inner"] = recipe["submodules"]["package/vendored"].clone();
+    std::fs::write(&plan, tampered.to_string()).unwrap();
+    let done = recrate()
+        .current_dir(place.folder.path())
+        .args(["verify", "--toolchains", "imported", "--quiet", "--plan"])
+        .arg(&plan)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(text.contains("has no such submodule at deep/inner"), "{text}");
+
+    std::fs::remove_dir_all(repositories.join("inner.git")).unwrap();
+    let said = place.verify();
+    assert_eq!(said["verdict"]["kind"], "unverifiable", "{said:#}");
+    let reason = said["verdict"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("its submodule package/vendored/deep/inner can't be had"), "{reason}");
+}
+
+/// A workspace with a member that takes something from git.
+fn with_git_dependency(place: &Place) -> Files {
+    let tools = files([
+        (
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"tool\", \"other\"]\n[workspace.package]\nversion = \"0.3.0\"\nedition = \"2021\"\n",
+        ),
+        (
+            "tool/Cargo.toml",
+            "[package]\nname = \"tool\"\nversion.workspace = true\nedition.workspace = true\n\
+             [dependencies]\nother = { path = \"../other\" }\n",
+        ),
+        ("tool/src/lib.rs", ""),
+        ("other/Cargo.toml", "[package]\nname = \"other\"\nversion.workspace = true\n"),
+        ("other/src/lib.rs", ""),
+        ("fixture/Cargo.toml", "[package]\nname = \"fixture\"\nversion = \"0.0.0\"\n"),
+    ]);
+    let commit = place.repository("tools").commit(&tools, "tools");
+    let source = format!("source = \"git+https://git.example/recrate/tools?branch=main#{commit}\"");
+    let lock = format!(
+        "version = 4\n\n[[package]]\nname = \"fuzz\"\nversion = \"0.0.0\"\ndependencies = [\n \"own\",\n \"tool\",\n]\n\n\
+         [[package]]\nname = \"other\"\nversion = \"0.3.0\"\n{source}\n\n\
+         [[package]]\nname = \"own\"\nversion = \"1.0.0\"\n\n\
+         [[package]]\nname = \"tool\"\nversion = \"0.3.0\"\n{source}\ndependencies = [\n \"other\",\n]\n"
+    );
+    files([
+        ("Cargo.toml", "[workspace]\nmembers = [\"own\", \"fuzz\"]\n"),
+        ("Cargo.lock", &lock),
+        ("own/Cargo.toml", MANIFEST),
+        ("own/src/lib.rs", "//! Own.\n"),
+        (
+            "fuzz/Cargo.toml",
+            "[package]\nname = \"fuzz\"\nversion = \"0.0.0\"\npublish = false\n[dependencies]\nown = { path = \"../own\" }\n\
+             tool = { git = \"https://git.example/recrate/tools\", branch = \"main\" }\n",
+        ),
+        ("fuzz/src/lib.rs", ""),
+    ])
+}
+
+/// The publisher's cargo need not load what is not there on the day of the test: the package has nothing to do with it.
+fn without_fuzz(tree: &Path) {
+    std::fs::write(tree.join("fuzz/Cargo.toml"), "[package]\nname = \"fuzz\"\nversion = \"0.0.0\"\n").unwrap();
+}
+
+#[test]
+fn what_a_member_takes_from_git_is_provided_from_the_commit_that_the_lock_file_names() {
+    let place = Place::new();
+    let tree = with_git_dependency(&place);
+    assert_reproduced(&place.verified(&tree, "own", without_fuzz), &[]);
+
+    let plan = place.folder.path().join("plan.json");
+    verify_json(place.folder.path(), &["own@1.0.0", "--plan", plan.to_str().unwrap()]);
+    let mut tampered: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
+    let recipe = &mut tampered["rebuilds"]["own-1_0_0"]["recipe"];
+    assert_eq!(recipe["gitDependencies"][0]["packages"], json!(["other", "tool"]), "{recipe:#}");
+    recipe["gitDependencies"][0]["commit"] = recipe["source"].clone();
+    std::fs::write(&plan, tampered.to_string()).unwrap();
+    let said = verify_json_with(recrate(), place.folder.path(), &["--plan", plan.to_str().unwrap()]);
+    let reason = said["crates"][0]["verdict"]["reason"].as_str().unwrap();
+    assert!(reason.contains("no Cargo.lock of the package's commit names it"), "{reason}");
+}
+
+#[test]
+fn where_it_can_not_be_had_the_member_is_left_out_and_the_verdict_says_so() {
+    let place = Place::new();
+    let tree = with_git_dependency(&place);
+    std::fs::remove_dir_all(place.folder.path().join("repositories/tools.git")).unwrap();
+    let said = place.verified(&tree, "own", without_fuzz);
+    assert_reproduced(&said, &["with other members of its workspace left out"]);
+}
+
+#[test]
+fn a_member_that_cargo_can_not_load_is_left_out_but_never_one_that_the_package_needs() {
+    let place = Place::new();
+    let lock = "version = 4\n\n[[package]]\nname = \"own\"\nversion = \"1.0.0\"\n";
+    let mut tree = files([
+        ("Cargo.toml", "[workspace]\nmembers = [\"own\", \"fuzz\"]\n"),
+        ("Cargo.lock", lock),
+        ("own/Cargo.toml", MANIFEST),
+        ("own/src/lib.rs", "//! Own.\n"),
+        (
+            "fuzz/Cargo.toml",
+            "[package]\nname = \"fuzz\"\nversion = \"0.0.0\"\n[dependencies]\nown = { path = \"../own\", version = \"0.9\" }\n",
+        ),
+        ("fuzz/src/lib.rs", ""),
+    ]);
+    let said = place.verified(&tree, "own", without_fuzz);
+    assert_reproduced(&said, &["with other members of its workspace left out"]);
+
+    let needed = format!("{MANIFEST}[dev-dependencies]\nfuzz = {{ path = \"../fuzz\" }}\n");
+    tree.insert("own/Cargo.toml".to_owned(), Item::File(needed.into_bytes()));
+    let said = place.verified(&tree, "own", without_fuzz);
+    assert_eq!(said["verdict"]["kind"], "not-rebuilt", "{said:#}");
+}
