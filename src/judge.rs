@@ -86,14 +86,16 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record
     let alone = Verdict::of_build(&id, artefact.bytes(), &status.outcome, read_output, &context);
     let level = alone.level();
     let recipe = &rebuild.recipe;
-    let verdict = alone.where_dirty(provenance.dirty);
+    let verdict = alone.where_dirty(provenance.dirty).where_reached(rebuild.facts.reach.as_ref());
     let mut record = Record::new(&id, Some(rebuild.checksum), verdict).dated(&dating);
     record.conditions = recipe.conditions(provenance.dirty);
     record.origin = Some(OriginRecord {
         repository: provenance.repository,
         commit: provenance.commit,
         path: Some(recipe.package_path.clone()),
+        reach: rebuild.facts.reach.clone(),
     });
+    record.contradictions.clone_from(&rebuild.facts.contradictions);
     record.best = Some(0);
     record.tries.push(TryRecord {
         in_range: dating.span.unwrap_or(Span::ALL).contains(toolchain.minor),

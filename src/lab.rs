@@ -14,12 +14,11 @@ mod seed;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::edges::cache::{Cache, FileError};
 use crate::edges::cargo_config::CargoConfig;
 use crate::edges::console::Console;
-use crate::edges::git::commit::Commit;
 use crate::edges::git::{self, Git};
 use crate::edges::network::Network;
 use crate::edges::nix::{self, Nix};
@@ -33,7 +32,7 @@ use crate::stages::lock::{Locked, LockedCrate, RegistryName};
 use crate::stages::plan::{Plan, ProgramPin};
 use crate::stages::toolchain::Toolchain;
 use crate::stages::verdict::Record;
-use case::{Case, Opened, Registries};
+use case::{Case, Fetched, Opened, Registries};
 
 /// Everything that a run needs of the outside world.
 #[derive(Debug)]
@@ -172,7 +171,7 @@ impl Lab {
         console.stage(&format!("fetching the commits of {} crates", cases.len()));
         let traced = self.fetch_commits(cases);
         go_on()?;
-        let located = in_parallel(self.workers, traced, |(case, commit)| case.locate(commit, self, &registries));
+        let located = in_parallel(self.workers, traced, |(case, fetched)| case.locate(fetched, self, &registries));
         let mut open = Vec::new();
         let mut ended = Vec::new();
         for located in located {
@@ -246,8 +245,8 @@ impl Lab {
         registries
     }
 
-    /// Gets the commits of all cases, one request for each repository.
-    fn fetch_commits(&self, cases: Vec<Case>) -> Vec<(Case, Result<Commit, git::Error>)> {
+    /// Gets the commits of all cases, and what reaches them, one request of each kind for each repository.
+    fn fetch_commits(&self, cases: Vec<Case>) -> Vec<(Case, Fetched)> {
         let mut by_repository: BTreeMap<RepositoryUrl, Vec<Case>> = BTreeMap::new();
         for case in cases {
             by_repository.entry(case.provenance.repository.clone()).or_default().push(case);
@@ -255,7 +254,18 @@ impl Lab {
         let fetched = in_parallel(self.workers, by_repository.into_iter().collect(), |(repository, cases)| {
             let wanted: Vec<CommitId> = cases.iter().map(|case| case.provenance.commit).collect();
             let commits = self.git.commits(&repository, &wanted);
-            cases.into_iter().zip(commits).collect::<Vec<_>>()
+            // Where no commit can be had there is nothing to reach.
+            let history = commits.iter().any(Result::is_ok).then(|| self.git.history(&repository, &wanted));
+            if let Some(Err(error)) = &history {
+                tracing::warn!("what reaches the commits can't be told: {error}");
+            }
+            let history = history.and_then(Result::ok);
+            let tags = Arc::new(history.as_ref().map(|history| history.tags().clone()).unwrap_or_default());
+            let found = cases.into_iter().zip(commits).map(|(case, commit)| {
+                let reach = history.as_ref().and_then(|history| history.reach(case.provenance.commit));
+                (case, Fetched { commit, reach, tags: tags.clone() })
+            });
+            found.collect::<Vec<_>>()
         });
         fetched.into_iter().flatten().collect()
     }

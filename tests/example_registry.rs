@@ -107,6 +107,7 @@ fn the_report_has_a_crate_for_every_verdict() {
         "not-rebuilt",
         "reproduced",
         "source-differs",
+        "unreached-commit",
         "unverifiable",
     ];
     assert_eq!(kinds, all, "all but inconclusive, which is no finding");
@@ -231,7 +232,7 @@ fn what_is_said_of_progress_is_a_line_for_every_crate() {
     let folder = tempfile::tempdir().unwrap();
     let done = verify(&whole_lock(), &folder.path().join("run")).assert().code(1);
     let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
-    assert_eq!(said.lines().filter(|line| line.contains("/13)")).count(), 13, "{said}");
+    assert_eq!(said.lines().filter(|line| line.contains("/14)")).count(), 14, "{said}");
     let quiet = verify(&whole_lock(), &folder.path().join("quiet")).arg("--quiet").assert().code(1);
     assert_eq!(String::from_utf8_lossy(&quiet.get_output().stderr), "");
 }
@@ -283,7 +284,7 @@ fn a_run_that_was_cut_off_goes_on_from_its_records() {
     let done = verify(&whole_lock(), &run).assert().code(1);
     let text = String::from_utf8(done.get_output().stdout.clone()).unwrap();
     assert!(text.contains("(kept from before)"), "{text}");
-    assert!(text.contains("13 crates"), "{text}");
+    assert!(text.contains("14 crates"), "{text}");
     // A finished run is not gone on with, but kept aside.
     let again = verify(&whole_lock(), &run).assert().code(1);
     assert!(!String::from_utf8_lossy(&again.get_output().stdout).contains("(kept from before)"));

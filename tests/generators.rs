@@ -76,6 +76,7 @@ fn every_kind() -> Value {
             json!([]),
         ),
     ];
+    let reaches = [json!(null), json!("nothing"), json!({ "by": { "branch": "ö", "tag": null } })];
     let mut rebuilds = serde_json::Map::new();
     for toolchain in ["1.85.1", "official-1.85.1", "nightly"] {
         for commit in [&bare, &with_submodules] {
@@ -104,7 +105,9 @@ fn every_kind() -> Value {
                     let rebuild = json!({
                         "name": "kinds", "version": version, "checksum": "0".repeat(64), "recipe": recipe,
                         "url": if flags & 1 == 0 { json!("https://crates.example/kinds.crate") } else { json!(null) },
-                        "facts": { "published": "2025-03-01T12:00:00Z", "lockTracked": false, "lockFaults": [] }
+                        "facts": { "published": "2025-03-01T12:00:00Z", "lockTracked": false, "lockFaults": [],
+                            "reach": reaches[number % 3],
+                            "contradictions": [] }
                     });
                     rebuilds.insert(job, rebuild);
                 }

@@ -36,7 +36,7 @@ fn crates_and_commits_are_fetched_once_and_then_come_from_the_cache() {
     let count = |what: &str| asked.iter().filter(|line| line.contains(what)).count();
     assert_eq!(count(".crate"), 3, "{asked:#?}");
     assert_eq!(count("/index/"), 3 + 1, "an index file each, and where downloads are: {asked:#?}");
-    assert_eq!(count("shared.git/info/refs"), 1, "one visit to the repository: {asked:#?}");
+    assert_eq!(count("shared.git/info/refs"), 2, "one visit for the commits, one for what reaches them: {asked:#?}");
 
     assert_eq!(kinds(&site.verify(&all)), expected);
     assert_eq!(site.server.asked(), [""; 0], "a second run asks nobody");

@@ -54,6 +54,7 @@ impl Maker {
         self.stale_lock();
         self.backdoor();
         self.hidden_dependency();
+        self.impostor();
         self.moved();
         self.traceless();
         self.lost();
@@ -168,6 +169,16 @@ impl Maker {
             text.replace("\"path_in_vcs\": \"\"", "\"path_in_vcs\": \"crates/moved\"")
         });
         self.publish("moved", "1.0.0", "2025-03-05T12:00:00Z", &[], &pack(&entries));
+    }
+
+    /// Unreached commit: a code host serves it under the repository's address, but it is of a fork.
+    fn impostor(&mut self) {
+        let repository = self.repository("impostor");
+        let genuine = repository.commit(&package("impostor", "0.9.0", ""), "impostor 0.9.0");
+        repository.commit(&package("impostor", "1.0.0", ""), "of a fork: the repository has it, no branch leads to it");
+        let bytes = self.package(85, &repository, &Files::new());
+        std::fs::write(repository.path.join("refs/heads/main"), format!("{genuine}\n")).unwrap();
+        self.publish("impostor", "1.0.0", "2025-03-08T12:00:00Z", &[], &bytes);
     }
 
     /// Unverifiable: no note of a commit.

@@ -4,6 +4,7 @@
 //! configuration, hooks, filters or attributes is ever looked at, and files are written from raw blobs.
 
 pub mod commit;
+pub mod history;
 
 use std::sync::atomic::AtomicBool;
 
@@ -100,7 +101,7 @@ impl Git {
             };
         }
         let unreachable = |reason: &str| Error::Unreachable { url: address.clone(), reason: reason.to_owned() };
-        let cached = match self.cached(repository) {
+        let cached = match self.bare("git", repository) {
             Ok(cached) => cached,
             Err(error) => return wanted.iter().map(|_| Err(unreachable(&error.to_string()))).collect(),
         };
@@ -137,10 +138,11 @@ impl Git {
         wanted.iter().map(read).collect()
     }
 
-    /// The cache's own copy of a repository: whatever commits of it were asked for before.
-    fn cached(&self, repository: &RepositoryUrl) -> Result<gix::ThreadSafeRepository, Error> {
+    /// One of the cache's own copies of a repository: `git` has whatever commits of it were asked for before, with their
+    /// files, `history` those that its branches and tags reach, without.
+    fn bare(&self, copies: &str, repository: &RepositoryUrl) -> Result<gix::ThreadSafeRepository, Error> {
         let plain = repository.as_str().trim_start_matches("https://");
-        let folder = self.cache.path("git").join(format!("{plain}.git"));
+        let folder = self.cache.path(copies).join(format!("{plain}.git"));
         let isolated = gix::open::Options::isolated;
         if folder.join("HEAD").is_file() {
             gix::ThreadSafeRepository::open_opts(&folder, isolated()).map_err(refused)

@@ -15,13 +15,13 @@ use crate::edges::run_directory::Kept;
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
-use crate::model::source::SubPath;
+use crate::model::source::{CommitId, SubPath};
 use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST};
 use crate::stages::checkout::{Checkout, Committed, Traces};
 use crate::stages::lock::{self, LockedCrate, RegistryName};
 use crate::stages::manifest::{Manifest, Requirement};
-use crate::stages::plan::{Facts, IndexMode, Inputs};
-use crate::stages::provenance::{Provenance, locate, trace};
+use crate::stages::plan::{Facts, IndexMode, Inputs, Reach};
+use crate::stages::provenance::{Provenance, locate, tag_names, tags_elsewhere, trace};
 use crate::stages::search::{Subject, Tried, best};
 use crate::stages::slice::{Cut, Index, IndexLine, Wanted};
 use crate::stages::toolchain::{Dating, candidates, date};
@@ -56,12 +56,24 @@ pub struct Case {
     original_manifest: Option<String>,
     traces: Traces,
     requirements: Vec<Requirement>,
+    reach: Option<Reach>,
     /// What tracing and locating found; none before.
     pub located: Option<Located>,
     /// The search's subject.
     pub subject: Subject,
     /// What was tried, and with what.
     pub tried: Vec<(Tried, Built)>,
+}
+
+/// What a repository gave for a crate's commit.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The commit.
+    pub commit: Result<Commit, git::Error>,
+    /// What of the repository reaches it; none where that could not be asked.
+    pub reach: Option<Reach>,
+    /// All tags, with the commits that they are on.
+    pub tags: Arc<BTreeMap<String, CommitId>>,
 }
 
 /// What is known of a crate's commit.
@@ -168,6 +180,7 @@ impl Lab {
             original_manifest: archive.original_manifest().map(str::to_owned),
             traces: Traces::read(&archive),
             requirements,
+            reach: None,
             located: None,
             subject: Subject {
                 candidates: candidates(&dating, line.published, &self.available),
@@ -199,13 +212,9 @@ pub type Settled = (Box<LockedCrate>, Box<Record>);
 
 impl Case {
     /// Looks into the commit: where the package is, what lock files and manifests there are, what cargo may want.
-    pub(super) fn locate(
-        mut self,
-        commit: Result<Commit, git::Error>,
-        lab: &Lab,
-        registries: &Registries,
-    ) -> Result<Self, Settled> {
-        match self.look(commit, lab, registries) {
+    pub(super) fn locate(mut self, fetched: Fetched, lab: &Lab, registries: &Registries) -> Result<Self, Settled> {
+        self.reach = fetched.reach;
+        match self.look(fetched.commit, &fetched.tags, lab, registries) {
             Ok(()) => Ok(self),
             Err(verdict) => Err(self.settle(verdict)),
         }
@@ -218,7 +227,13 @@ impl Case {
         (Box::new(self.locked), Box::new(record))
     }
 
-    fn look(&mut self, commit: Result<Commit, git::Error>, lab: &Lab, registries: &Registries) -> Result<(), Verdict> {
+    fn look(
+        &mut self,
+        commit: Result<Commit, git::Error>,
+        tags: &BTreeMap<String, CommitId>,
+        lab: &Lab,
+        registries: &Registries,
+    ) -> Result<(), Verdict> {
         let inconclusive = |reason: String| Verdict::Inconclusive { reason };
         let commit = commit.map_err(|error| error.verdict(""))?;
         let files = commit.cargo_files().map_err(|error| error.verdict(""))?;
@@ -257,7 +272,13 @@ impl Case {
         let lock_tracked = files.locks.contains_key(&path)
             || files.locks.contains_key(&workspace)
                 && self.dating.span.is_some_and(|span| span.first >= WORKSPACE_LOCK);
-        let mut facts = Facts { published: self.published, lock_tracked, lock_faults: Vec::new() };
+        let mut facts = Facts {
+            published: self.published,
+            lock_tracked,
+            lock_faults: Vec::new(),
+            reach: self.reach.clone(),
+            contradictions: self.contradictions(&path, &files, tags),
+        };
         let mut newest = None;
         let mut yanked: BTreeMap<CrateName, BTreeSet<Version>> = BTreeMap::new();
         for (name, versions) in &published {
@@ -310,6 +331,19 @@ impl Case {
         Ok(())
     }
 
+    /// What of the repository speaks against this commit being the release.
+    fn contradictions(&self, path: &SubPath, files: &CargoFiles, tags: &BTreeMap<String, CommitId>) -> Vec<String> {
+        let packages = files.manifests.values().filter(|text| Manifest::read(text).name().is_some());
+        let names = tag_names(&self.locked.id, packages.count() == 1);
+        let mut found = tags_elsewhere(&names, tags, self.provenance.commit);
+        let manifest = files.manifests.get(path).map(|text| Manifest::read(text)).unwrap_or_default();
+        let version = &self.locked.id.version;
+        if let Some(other) = manifest.version().filter(|other| *other != version.to_string()) {
+            found.push(format!("the manifest at the commit says version {other}"));
+        }
+        found
+    }
+
     /// How the publisher checked the commit out, as far as the crate shows it.
     fn checkout(&self, path: &SubPath, files: &CargoFiles, commit: &Commit) -> Checkout {
         let below = if path.as_str().is_empty() { String::new() } else { format!("{path}/") };
@@ -352,6 +386,7 @@ impl Case {
             repository: self.provenance.repository.clone(),
             commit: self.provenance.commit,
             path: path.or_else(|| self.provenance.path.clone()),
+            reach: self.reach.clone(),
         }
     }
 
@@ -367,10 +402,15 @@ impl Case {
         let dirty = self.provenance.dirty;
         let (verdict, conditions) = match best.map(|at| &self.tried[at]) {
             None => (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new()),
-            Some((found, built)) => (found.verdict.clone().where_dirty(dirty), built.inputs.recipe.conditions(dirty)),
+            Some((found, built)) => {
+                let verdict = found.verdict.clone().where_dirty(dirty).where_reached(self.reach.as_ref());
+                (verdict, built.inputs.recipe.conditions(dirty))
+            }
         };
         let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);
         record.conditions = conditions;
+        let facts = self.located.as_ref().map(|located| &located.facts);
+        record.contradictions = facts.map(|facts| facts.contradictions.clone()).unwrap_or_default();
         record.origin = Some(self.origin(self.located.as_ref().map(|located| located.path.clone())));
         record.best = best;
         record.tries = self

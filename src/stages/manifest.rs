@@ -44,6 +44,12 @@ impl Manifest {
         self.package()?.get("name")?.as_str()
     }
 
+    /// The package's version; none where it is its workspace's.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.package()?.get("version")?.as_str()
+    }
+
     /// The repository that the package names.
     #[must_use]
     pub fn repository(&self) -> Option<&str> {

@@ -56,7 +56,7 @@ fn page(title: &str, body: &str) -> String {
 
 fn class(level: Level) -> &'static str {
     match level {
-        Level::ChecksumMismatch | Level::HostileArchive | Level::SourceDiffers => "bad",
+        Level::ChecksumMismatch | Level::HostileArchive | Level::SourceDiffers | Level::UnreachedCommit => "bad",
         Level::NotRebuilt | Level::GeneratedFilesDiffer => "poor",
         Level::Unverifiable | Level::Inconclusive => "untold",
         Level::ArchiveDiffers => "fair",

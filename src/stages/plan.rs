@@ -203,6 +203,10 @@ pub struct Facts {
     pub lock_tracked: bool,
     /// Entries of the published Cargo.lock that can't have been there when the crate was published.
     pub lock_faults: Vec<String>,
+    /// What of the repository reaches the commit; none where that could not be asked.
+    pub reach: Option<Reach>,
+    /// What contradicts where the crate says that it comes from.
+    pub contradictions: Vec<String>,
 }
 
 impl Facts {
@@ -211,6 +215,21 @@ impl Facts {
     pub fn context(&self, cargo_range: Option<Span>) -> Context {
         Context { lock_tracked: self.lock_tracked, lock_faults: self.lock_faults.clone(), cargo_range }
     }
+}
+
+/// What of a repository reaches a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// A branch, the default one if it does, and the nearest tag.
+    By {
+        /// The branch.
+        branch: Option<String>,
+        /// The tag.
+        tag: Option<String>,
+    },
+    /// No branch and no tag: the commit may be of a fork, or of a branch that was deleted or rewritten.
+    Nothing,
 }
 
 /// How a crate is rebuilt: the five inputs that a `.crate` is a function of.

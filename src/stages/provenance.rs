@@ -1,8 +1,10 @@
 //! *Provenance*: where a published crate says that it comes from.
 
+use std::collections::BTreeMap;
+
 use super::artefact::{Archive, MANIFEST, VCS_INFO, VcsInfo};
 use super::manifest::Manifest;
-use crate::model::krate::CrateName;
+use crate::model::krate::{CrateId, CrateName};
 use crate::model::source::{CommitId, RepositoryUrl, SubPath};
 
 /// Where a crate says that it comes from.
@@ -48,6 +50,29 @@ pub fn trace(archive: &Archive) -> Result<Provenance, Untraceable> {
     Ok(Provenance { repository, commit: vcs.commit, path: vcs.path, dirty: vcs.dirty })
 }
 
+/// What tags of a version may be called: with the package's name, and without, as is usual where a repository has only
+/// one package.
+#[must_use]
+pub fn tag_names(id: &CrateId, alone: bool) -> Vec<String> {
+    let CrateId { name, version } = id;
+    let mut names: Vec<String> = ["-v", "-", "/v", "/", "@", "@v", "_v", "_"]
+        .iter()
+        .map(|between| format!("{name}{between}{version}"))
+        .collect();
+    if alone {
+        names.extend([format!("v{version}"), version.to_string()]);
+    }
+    names
+}
+
+/// The tags of a crate's version that are on another commit than the crate's own, in words.
+#[must_use]
+pub fn tags_elsewhere(names: &[String], tags: &BTreeMap<String, CommitId>, own: CommitId) -> Vec<String> {
+    let found = names.iter().filter_map(|name| Some((name, tags.get(name)?)));
+    let elsewhere = found.filter(|(_, commit)| **commit != own);
+    elsewhere.map(|(name, commit)| format!("the tag {name} is on another commit, {}", commit.short())).collect()
+}
+
 /// Finds the package's folder among the manifests of a commit, for vcs info that does not say it: the manifest of that
 /// name; where several have it, the one that is the published original to the letter.
 #[must_use]
@@ -90,6 +115,18 @@ mod tests {
         let option = b"[package]\nrepository = \"ext::sh -c id\"\n";
         let said = traced(&[(VCS_INFO, VCS, 0o644), (MANIFEST, option, 0o644)]);
         assert!(matches!(said, Err(Untraceable::BadRepository(_))), "{said:?}");
+    }
+
+    #[test]
+    fn a_tag_of_the_version_on_another_commit_is_told() {
+        let (own, other) = (CommitId([1; 20]), CommitId([2; 20]));
+        let id = "a@1.0.0".parse().unwrap();
+        let tags = |names: &[(&str, CommitId)]| names.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect();
+        let said = |alone, names: &[(&str, CommitId)]| tags_elsewhere(&tag_names(&id, alone), &tags(names), own);
+        assert_eq!(said(true, &[("v1.0.0", own), ("v1.0.1", other)]), [""; 0]);
+        assert_eq!(said(true, &[("v1.0.0", other)]), ["the tag v1.0.0 is on another commit, 0202020202"]);
+        assert_eq!(said(false, &[("v1.0.0", other)]), [""; 0], "it may be another package's");
+        assert_eq!(said(false, &[("a-v1.0.0", other)]).len(), 1);
     }
 
     #[test]

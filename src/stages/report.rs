@@ -10,6 +10,7 @@ use super::compare::proof::Proof;
 use super::compare::{Difference, Kind};
 use super::diff::visible;
 use super::lock::Skipped;
+use super::plan::Reach;
 use super::verdict::{Level, Record, Verdict};
 
 /// The version of the JSON form. Fields may be added within a version, none is taken away or changes its meaning.
@@ -95,7 +96,7 @@ impl Report {
 /// Colours a text by how bad the level is.
 fn paint(text: &str, level: Level, colour: bool) -> String {
     let code = match level {
-        Level::ChecksumMismatch | Level::HostileArchive | Level::SourceDiffers => "1;31",
+        Level::ChecksumMismatch | Level::HostileArchive | Level::SourceDiffers | Level::UnreachedCommit => "1;31",
         Level::NotRebuilt | Level::GeneratedFilesDiffer => "33",
         Level::Unverifiable | Level::Inconclusive => "35",
         Level::ArchiveDiffers => "36",
@@ -113,6 +114,9 @@ fn write_record(text: &mut String, record: &Record, out: Option<&Path>) {
     let _ = write!(text, "  {id}");
     if let Verdict::Reproduced = record.verdict {
         let _ = writeln!(text, "  {}", how(record));
+        for contradiction in &record.contradictions {
+            let _ = writeln!(text, "      {}", visible(contradiction));
+        }
         return;
     }
     text.push('\n');
@@ -124,7 +128,14 @@ fn write_record(text: &mut String, record: &Record, out: Option<&Path>) {
             .path
             .as_ref()
             .map_or(String::new(), |path| if path.as_str().is_empty() { String::new() } else { format!(", {path}") });
-        let _ = writeln!(text, "      from {} at {}{path}", origin.repository, origin.commit.short());
+        let reach = match &origin.reach {
+            Some(Reach::By { branch, tag }) => {
+                let names: Vec<String> = [branch, tag].into_iter().flatten().map(|name| visible(name)).collect();
+                format!(" (in {})", names.join(" and "))
+            }
+            Some(Reach::Nothing) | None => String::new(),
+        };
+        let _ = writeln!(text, "      from {} at {}{path}{reach}", origin.repository, origin.commit.short());
     }
     if record.best.is_some() {
         let _ = writeln!(text, "      {}", how(record));
@@ -150,6 +161,7 @@ fn next_command(record: &Record, out: &Path) -> Option<String> {
     };
     match record.verdict.level() {
         Level::SourceDiffers | Level::GeneratedFilesDiffer | Level::ArchiveDiffers => diff(),
+        Level::UnreachedCommit if !record.verdict.differences().is_empty() => diff(),
         Level::Unverifiable if record.best.is_some() => diff(),
         Level::NotRebuilt => {
             let drv = &record.tries.get(record.best?)?.drv;
@@ -159,7 +171,11 @@ fn next_command(record: &Record, out: &Path) -> Option<String> {
             Some(format!("{}/logs/{}-{}.log", out.display(), record.name, record.version))
         }
         Level::Inconclusive => Some("recrate doctor".to_owned()),
-        Level::ChecksumMismatch | Level::HostileArchive | Level::Unverifiable | Level::Reproduced => None,
+        Level::ChecksumMismatch
+        | Level::HostileArchive
+        | Level::UnreachedCommit
+        | Level::Unverifiable
+        | Level::Reproduced => None,
     }
 }
 
@@ -172,6 +188,16 @@ fn reasons(record: &Record) -> Vec<String> {
         | Verdict::Inconclusive { reason } => reason.lines().map(str::to_owned).collect(),
         Verdict::Unverifiable { reason, differences } => {
             let mut lines: Vec<String> = reason.lines().map(str::to_owned).collect();
+            lines.extend(describe_all(differences));
+            lines
+        }
+        Verdict::UnreachedCommit { bytes, differences } => {
+            let mut lines = vec![
+                "no branch and no tag of the repository reaches the commit: it may be of a fork, or of a branch that \
+                 was deleted or rewritten"
+                    .to_owned(),
+                format!("as for its bytes: {bytes}"),
+            ];
             lines.extend(describe_all(differences));
             lines
         }
@@ -191,9 +217,8 @@ fn reasons(record: &Record) -> Vec<String> {
         }
         Verdict::Reproduced => Vec::new(),
     };
-    if let Some(lacking) = lacking(record) {
-        lines.push(lacking);
-    }
+    lines.extend(lacking(record));
+    lines.extend(record.contradictions.iter().cloned());
     lines
 }
 

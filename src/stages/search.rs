@@ -190,7 +190,11 @@ fn rank(level: Level) -> u8 {
         Level::GeneratedFilesDiffer => 3,
         Level::SourceDiffers => 2,
         Level::NotRebuilt => 1,
-        Level::Unverifiable | Level::Inconclusive | Level::HostileArchive | Level::ChecksumMismatch => 0,
+        Level::UnreachedCommit
+        | Level::Unverifiable
+        | Level::Inconclusive
+        | Level::HostileArchive
+        | Level::ChecksumMismatch => 0,
     }
 }
 

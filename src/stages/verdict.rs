@@ -7,10 +7,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::artefact::Archive;
+use super::artefact::{Archive, MANIFEST};
 use super::compare::proof::{Aside, Proof};
-use super::compare::{Comparison, Context, Difference, Weight, compare};
-use super::plan::IndexMode;
+use super::compare::{Comparison, Context, Difference, Kind, Weight, compare};
+use super::plan::{IndexMode, Reach};
 use super::toolchain::Dating;
 use crate::builder::status::Outcome;
 use crate::model::digest::Sha256;
@@ -37,6 +37,14 @@ pub enum Verdict {
     SourceDiffers {
         /// What, the heaviest first.
         differences: NonEmpty<Difference>,
+    },
+    /// The bytes may be what the commit gives, but no branch and no tag of the repository reaches the commit.
+    UnreachedCommit {
+        /// What the bytes say.
+        bytes: Level,
+        /// What differs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        differences: Vec<Difference>,
     },
     /// cargo refuses to package the commit.
     NotRebuilt {
@@ -83,6 +91,8 @@ pub enum Level {
     HostileArchive,
     /// The crate says something that its commit does not.
     SourceDiffers,
+    /// No branch and no tag of the repository reaches the commit.
+    UnreachedCommit,
     /// cargo refuses to package the commit.
     NotRebuilt,
     /// Everything from git is the same; what cargo generates differs.
@@ -99,10 +109,11 @@ pub enum Level {
 
 impl Level {
     /// All of them, the worst first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ChecksumMismatch,
         Self::HostileArchive,
         Self::SourceDiffers,
+        Self::UnreachedCommit,
         Self::NotRebuilt,
         Self::GeneratedFilesDiffer,
         Self::Unverifiable,
@@ -119,6 +130,7 @@ impl Level {
             Self::ChecksumMismatch
             | Self::HostileArchive
             | Self::SourceDiffers
+            | Self::UnreachedCommit
             | Self::NotRebuilt
             | Self::GeneratedFilesDiffer
             | Self::ArchiveDiffers
@@ -133,6 +145,7 @@ impl fmt::Display for Level {
             Self::ChecksumMismatch => "checksum mismatch",
             Self::HostileArchive => "hostile archive",
             Self::SourceDiffers => "source differs",
+            Self::UnreachedCommit => "unreached commit",
             Self::NotRebuilt => "not rebuilt",
             Self::GeneratedFilesDiffer => "generated files differ",
             Self::Unverifiable => "unverifiable",
@@ -151,6 +164,7 @@ impl Verdict {
             Self::ChecksumMismatch { .. } => Level::ChecksumMismatch,
             Self::HostileArchive { .. } => Level::HostileArchive,
             Self::SourceDiffers { .. } => Level::SourceDiffers,
+            Self::UnreachedCommit { .. } => Level::UnreachedCommit,
             Self::NotRebuilt { .. } => Level::NotRebuilt,
             Self::GeneratedFilesDiffer { .. } => Level::GeneratedFilesDiffer,
             Self::Unverifiable { .. } => Level::Unverifiable,
@@ -176,6 +190,14 @@ impl Verdict {
         context: &Context,
     ) -> Self {
         match outcome {
+            Outcome::Packaged { file } if *file != format!("{}.crate", id.stem()) => Self::SourceDiffers {
+                differences: NonEmpty::one(Difference {
+                    path: MANIFEST.to_owned(),
+                    kind: Kind::Meaning,
+                    weight: Weight::Source,
+                    details: vec![format!("the commit packages {}", file.trim_end_matches(".crate"))],
+                }),
+            },
             Outcome::Packaged { file } => match read(file) {
                 Ok(rebuilt) => Self::of_crates(id, published, &rebuilt, context),
                 Err(reason) => Self::Inconclusive { reason },
@@ -218,6 +240,18 @@ impl Verdict {
         }
     }
 
+    /// What it comes to where nothing of the repository reaches the commit: then equal bytes say only that somebody
+    /// committed them somewhere.
+    #[must_use]
+    pub fn where_reached(self, reach: Option<&Reach>) -> Self {
+        let bytes = self.level();
+        let equal = matches!(bytes, Level::Reproduced | Level::ArchiveDiffers | Level::GeneratedFilesDiffer);
+        if reach != Some(&Reach::Nothing) || !equal {
+            return self;
+        }
+        Self::UnreachedCommit { bytes, differences: self.differences().to_vec() }
+    }
+
     /// What a comparison says of a crate.
     #[must_use]
     pub fn of(comparison: Comparison) -> Self {
@@ -244,6 +278,7 @@ impl Verdict {
             | Self::Unverifiable { reason, .. }
             | Self::Inconclusive { reason } => Some(reason),
             Self::SourceDiffers { .. }
+            | Self::UnreachedCommit { .. }
             | Self::GeneratedFilesDiffer { .. }
             | Self::ArchiveDiffers { .. }
             | Self::Reproduced => None,
@@ -255,7 +290,7 @@ impl Verdict {
     pub fn differences(&self) -> &[Difference] {
         match self {
             Self::SourceDiffers { differences } | Self::GeneratedFilesDiffer { differences } => differences.as_slice(),
-            Self::Unverifiable { differences, .. } => differences,
+            Self::Unverifiable { differences, .. } | Self::UnreachedCommit { differences, .. } => differences,
             _ => &[],
         }
     }
@@ -276,6 +311,9 @@ pub struct Record {
     /// Under which conditions; empty for the strongest claim.
     #[serde(default)]
     pub conditions: Vec<String>,
+    /// What contradicts where it says that it comes from, whatever the verdict.
+    #[serde(default)]
+    pub contradictions: Vec<String>,
     /// Where it says that it comes from.
     pub origin: Option<OriginRecord>,
     /// The releases whose cargo may have made it, from the crate's own bytes; none where they contradict each other or
@@ -301,6 +339,7 @@ impl Record {
             checksum,
             verdict,
             conditions: Vec::new(),
+            contradictions: Vec::new(),
             origin: None,
             cargo_range: None,
             evidence: Vec::new(),
@@ -342,6 +381,9 @@ pub struct OriginRecord {
     pub commit: CommitId,
     /// The package's folder; none where it could not be found.
     pub path: Option<SubPath>,
+    /// What of the repository reaches the commit; none where that could not be asked.
+    #[serde(default)]
+    pub reach: Option<Reach>,
 }
 
 /// One build that was looked at.

@@ -110,6 +110,9 @@ pub fn mirror(releases: &[Release], root: &Path) {
         let commit = base64::engine::general_purpose::STANDARD.decode(&release.commit_object_base64).unwrap();
         assert!(commit.starts_with(format!("tree {tree}\n").as_bytes()), "{}: not the genuine tree", release.id());
         assert_eq!(repository.object("commit", &commit), release.commit, "{}: not the genuine commit", release.id());
+        let tag = repository.path.join(format!("refs/tags/{}-{}", release.name, release.version));
+        std::fs::create_dir_all(tag.parent().unwrap()).unwrap();
+        std::fs::write(tag, format!("{}\n", release.commit)).unwrap();
     }
 }
 

@@ -1,0 +1,302 @@
+//! Which branches and tags of a repository reach a commit.
+//!
+//! A code host serves commits of forks under the parent's address, and a fetch by id takes them without a word: that a
+//! commit could be had says nothing about whose it is. So the branches and tags are asked for, and how the commits that
+//! they reach hang together: of other repositories than folders that alone, without any files, where the server can do so.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use gix::progress::Discard;
+use gix::protocol::fetch::{self, Arguments, Negotiate, Response, negotiate, refmap};
+use gix::protocol::handshake::Ref;
+use gix::protocol::transport::client::blocking_io::connect;
+use gix::protocol::transport::{Protocol, Service};
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Git, is_not_there, object_id, open_folder};
+use crate::edges::cache::Doing as _;
+use crate::edges::network::chain;
+use crate::model::source::{CommitId, RepositoryUrl};
+use crate::stages::plan::Reach;
+
+/// The branches and tags of a repository, and their history.
+#[derive(Debug)]
+pub struct History {
+    refs: Refs,
+    /// The commits that come right after each commit.
+    children: HashMap<gix::ObjectId, Vec<gix::ObjectId>>,
+    /// Every commit that was seen.
+    known: HashSet<gix::ObjectId>,
+    /// Whether nothing was missing.
+    complete: bool,
+}
+
+/// Branches and tags with the commits that they are on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Refs {
+    default: Option<String>,
+    branches: BTreeMap<String, CommitId>,
+    tags: BTreeMap<String, CommitId>,
+}
+
+/// The file in a copy that remembers its branches and tags.
+const MEMO: &str = "recrate-refs.json";
+
+const BRANCHES: &str = "refs/heads/";
+const TAGS: &str = "refs/tags/";
+
+impl Refs {
+    fn add(&mut self, name: &str, commit: gix::ObjectId) {
+        let Ok(commit) = commit.as_slice().try_into().map(CommitId) else { return };
+        if let Some(branch) = name.strip_prefix(BRANCHES) {
+            self.branches.insert(branch.to_owned(), commit);
+        } else if let Some(tag) = name.strip_prefix(TAGS) {
+            self.tags.insert(tag.to_owned(), commit);
+        }
+    }
+
+    fn tips(&self) -> impl Iterator<Item = gix::ObjectId> {
+        self.branches.values().chain(self.tags.values()).copied().map(object_id)
+    }
+}
+
+impl Git {
+    /// The history of a repository. A repository that was asked before is asked again only where that did not show what
+    /// reaches the commits that are `wanted`.
+    ///
+    /// # Errors
+    /// Where the repository can't be asked.
+    pub fn history(&self, repository: &RepositoryUrl, wanted: &[CommitId]) -> Result<History, Error> {
+        let address = self.address(repository);
+        if address.starts_with('/') {
+            let found = open_folder(&address).map_err(Error::Gone)?.to_thread_local();
+            let refs = refs_of(&found).map_err(|reason| Error::Unreachable { url: address, reason })?;
+            return Ok(History::of(&found, refs));
+        }
+        let found = self.bare("history", repository)?.to_thread_local();
+        let memo = found.path().join(MEMO);
+        let before = std::fs::read(&memo).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        if let Some(before) = before.map(|refs| History::of(&found, refs)) {
+            let shown = |commit: &CommitId| matches!(before.reach(*commit), Some(Reach::By { .. }));
+            if !self.online || wanted.iter().all(shown) {
+                return Ok(before);
+            }
+        } else if !self.online {
+            let reason = "it was not asked before, and --offline forbids to".to_owned();
+            return Err(Error::Unreachable { url: address, reason });
+        }
+        let refs = match fetch_history(&found, &address) {
+            Err(reason) if is_not_there(&reason) => fetch_history(&found, &format!("{address}.git")),
+            done => done,
+        };
+        let refs = refs.map_err(|reason| Error::Unreachable { url: address, reason })?;
+        std::fs::write(&memo, serde_json::to_vec(&refs).unwrap_or_default()).doing("write", &memo)?;
+        Ok(History::of(&found, refs))
+    }
+}
+
+/// The branches and tags of a repository in a folder.
+fn refs_of(repository: &gix::Repository) -> Result<Refs, String> {
+    let mut refs = Refs::default();
+    let platform = repository.references().map_err(|error| chain(&error))?;
+    for reference in platform.all().map_err(|error| chain(&error))?.flatten() {
+        let name = reference.name().as_bstr().to_string();
+        if (name.starts_with(BRANCHES) || name.starts_with(TAGS))
+            && let Ok(commit) = reference.into_fully_peeled_id()
+        {
+            refs.add(&name, commit.detach());
+        }
+    }
+    let head = repository.head_name().ok().flatten().map(|name| name.as_bstr().to_string());
+    refs.default = head.and_then(|name| name.strip_prefix(BRANCHES).map(str::to_owned));
+    Ok(refs)
+}
+
+impl History {
+    fn of(repository: &gix::Repository, refs: Refs) -> Self {
+        let (mut children, mut known) = (HashMap::<_, Vec<_>>::new(), HashSet::new());
+        let mut complete = true;
+        // A tag may be of something else than a commit.
+        let is_commit = |id: &gix::ObjectId| repository.find_header(*id).is_ok_and(|it| it.kind().is_commit());
+        let tips: HashSet<gix::ObjectId> = refs.tips().collect();
+        let tips: Vec<gix::ObjectId> = tips.into_iter().filter(is_commit).collect();
+        match repository.rev_walk(tips).all() {
+            Ok(walk) => {
+                for step in walk {
+                    let Ok(step) = step else {
+                        complete = false;
+                        break;
+                    };
+                    known.insert(step.id);
+                    for parent in step.parent_ids {
+                        children.entry(parent).or_default().push(step.id);
+                    }
+                }
+            }
+            Err(_) => complete = false,
+        }
+        Self { refs, children, known, complete }
+    }
+
+    /// What reaches a commit; none where the history has gaps and nothing was found.
+    #[must_use]
+    pub fn reach(&self, commit: CommitId) -> Option<Reach> {
+        let start = object_id(commit);
+        if !self.known.contains(&start) {
+            return self.complete.then_some(Reach::Nothing);
+        }
+        let tag_at: HashMap<gix::ObjectId, &String> =
+            self.refs.tags.iter().rev().map(|(name, commit)| (object_id(*commit), name)).collect();
+        let (mut seen, mut queue) = (HashSet::from([start]), VecDeque::from([start]));
+        let mut tag = None;
+        while let Some(id) = queue.pop_front() {
+            tag = tag.or_else(|| tag_at.get(&id).copied());
+            for child in self.children.get(&id).into_iter().flatten() {
+                if seen.insert(*child) {
+                    queue.push_back(*child);
+                }
+            }
+        }
+        let reaches = |name: &&String| self.refs.branches.get(*name).is_some_and(|tip| seen.contains(&object_id(*tip)));
+        let default = self.refs.default.as_ref().filter(reaches);
+        let branch = default.or_else(|| self.refs.branches.keys().find(reaches));
+        Some(Reach::By { branch: branch.cloned(), tag: tag.cloned() })
+    }
+
+    /// The commits that tags are on, by tag.
+    #[must_use]
+    pub fn tags(&self) -> &BTreeMap<String, CommitId> {
+        &self.refs.tags
+    }
+}
+
+/// Asks a repository for its branches and tags, and for the commits that are not here yet.
+fn fetch_history(found: &gix::Repository, address: &str) -> Result<Refs, String> {
+    let said = |error: gix::Error| chain(&error);
+    let options = connect::Options { version: Protocol::V2, ..Default::default() };
+    let mut transport = connect::connect(address, options).map_err(said)?;
+    // A repository that is not for everybody is none; nobody is to be asked for a password.
+    let mut handshake =
+        gix::protocol::handshake(&mut transport, Service::UploadPack, |_| Ok(None), Vec::new(), &mut Discard)
+            .map_err(said)?;
+    let agent = ("agent", Some(concat!("recrate/", env!("CARGO_PKG_VERSION")).into()));
+    let specs = ["HEAD", "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"]
+        .into_iter()
+        .filter_map(|spec| gix::refspec::parse(spec.into(), gix::refspec::parse::Operation::Fetch).ok())
+        .map(|spec| spec.to_owned())
+        .collect();
+    let context = refmap::init::Context { fetch_refspecs: specs, extra_refspecs: Vec::new() };
+    let map = handshake
+        .prepare_lsrefs_or_extract_refmap(agent.clone(), true, context)
+        .and_then(|ask| ask.fetch_blocking(Discard, &mut transport, false))
+        .map_err(said)?;
+    let mut refs = Refs::default();
+    let mut wanted = Vec::new();
+    for reference in map.remote_refs {
+        match reference {
+            Ref::Symbolic { full_ref_name, target, .. } if full_ref_name == "HEAD" => {
+                refs.default = target.to_string().strip_prefix(BRANCHES).map(str::to_owned);
+            }
+            Ref::Peeled { full_ref_name, tag, object } => {
+                refs.add(&full_ref_name.to_string(), object);
+                wanted.push((tag, object));
+            }
+            Ref::Direct { full_ref_name, object } | Ref::Symbolic { full_ref_name, object, .. } => {
+                refs.add(&full_ref_name.to_string(), object);
+                wanted.push((object, object));
+            }
+            Ref::Unborn { .. } => {}
+        }
+    }
+    let here = |id: &gix::ObjectId| found.has_object(id);
+    let before = std::fs::read(found.path().join(MEMO)).ok();
+    let before: Refs = before.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let mut asking = Asking {
+        wanted: wanted.into_iter().filter(|(_, commit)| !here(commit)).map(|(id, _)| id).collect(),
+        had: before.tips().filter(here).collect(),
+    };
+    let packs = found.objects.store_ref().path().join("pack");
+    let options = fetch::Options {
+        shallow_file: found.shallow_file().map_err(|error| chain(&error))?,
+        shallow: &fetch::Shallow::NoChange,
+        tags: fetch::Tags::None,
+        reject_shallow_remote: false,
+    };
+    let context = fetch::Context {
+        handshake: &mut handshake,
+        transport: &mut transport,
+        user_agent: agent,
+        trace_packetlines: false,
+    };
+    gix::protocol::fetch(
+        &mut asking,
+        |pack, progress, stop| write_pack(found, &packs, pack, progress, stop),
+        Discard,
+        &AtomicBool::new(false),
+        context,
+        options,
+    )
+    .map_err(said)?;
+    Ok(refs)
+}
+
+fn write_pack(
+    found: &gix::Repository,
+    folder: &Path,
+    pack: &mut dyn std::io::BufRead,
+    progress: &mut dyn gix::DynNestedProgress,
+    stop: &AtomicBool,
+) -> gix::Result<bool> {
+    let bases = Some(Box::new(found.objects.clone()));
+    let options = gix::odb::pack::bundle::write::Options::default();
+    let kind = found.object_hash();
+    gix::odb::pack::Bundle::write_to_directory(pack, Some(folder), progress, stop, bases, kind, options)?;
+    Ok(true)
+}
+
+/// Asks for commits without any files.
+struct Asking {
+    wanted: Vec<gix::ObjectId>,
+    had: Vec<gix::ObjectId>,
+}
+
+impl Negotiate for Asking {
+    fn mark_complete_and_common_ref(&mut self) -> gix::Result<negotiate::Action> {
+        Ok(if self.wanted.is_empty() {
+            negotiate::Action::NoChange
+        } else {
+            negotiate::Action::MustNegotiate { remote_ref_target_known: Vec::new() }
+        })
+    }
+
+    fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
+        // A server that can't leave files out sends them, too.
+        if arguments.can_use_filter() {
+            arguments.filter("tree:0");
+        }
+        for id in &self.wanted {
+            arguments.want(id);
+        }
+        true
+    }
+
+    fn one_round(
+        &mut self,
+        state: &mut negotiate::one_round::State,
+        arguments: &mut Arguments,
+        _previous: Option<&Response>,
+    ) -> gix::Result<(negotiate::Round, bool)> {
+        for id in &self.had {
+            arguments.have(id);
+        }
+        let round = negotiate::Round {
+            haves_sent: self.had.len(),
+            in_vain: 0,
+            haves_to_send: state.haves_to_send,
+            previous_response_had_at_least_one_in_common: false,
+        };
+        Ok((round, true))
+    }
+}

@@ -1,0 +1,122 @@
+//! What is said of a crate's commit itself: who reaches it, and what contradicts it.
+
+mod common;
+
+use common::site::Site;
+use common::workshop::{Bare, Cargo, Files, LocalRegistry, Release, edit, files, name_commit, pack, unpack};
+use common::{root, verify_json};
+use serde_json::{Value, json};
+
+const RELEASE: Release<'_> =
+    Release { name: "own", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+
+/// A repository, the commits of two versions in it, and the second one's crate.
+struct Place {
+    folder: tempfile::TempDir,
+    repository: Bare,
+    before: String,
+    commit: String,
+    bytes: Vec<u8>,
+    registry: LocalRegistry,
+}
+
+fn tree(version: &str) -> Files {
+    let manifest = format!(
+        "[package]\nname = \"own\"\nversion = \"{version}\"\nedition = \"2021\"\nlicense = \"MIT\"\n\
+         description = \"Tagged\"\nrepository = \"https://git.example/recrate/own\"\n"
+    );
+    files([("Cargo.toml", &manifest), ("src/lib.rs", "//! Own.\n")])
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".cargo")).unwrap();
+        for file in [".cargo/config.toml", "recrate.toml"] {
+            std::fs::copy(root().join("examples/registry").join(file), folder.path().join(file)).unwrap();
+        }
+        let registry = LocalRegistry::at(folder.path().join("registry"));
+        let repository = Bare::at(folder.path().join("repositories/own.git"));
+        let before = repository.commit(&tree("0.9.0"), "own 0.9.0");
+        let commit = repository.commit(&tree("1.0.0"), "own 1.0.0");
+        let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+        let bytes = cargo.package(&repository, "", &registry.path, &Files::new());
+        registry.publish(&RELEASE, &bytes);
+        Self { folder, repository, before, commit, bytes, registry }
+    }
+
+    fn set(&self, reference: &str, commit: &str) {
+        let file = self.repository.path.join(reference);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, format!("{commit}\n")).unwrap();
+    }
+
+    fn verify(&self) -> Value {
+        verify_json(self.folder.path(), &["own@1.0.0"])["crates"][0].clone()
+    }
+}
+
+#[test]
+fn the_default_branch_and_the_nearest_tag_are_named() {
+    let place = Place::new();
+    let after = place.repository.commit(&tree("1.1.0"), "own 1.1.0");
+    place.set("refs/heads/a-release", &place.commit);
+    place.set("refs/tags/v1.1.0", &after);
+    place.set("refs/tags/v0.9.0", &place.before);
+    let reach = |said: &Value| said["origin"]["reach"].clone();
+    assert_eq!(reach(&place.verify()), json!({ "by": { "branch": "main", "tag": "v1.1.0" } }));
+    place.set("refs/tags/v1.0.0", &place.commit);
+    assert_eq!(reach(&place.verify()), json!({ "by": { "branch": "main", "tag": "v1.0.0" } }));
+    place.set("refs/heads/main", &place.before);
+    let said = place.verify();
+    assert_eq!(reach(&said), json!({ "by": { "branch": "a-release", "tag": "v1.0.0" } }));
+    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+}
+
+#[test]
+fn a_commit_that_nothing_reaches_is_just_that_however_equal_the_bytes_are() {
+    let place = Place::new();
+    place.set("refs/heads/main", &place.before);
+    let said = place.verify();
+    assert_eq!(said["verdict"], json!({ "kind": "unreached-commit", "bytes": "reproduced" }), "{said:#}");
+    assert_eq!(said["origin"]["reach"], "nothing");
+}
+
+#[test]
+fn a_server_is_asked_for_its_branches_and_tags_too() {
+    let site = Site::new();
+    site.publish("one", "one", |bytes| bytes);
+    let said = site.verify(&["one@1.0.0"])["crates"][0].clone();
+    assert_eq!(said["origin"]["reach"], json!({ "by": { "branch": "main", "tag": null } }), "{said:#}");
+
+    // The server still gives the commit to whoever asks for it by its id.
+    let repository = site.repository("two");
+    site.publish("two", "two", |bytes| bytes);
+    std::fs::remove_file(repository.path.join("refs/heads/main")).unwrap();
+    repository.commit(&files([("README.md", "Nothing to see.\n")]), "another history");
+    let said = site.verify(&["two@1.0.0"])["crates"][0].clone();
+    assert_eq!(said["verdict"]["kind"], "unreached-commit", "{said:#}");
+}
+
+#[test]
+fn a_tag_of_the_version_on_another_commit_is_listed_even_where_the_bytes_match() {
+    let place = Place::new();
+    place.set("refs/tags/v1.0.0", &place.before);
+    let said = place.verify();
+    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    let tag = format!("the tag v1.0.0 is on another commit, {}", &place.before[..10]);
+    assert_eq!(said["contradictions"], json!([tag]));
+}
+
+#[test]
+fn another_version_at_the_commit_is_a_difference_of_the_source() {
+    let place = Place::new();
+    let mut entries = unpack(&place.bytes);
+    name_commit(&mut entries, &place.before);
+    edit(&mut entries, ".cargo_vcs_info.json", str::to_owned);
+    place.registry.publish(&RELEASE, &pack(&entries));
+    let said = place.verify();
+    assert_eq!(said["verdict"]["kind"], "source-differs", "{said:#}");
+    assert_eq!(said["verdict"]["differences"][0]["details"], json!(["the commit packages own-0.9.0"]));
+    assert_eq!(said["contradictions"], json!(["the manifest at the commit says version 0.9.0"]));
+}
