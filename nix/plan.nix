@@ -196,7 +196,9 @@ let
         ) recipe.gitDependencies
       );
       index = lookup "index slice" indexes recipe.index;
-      leftOut = builtins.concatStringsSep "" (map (path: "${path}\n") recipe.leftOut);
+      leftOut = builtins.concatStringsSep "" (
+        builtins.attrValues (builtins.mapAttrs (path: what: "${what} ${path}\n") recipe.leftOut)
+      );
       lock = recipe.lock or "";
       lockPaths = builtins.concatStringsSep "\n" (recipe.lockPaths or [ ]);
       packageName = name;

@@ -16,6 +16,7 @@ pub mod checkout;
 pub mod commit;
 pub mod further;
 pub mod git;
+pub mod left_out;
 pub mod package;
 pub mod sandbox;
 pub mod status;

@@ -65,15 +65,19 @@ fn every_kind() -> Value {
     let crlf = [json!("none"), json!("all"), json!({ "files": ["a b", "ö/c"] })];
     let executables = ["as-committed", "none", "all"];
     let further = [
-        (json!({}), json!([]), json!([])),
-        (json!({ "vendor/a b": bare, "vendor/ö": with_submodules }), json!([]), json!(["crates/a b", "fuzz"])),
+        (json!({}), json!([]), json!({})),
+        (
+            json!({ "vendor/a b": bare, "vendor/ö": with_submodules }),
+            json!([]),
+            json!({ "crates/a b": "all", "fuzz": "dev-dependencies" }),
+        ),
         (
             json!({}),
             json!([
                 { "commit": bare, "packages": ["", "ö"], "reference": { "branch": "a\"b" }, "url": "https://git.example/a/b?c" },
                 { "commit": with_submodules, "packages": [], "reference": "default", "url": "https://git.example/x" },
             ]),
-            json!([]),
+            json!({}),
         ),
     ];
     let reaches = [json!(null), json!("nothing"), json!({ "by": { "branch": "ö", "tag": null } })];

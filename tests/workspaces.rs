@@ -223,4 +223,10 @@ fn a_member_that_cargo_can_not_load_is_left_out_but_never_one_that_the_package_n
     tree.insert("own/Cargo.toml".to_owned(), Item::File(needed.into_bytes()));
     let said = place.verified(&tree, "own", without_fuzz);
     assert_eq!(said["verdict"]["kind"], "not-rebuilt", "{said:#}");
+
+    // Of one that the package needs, what that needs for its own tests is spare.
+    let tested = "[package]\nname = \"fuzz\"\nversion = \"0.0.0\"\n[dev-dependencies]\nnowhere = \"1\"\n";
+    tree.insert("fuzz/Cargo.toml".to_owned(), Item::File(tested.as_bytes().to_vec()));
+    let said = place.verified(&tree, "own", without_fuzz);
+    assert_reproduced(&said, &["with other members of its workspace left out"]);
 }

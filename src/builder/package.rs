@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::checkout::Checkout;
 use super::commit::Commit;
 use super::further::{self, GitDependency, Submodules};
+use super::left_out::{self, LeftOut};
 use super::status::{FILE, LOG, Outcome, SCHEMA, Status};
 use super::worktree::Worktree;
 use super::{At, Fault, file_variable, git, sandbox, variable};
@@ -27,8 +28,7 @@ struct Recipe {
     toolchain: PathBuf,
     package: String,
     package_path: String,
-    /// Packages of the workspace that are left out.
-    left_out: Vec<String>,
+    left_out: LeftOut,
     release: (u32, String),
     checkout: Checkout,
     allow_dirty: bool,
@@ -52,7 +52,7 @@ impl Recipe {
             toolchain: variable("toolchain")?.into(),
             package: variable("packageName")?,
             package_path: variable("packagePath")?,
-            left_out: file_variable("leftOut")?.lines().map(str::to_owned).collect(),
+            left_out: left_out::read(&file_variable("leftOut")?)?,
             release: (minor.ok_or(Fault::Variable("cargoRelease"))?, release),
             checkout: Checkout::read(&variable("checkout")?, &file_variable("crlfFiles")?)?,
             allow_dirty: variable("allowDirty")? == "1",
@@ -116,15 +116,13 @@ fn package(
 ) -> Result<Outcome, Fault> {
     let ignored = recipe.lock.as_ref().map_or(&[][..], |(_, paths)| paths);
     git::write_repository(root, worktree, recipe.commit.id, &recipe.commit.body, ignored)?;
-    for (number, member) in recipe.left_out.iter().enumerate() {
-        leave_out(&root.join(member), number)?;
-    }
     if let Some((lock, paths)) = &recipe.lock {
         for path in paths {
             let path = root.join(path);
             std::fs::write(&path, lock).at(path)?;
         }
     }
+    left_out::take_out(&recipe.left_out, root, &recipe.package_path)?;
     let (exit, said) = run_cargo(recipe, build, &root.join(&recipe.package_path), from_git)?;
     let said = without_store_paths(&said);
     let log = out.join(LOG);
@@ -144,13 +142,6 @@ fn package(
     let kept = out.join(name);
     std::fs::copy(made, &kept).at(kept)?;
     Ok(Outcome::Packaged { file: name.to_owned() })
-}
-
-/// Empties a manifest. cargo sees a package that wants nothing, and never looks at the file that it names.
-fn leave_out(member: &Path, number: usize) -> Result<(), Fault> {
-    let file = member.join("Cargo.toml");
-    let text = format!("[package]\nname = \"left-out-{number}\"\nversion = \"0.0.0\"\n[lib]\npath = \"Cargo.toml\"\n");
-    std::fs::write(&file, text).at(file)
 }
 
 /// Runs `cargo package` and returns its exit code and what it printed.

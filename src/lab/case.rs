@@ -26,7 +26,7 @@ use crate::stages::search::{Subject, Tried, best};
 use crate::stages::slice::{Cut, Index, IndexLine, Wanted};
 use crate::stages::toolchain::{Dating, candidates, date};
 use crate::stages::verdict::{OriginRecord, Record, TryRecord, Verdict};
-use crate::stages::workspace::{others, root_of};
+use crate::stages::workspace::{Spare, root_of, spare};
 
 /// A crate that was opened: ready to be traced, or settled already.
 pub enum Opened {
@@ -89,8 +89,8 @@ pub struct Located {
     pub checkout: Checkout,
     /// What it needs besides.
     pub further: Further,
-    /// Members of its workspace that it can do without.
-    pub others: BTreeSet<SubPath>,
+    /// What of its workspace it can do without.
+    pub spare: BTreeMap<SubPath, Spare>,
     /// What the verdict has to know.
     pub facts: Facts,
     /// Where the published lock file would be put.
@@ -299,6 +299,7 @@ impl Case {
         }
         if let Some(text) = &self.lock {
             facts.lock_faults.extend(forged(text, &index));
+            facts.lock_faults.extend(unmet(&self.requirements, &published));
         }
         self.subject.index_modes = IndexMode::ALL
             .into_iter()
@@ -311,15 +312,15 @@ impl Case {
             })
             .collect();
         let lock_paths = BTreeSet::from([workspace.join(LOCK), path.join(LOCK)]).into_iter().collect();
-        let others = others(&path, &files.manifests);
-        self.subject.can_be_alone = !others.is_empty();
+        let spare = spare(&path, &files.manifests);
+        self.subject.can_be_alone = !spare.is_empty();
         self.located = Some(Located {
             commit,
             path,
             export,
             checkout,
             further,
-            others,
+            spare,
             facts,
             lock_paths,
             wanted,
@@ -447,6 +448,17 @@ fn add_locked(text: &str, to: &mut BTreeMap<CrateName, BTreeSet<Version>>) {
     for locked in lock::read(text).map(|locked| locked.crates).unwrap_or_default() {
         to.entry(locked.id.name).or_default().insert(locked.id.version);
     }
+}
+
+/// Requirements of a crate that no version of its lock file meets.
+fn unmet(requirements: &[Requirement], locked: &BTreeMap<CrateName, BTreeSet<Version>>) -> Vec<String> {
+    let met = |requirement: &&Requirement| {
+        let name = requirement.name.parse::<CrateName>().ok();
+        let versions = name.and_then(|name| locked.get(&name)).into_iter().flatten();
+        versions.into_iter().any(|version| requirement.versions.matches(version))
+    };
+    let unmet = requirements.iter().filter(|requirement| !met(requirement));
+    unmet.map(|requirement| format!("it has no {} {}", requirement.name, requirement.versions)).collect()
 }
 
 /// Entries of a lock file whose checksum is not the index's.

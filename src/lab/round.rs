@@ -288,7 +288,7 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             checkout: located.checkout.clone(),
             submodules: located.further.submodules.clone(),
             git_dependencies: located.further.git_dependencies.clone(),
-            left_out: if attempt.alone { located.others.clone() } else { BTreeSet::new() },
+            left_out: if attempt.alone { located.spare.clone() } else { BTreeMap::new() },
             allow_dirty: case.provenance.dirty,
             exclude_lockfile: case.lock.is_none() && toolchain.minor >= EXCLUDES_LOCKFILE,
             lock_paths: if lock.is_empty() { Vec::new() } else { located.lock_paths.clone() },

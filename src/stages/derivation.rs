@@ -336,7 +336,11 @@ impl Generator<'_> {
             .environment("index", inputs.index.out.as_str())
             .environment(
                 "leftOut",
-                recipe.left_out.iter().map(|path| format!("{}\n", path.as_str())).collect::<String>(),
+                recipe
+                    .left_out
+                    .iter()
+                    .map(|(path, what)| format!("{} {}\n", what.word(), path.as_str()))
+                    .collect::<String>(),
             )
             .environment("lock", recipe.lock.as_str())
             .environment("lockPaths", recipe.lock_paths.join("\n"))

@@ -17,6 +17,7 @@ use super::lock::Skipped;
 use super::slice::{Cut, Index, Slice, SliceFile, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
 use super::toolchain::Toolchain;
 use super::verdict::{Record, Verdict};
+use super::workspace::Spare;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::{CrateId, CrateName};
 use crate::model::release::{Minor, Span};
@@ -252,9 +253,8 @@ pub struct Recipe {
     pub submodules: BTreeMap<String, CommitId>,
     /// What members of the workspace take from git, as the commit's own Cargo.lock says.
     pub git_dependencies: Vec<GitDependency>,
-    /// Packages of the workspace whose manifests are emptied so that cargo can load it: the package has nothing to do
-    /// with them.
-    pub left_out: BTreeSet<SubPath>,
+    /// What is taken out of manifests of other packages of the workspace so that cargo can load it, by folder.
+    pub left_out: BTreeMap<SubPath, Spare>,
     /// Whether cargo is told to pass over uncommitted changes: what the crate's own vcs info says.
     pub allow_dirty: bool,
     /// Whether cargo is told to leave Cargo.lock out (from 1.87 on): the published crate has none.

@@ -84,6 +84,9 @@ impl Refusal {
     }
 }
 
+/// How many builds of one crate are looked at.
+const TRIES_LIMIT: usize = 40;
+
 /// How often names are added to a slice for one crate.
 const MISSED_LIMIT: usize = 12;
 
@@ -110,6 +113,14 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
         return None;
     }
     let attempt = &last.attempt;
+    if tried.len() >= TRIES_LIMIT {
+        return None;
+    }
+    // The published lock file knows what the package needs, and nothing of the others.
+    let others_lack = matches!(last.refusal, Some(Refusal::MissingCrate(_) | Refusal::NoVersion));
+    if others_lack && attempt.index_mode == IndexMode::PublishedLock && subject.can_be_alone && !attempt.alone {
+        return Some(Try { alone: true, ..attempt.clone() });
+    }
     if let Some(Refusal::MissingCrate(name)) = &last.refusal
         && attempt.missed.len() < MISSED_LIMIT
         && !attempt.missed.contains(name)
@@ -123,7 +134,9 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
         return Some(Try { index_mode, ..attempt.clone() });
     }
     // What cargo refuses may be about others.
-    if subject.can_be_alone && !attempt.alone && last.refusal.is_some() {
+    let first_refused = |one: &Tried| one.attempt.candidate == attempt.candidate && one.refusal.is_some();
+    let was_alone = |one: &Tried| one.attempt.candidate == attempt.candidate && one.attempt.alone;
+    if subject.can_be_alone && tried.iter().any(first_refused) && !tried.iter().any(was_alone) {
         return Some(Try { alone: true, ..first(subject, attempt.candidate)? });
     }
     let next = attempt.candidate + 1;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::manifest::Manifest;
 use crate::model::source::SubPath;
 
@@ -18,10 +20,30 @@ pub fn root_of(package: &SubPath, manifests: &Manifests) -> SubPath {
         .unwrap_or_else(|| package.clone())
 }
 
-/// The folders of packages in a workspace that this package has nothing to do with: no path leads to them from its own
-/// manifest, nor from what replaces crates in the whole workspace.
+/// What of another package of the workspace a package can do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spare {
+    /// All of it: no path leads there from the package's own manifest, nor from what replaces crates in the whole workspace.
+    All,
+    /// What it needs for its own tests.
+    DevDependencies,
+}
+
+impl Spare {
+    /// As the builder reads it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::DevDependencies => "dev-dependencies",
+        }
+    }
+}
+
+/// What of the other packages of its workspace a package can do without, by folder.
 #[must_use]
-pub fn others(package: &SubPath, manifests: &Manifests) -> BTreeSet<SubPath> {
+pub fn spare(package: &SubPath, manifests: &Manifests) -> BTreeMap<SubPath, Spare> {
     let root = root_of(package, manifests);
     let shared = manifests.get(&root).map(|text| Manifest::read(text)).unwrap_or_default();
     let mut kept = BTreeSet::from([package.clone(), root.clone()]);
@@ -35,8 +57,12 @@ pub fn others(package: &SubPath, manifests: &Manifests) -> BTreeSet<SubPath> {
         queue.extend(own.chain(inherited).filter(|folder| !kept.contains(folder)));
     }
     let inside = |folder: &SubPath| folder.ancestors().contains(&root);
-    let packages = manifests.iter().filter(|(_, text)| Manifest::read(text).name().is_some());
-    packages.map(|(folder, _)| folder.clone()).filter(|folder| inside(folder) && !kept.contains(folder)).collect()
+    let named = |(_, text): &(&SubPath, &String)| Manifest::read(text).name().is_some();
+    let packages = manifests.iter().filter(named).map(|(folder, _)| folder);
+    packages
+        .filter(|folder| *folder != package && inside(folder))
+        .map(|folder| (folder.clone(), if kept.contains(folder) { Spare::DevDependencies } else { Spare::All }))
+        .collect()
 }
 
 /// A path as a manifest in `folder` has it, relative to the repository, up to the first part that is a pattern; none
@@ -86,7 +112,10 @@ mod tests {
         .map(|(folder, text)| (path(folder), text.to_owned()))
         .collect();
         assert_eq!(root_of(&path("own"), &manifests), path(""));
-        assert_eq!(others(&path("own"), &manifests), BTreeSet::from([path("fuzz")]));
-        assert!(others(&path("elsewhere"), &Manifests::new()).is_empty());
+        let spare_of = |package: &str| spare(&path(package), &manifests);
+        let spared: Vec<_> = spare_of("own").into_iter().filter(|(_, what)| *what == Spare::All).collect();
+        assert_eq!(spared, [(path("fuzz"), Spare::All)]);
+        assert_eq!(spare_of("own")[&path("dev")], Spare::DevDependencies);
+        assert!(spare(&path("elsewhere"), &Manifests::new()).is_empty());
     }
 }

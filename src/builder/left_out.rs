@@ -1,0 +1,99 @@
+//! What of other packages of the workspace is left out so that cargo can load it. The package's own manifest is never
+//! touched, nor is that of the workspace.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{At, Fault};
+
+/// Folders, and whether all of the package there is left out or only its dev-dependencies.
+pub type LeftOut = BTreeMap<String, bool>;
+
+/// Reads the derivation's variable: lines of a word and a folder.
+///
+/// # Errors
+/// Where a word is unknown: to pass over it would be to do something else than the plan says.
+pub fn read(text: &str) -> Result<LeftOut, Fault> {
+    let line = |line: &str| match line.split_once(' ') {
+        Some(("all", folder)) => Ok((folder.to_owned(), true)),
+        Some(("dev-dependencies", folder)) => Ok((folder.to_owned(), false)),
+        _ => Err(Fault::Variable("leftOut")),
+    };
+    text.lines().map(line).collect()
+}
+
+/// Takes it out of the manifests.
+///
+/// # Errors
+/// Where one can't be read or written.
+pub fn take_out(left_out: &LeftOut, root: &Path, package: &str) -> Result<(), Fault> {
+    let oldest = oldest_for(root, package);
+    for (number, (folder, all)) in left_out.iter().enumerate() {
+        let file = root.join(folder).join("Cargo.toml");
+        let text = if *all {
+            // cargo sees a package that wants nothing, and never looks at the file that it names.
+            let name = format!("name = \"left-out-{number}\"\nversion = \"0.0.0\"\n");
+            format!("[package]\n{name}{oldest}[lib]\npath = \"Cargo.toml\"\n")
+        } else {
+            without_dev_dependencies(&std::fs::read_to_string(&file).at(&file)?)
+        };
+        std::fs::write(&file, text).at(file)?;
+    }
+    Ok(())
+}
+
+/// The `rust-version` with which cargo keeps the lock file's format. It writes a lock file that lost members anew, in the
+/// newest format that all members can read (from 1.78 on; `fb95ac488`), and the publisher's did not lose any.
+fn oldest_for(root: &Path, package: &str) -> &'static str {
+    let lock = Path::new(package)
+        .ancestors()
+        .filter_map(|folder| std::fs::read_to_string(root.join(folder).join("Cargo.lock")).ok())
+        .last();
+    let version = |text: &str| {
+        let mut versions = text.lines().filter_map(|line| line.strip_prefix("version = "));
+        versions.find(|version| !version.starts_with('"')).map(str::to_owned)
+    };
+    match lock.map(|text| version(&text)) {
+        Some(Some(version)) if version == "3" => "rust-version = \"1.53\"\n",
+        Some(None) => "rust-version = \"1.41\"\n",
+        _ => "",
+    }
+}
+
+/// A manifest without the sections of its dev-dependencies.
+fn without_dev_dependencies(text: &str) -> String {
+    let mut skipping = false;
+    let mut kept = String::with_capacity(text.len());
+    for line in text.lines() {
+        if line.trim_start().starts_with('[') {
+            skipping = line.contains("dev-dependencies") || line.contains("dev_dependencies");
+        }
+        if !skipping {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_of_dev_dependencies_go_and_all_others_stay() {
+        let text = "[package]\nname = \"a\"\n[dev-dependencies]\nx = \"1\"\ny = { features = [\n  \"z\",\n] }\n\
+            [target.'cfg(unix)'.dev-dependencies.w]\nversion = \"2\"\n[dependencies]\nv = \"1\"\n";
+        assert_eq!(without_dev_dependencies(text), "[package]\nname = \"a\"\n[dependencies]\nv = \"1\"\n");
+    }
+
+    #[test]
+    fn an_unknown_word_is_refused() {
+        assert_eq!(
+            read("all a b\ndev-dependencies c\n").unwrap().into_iter().map(|one| one.1).collect::<Vec<_>>(),
+            [true, false]
+        );
+        assert!(read("some a\n").is_err());
+        assert!(read("").unwrap().is_empty());
+    }
+}
