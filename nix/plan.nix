@@ -201,6 +201,7 @@ let
       );
       lock = recipe.lock or "";
       lockPaths = builtins.concatStringsSep "\n" (recipe.lockPaths or [ ]);
+      inherit (recipe) outsideGit;
       packageName = name;
       inherit (recipe) packagePath;
       passAsFile = [

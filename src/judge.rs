@@ -29,7 +29,7 @@ use crate::stages::diff::differences;
 use crate::stages::lock::Skipped;
 use crate::stages::page;
 use crate::stages::plan::{IndexMode, Rebuild};
-use crate::stages::provenance::{Provenance, trace};
+use crate::stages::provenance::{Claim, Untraceable, claim};
 use crate::stages::report::Report;
 use crate::stages::toolchain::{Toolchain, date};
 use crate::stages::verdict::{Exit, Level, OriginRecord, Record, TryRecord, Verdict};
@@ -77,8 +77,13 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record
             return Ok(Record::new(&id, Some(rebuild.checksum), verdict));
         }
     };
-    let provenance = trace(&archive).map_err(|error| format!("nothing can be rebuilt of {id}: {error}"))?;
-    agrees(rebuild, &provenance, &status)?;
+    let claim = match claim(&archive) {
+        Ok(claim) => Some(claim),
+        Err(Untraceable::NoVcsInfo) if rebuild.facts.found_by.is_some() => None,
+        Err(error) => return Err(format!("nothing can be rebuilt of {id}: {error}")),
+    };
+    agrees(rebuild, claim.as_ref(), &status)?;
+    let dirty = claim.is_some_and(|claim| claim.dirty);
 
     let dating = date(&archive, rebuild.facts.published);
     let context = rebuild.facts.context(dating.span);
@@ -86,12 +91,13 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record
     let alone = Verdict::of_build(&id, artefact.bytes(), &status.outcome, read_output, &context);
     let level = alone.level();
     let recipe = &rebuild.recipe;
-    let verdict = alone.where_dirty(provenance.dirty).where_reached(rebuild.facts.reach.as_ref());
+    let facts = &rebuild.facts;
+    let verdict = alone.where_dirty(dirty).where_reached(facts.reach.as_ref()).where_found(facts.found_by.as_ref());
     let mut record = Record::new(&id, Some(rebuild.checksum), verdict).dated(&dating);
-    record.conditions = recipe.conditions(provenance.dirty);
+    record.conditions = recipe.conditions(dirty);
     record.origin = Some(OriginRecord {
-        repository: provenance.repository,
-        commit: provenance.commit,
+        repository: facts.repository.clone(),
+        commit: recipe.source,
         path: Some(recipe.package_path.clone()),
         reach: rebuild.facts.reach.clone(),
     });
@@ -143,19 +149,29 @@ fn rebuilt(out: &Path) -> Result<Option<PathBuf>, String> {
 }
 
 /// A recipe that is not about the crate proves nothing, however equal the bytes; nor does one that hides an input.
-fn agrees(rebuild: &Rebuild, provenance: &Provenance, status: &Status) -> Result<(), String> {
+fn agrees(rebuild: &Rebuild, claim: Option<&Claim>, status: &Status) -> Result<(), String> {
     let (id, recipe) = (rebuild.id(), &rebuild.recipe);
-    if provenance.commit != recipe.source || status.commit != recipe.source.to_string() {
-        return Err(format!(
-            "the plan rebuilds {id} from commit {}, the crate itself names {}",
-            recipe.source, provenance.commit
-        ));
+    if status.commit != recipe.source.to_string() {
+        return Err(format!("{id} was not rebuilt from the plan's commit, {}", recipe.source));
     }
-    if provenance.path.as_ref().is_some_and(|path| *path != recipe.package_path) {
-        return Err(format!("the plan rebuilds {id} from another folder than the crate itself names"));
-    }
-    if provenance.dirty != recipe.allow_dirty {
-        return Err(format!("the plan and {id} itself disagree on whether it was published with uncommitted changes"));
+    if let Some(claim) = claim {
+        if claim.commit != recipe.source {
+            return Err(format!(
+                "the plan rebuilds {id} from commit {}, the crate itself names {}",
+                recipe.source, claim.commit
+            ));
+        }
+        if claim.path.as_ref().is_some_and(|path| *path != recipe.package_path) {
+            return Err(format!("the plan rebuilds {id} from another folder than the crate itself names"));
+        }
+        if claim.dirty != recipe.allow_dirty {
+            return Err(format!(
+                "the plan and {id} itself disagree on whether it was published with uncommitted changes"
+            ));
+        }
+        if recipe.outside_git {
+            return Err(format!("the plan packages {id} as from outside of git, the crate itself names a commit"));
+        }
     }
     if (recipe.index_mode == IndexMode::PublishedLock) == recipe.lock.is_empty() {
         return Err(format!("the plan does not say truly whether a Cargo.lock is an input of {id}"));

@@ -5,7 +5,9 @@
 //! without asking Nix to do anything.
 
 pub mod case;
+mod commits;
 pub mod further;
+pub mod open;
 mod replay;
 pub mod reproduce;
 pub mod round;
@@ -14,7 +16,7 @@ mod seed;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::edges::cache::{Cache, FileError};
 use crate::edges::cargo_config::CargoConfig;
@@ -26,13 +28,14 @@ use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, RunDirectory};
 use crate::edges::toolchains::Toolchains;
 use crate::model::krate::CrateId;
-use crate::model::source::{CommitId, RepositoryUrl};
+use crate::model::source::RepositoryUrl;
 use crate::stages::derivation::derive;
 use crate::stages::lock::{Locked, LockedCrate, RegistryName};
 use crate::stages::plan::{Plan, ProgramPin};
 use crate::stages::toolchain::Toolchain;
 use crate::stages::verdict::Record;
-use case::{Case, Fetched, Opened, Registries};
+use case::Registries;
+use open::Opened;
 
 /// Everything that a run needs of the outside world.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub struct Lab {
     pub network: Option<Network>,
     /// Where commits come from.
     pub git: Git,
+    /// Where repositories have moved to, from the first to the second address of each.
+    pub moves: Vec<(RepositoryUrl, RepositoryUrl)>,
     /// The host's Nix.
     pub nix: Nix,
     /// Where imported toolchains lie.
@@ -169,7 +174,7 @@ impl Lab {
         }
 
         console.stage(&format!("fetching the commits of {} crates", cases.len()));
-        let traced = self.fetch_commits(cases);
+        let traced = self.fetch_elsewhere(self.fetch_commits(cases), &registries);
         go_on()?;
         let located = in_parallel(self.workers, traced, |(case, fetched)| case.locate(fetched, self, &registries));
         let mut open = Vec::new();
@@ -243,31 +248,6 @@ impl Lab {
             });
         }
         registries
-    }
-
-    /// Gets the commits of all cases, and what reaches them, one request of each kind for each repository.
-    fn fetch_commits(&self, cases: Vec<Case>) -> Vec<(Case, Fetched)> {
-        let mut by_repository: BTreeMap<RepositoryUrl, Vec<Case>> = BTreeMap::new();
-        for case in cases {
-            by_repository.entry(case.provenance.repository.clone()).or_default().push(case);
-        }
-        let fetched = in_parallel(self.workers, by_repository.into_iter().collect(), |(repository, cases)| {
-            let wanted: Vec<CommitId> = cases.iter().map(|case| case.provenance.commit).collect();
-            let commits = self.git.commits(&repository, &wanted);
-            // Where no commit can be had there is nothing to reach.
-            let history = commits.iter().any(Result::is_ok).then(|| self.git.history(&repository, &wanted));
-            if let Some(Err(error)) = &history {
-                tracing::warn!("what reaches the commits can't be told: {error}");
-            }
-            let history = history.and_then(Result::ok);
-            let tags = Arc::new(history.as_ref().map(|history| history.tags().clone()).unwrap_or_default());
-            let found = cases.into_iter().zip(commits).map(|(case, commit)| {
-                let reach = history.as_ref().and_then(|history| history.reach(case.provenance.commit));
-                (case, Fetched { commit, reach, tags: tags.clone() })
-            });
-            found.collect::<Vec<_>>()
-        });
-        fetched.into_iter().flatten().collect()
     }
 }
 

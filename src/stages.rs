@@ -8,6 +8,7 @@ pub mod derivation;
 pub mod diff;
 pub mod lock;
 pub mod manifest;
+pub mod moves;
 pub mod page;
 pub mod plan;
 pub mod provenance;

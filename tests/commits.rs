@@ -120,3 +120,83 @@ fn another_version_at_the_commit_is_a_difference_of_the_source() {
     assert_eq!(said["verdict"]["differences"][0]["details"], json!(["the commit packages own-0.9.0"]));
     assert_eq!(said["contradictions"], json!(["the manifest at the commit says version 0.9.0"]));
 }
+
+/// Publishes another version that names another repository.
+fn publish_elsewhere(place: &Place, version: &str, repository: &Bare) {
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    let mut entries = unpack(&cargo.package(repository, "", &place.registry.path, &Files::new()));
+    edit(&mut entries, "Cargo.toml", |text| text.replace("recrate/own", "recrate/new-home"));
+    let release = Release { version, ..RELEASE };
+    place.registry.publish(&release, &pack(&entries));
+}
+
+#[test]
+fn a_commit_is_looked_for_where_the_repository_moved_and_where_other_versions_point() {
+    let place = Place::new();
+    let repositories = place.folder.path().join("repositories");
+    std::fs::rename(repositories.join("own.git"), repositories.join("new-home.git")).unwrap();
+    assert_eq!(place.verify()["verdict"]["kind"], "unverifiable");
+
+    let moved =
+        "[[moved]]\nfrom = \"https://git.example/recrate/own\"\nto = \"https://git.example/recrate/new-home\"\n";
+    let config = place.folder.path().join("recrate.toml");
+    let before = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{before}\n{moved}")).unwrap();
+    let said = place.verify();
+    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    assert!(said["contradictions"][0].as_str().unwrap().contains("new-home, where it moved to, does"), "{said:#}");
+
+    std::fs::write(&config, before).unwrap();
+    let repository = Bare::at(repositories.join("new-home.git"));
+    repository.commit(&tree("1.1.0"), "own 1.1.0");
+    publish_elsewhere(&place, "1.1.0", &repository);
+    let said = place.verify();
+    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    assert_eq!(said["origin"]["repository"], "https://git.example/recrate/new-home");
+    let contradiction = said["contradictions"][0].as_str().unwrap();
+    assert!(contradiction.contains("new-home, which own@1.1.0 names, does"), "{contradiction}");
+}
+
+#[test]
+fn a_crate_without_a_repository_takes_that_of_another_version() {
+    let place = Place::new();
+    let mut nameless = tree("1.0.0");
+    let text =
+        "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2021\"\nlicense = \"MIT\"\ndescription = \"x\"\n";
+    nameless.extend(files([("Cargo.toml", text)]));
+    place.repository.commit(&nameless, "own 1.0.0, without an address");
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    place.registry.publish(&RELEASE, &cargo.package(&place.repository, "", &place.registry.path, &Files::new()));
+    assert_eq!(place.verify()["verdict"]["kind"], "unverifiable");
+    place.registry.publish(&Release { version: "0.9.0", ..RELEASE }, &{
+        let mut entries = unpack(&place.bytes);
+        entries.iter_mut().for_each(|entry| entry.path = entry.path.replace("own-1.0.0", "own-0.9.0"));
+        pack(&entries)
+    });
+    let said = place.verify();
+    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    assert_eq!(
+        said["contradictions"],
+        json!(["its Cargo.toml names no repository; own@0.9.0 names https://git.example/recrate/own"])
+    );
+}
+
+#[test]
+fn without_vcs_info_the_tag_of_the_version_is_rebuilt_and_never_called_reproduced() {
+    let place = Place::new();
+    let mut entries = unpack(&place.bytes);
+    entries.retain(|entry| !entry.path.ends_with("/.cargo_vcs_info.json"));
+    place.registry.publish(&RELEASE, &pack(&entries));
+    assert_eq!(place.verify()["verdict"]["kind"], "unverifiable");
+    place.set("refs/tags/v1.0.0", &place.commit);
+    let said = place.verify();
+    // The archive was put together again by this test.
+    let expected = json!({ "kind": "other-commit", "tag": "v1.0.0", "bytes": "archive-differs" });
+    assert_eq!(said["verdict"], expected, "{said:#}");
+
+    edit(&mut entries, "src/lib.rs", |text| format!("{text}// and more\n"));
+    place.registry.publish(&RELEASE, &pack(&entries));
+    let said = place.verify();
+    assert_eq!(said["verdict"]["bytes"], "source-differs", "{said:#}");
+    assert_eq!(said["verdict"]["differences"][0]["path"], "src/lib.rs");
+}

@@ -103,13 +103,14 @@ fn every_kind() -> Value {
                             "executables": executables[flags / 3],
                         },
                         "submodules": submodules, "gitDependencies": git_dependencies, "leftOut": left_out,
-                        "allowDirty": flags & 2 != 0, "excludeLockfile": flags & 4 != 0, "lock": lock,
+                        "outsideGit": flags & 1 != 0, "allowDirty": flags & 2 != 0, "excludeLockfile": flags & 4 != 0, "lock": lock,
                         "lockPaths": if lock.is_empty() { vec![] } else { vec!["Cargo.lock", "crates/sub/Cargo.lock"] }
                     });
                     let rebuild = json!({
                         "name": "kinds", "version": version, "checksum": "0".repeat(64), "recipe": recipe,
                         "url": if flags & 1 == 0 { json!("https://crates.example/kinds.crate") } else { json!(null) },
                         "facts": { "published": "2025-03-01T12:00:00Z", "lockTracked": false, "lockFaults": [],
+                            "repository": "https://git.example/a/b", "foundBy": if flags & 1 == 0 { json!(null) } else { json!("v1") },
                             "reach": reaches[number % 3],
                             "contradictions": [] }
                     });

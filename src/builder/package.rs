@@ -33,6 +33,7 @@ struct Recipe {
     checkout: Checkout,
     allow_dirty: bool,
     exclude_lockfile: bool,
+    outside_git: bool,
     /// The published Cargo.lock where it is an input, and the places it is put.
     lock: Option<(Vec<u8>, Vec<String>)>,
 }
@@ -57,6 +58,7 @@ impl Recipe {
             checkout: Checkout::read(&variable("checkout")?, &file_variable("crlfFiles")?)?,
             allow_dirty: variable("allowDirty")? == "1",
             exclude_lockfile: variable("excludeLockfile")? == "1",
+            outside_git: variable("outsideGit")? == "1",
             lock: if lock_paths.is_empty() { None } else { Some((base64("lock")?, lock_paths)) },
         })
     }
@@ -115,7 +117,9 @@ fn package(
     from_git: &str,
 ) -> Result<Outcome, Fault> {
     let ignored = recipe.lock.as_ref().map_or(&[][..], |(_, paths)| paths);
-    git::write_repository(root, worktree, recipe.commit.id, &recipe.commit.body, ignored)?;
+    if !recipe.outside_git {
+        git::write_repository(root, worktree, recipe.commit.id, &recipe.commit.body, ignored)?;
+    }
     if let Some((lock, paths)) = &recipe.lock {
         for path in paths {
             let path = root.join(path);

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use super::Failure;
 use super::setting::Setting;
 use crate::edges::console::print;
-use crate::lab::case::{Case, Opened};
+use crate::lab::case::Case;
+use crate::lab::open::Opened;
 use crate::model::krate::CrateId;
 use crate::stages::diff::visible;
 use crate::stages::lock::{LockedCrate, RegistryName};
@@ -54,11 +55,17 @@ fn describe(case: &Case) -> String {
     if let Some(published) = case.published {
         let _ = writeln!(text, "  published {published}");
     }
-    let provenance = &case.provenance;
-    let path = provenance.path.as_ref().map(|path| path.as_str()).filter(|path| !path.is_empty());
+    let origin = &case.origin;
+    let path = origin.path.as_ref().map(|path| path.as_str()).filter(|path| !path.is_empty());
     let path = path.map_or(String::new(), |path| format!(", {path}"));
-    let _ = writeln!(text, "  from {} at {}{path}", provenance.repository, provenance.commit);
-    if provenance.dirty {
+    let _ = writeln!(text, "  from {} at {}{path}", origin.repository, origin.commit);
+    if let Some(tag) = &origin.found_by {
+        let _ = writeln!(text, "  which it does not say itself: the tag {} is there", visible(tag));
+    }
+    for contradiction in &origin.contradictions {
+        let _ = writeln!(text, "  {}", visible(contradiction));
+    }
+    if origin.dirty {
         text.push_str("  with uncommitted changes, as its vcs info says\n");
     }
     write_dating(&mut text, &case.dating);

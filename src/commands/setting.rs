@@ -14,7 +14,9 @@ use crate::edges::nix::Nix;
 use crate::edges::toolchains::Toolchains;
 use crate::lab::{Lab, Program};
 use crate::model::digest::{Sha256, Sri};
+use crate::model::source::RepositoryUrl;
 use crate::stages::derivation::names;
+use crate::stages::moves::KNOWN;
 use crate::stages::plan::ProgramPin;
 use crate::stages::toolchain::{CATALOGUE, Toolchain};
 
@@ -112,7 +114,17 @@ pub struct Setting {
 struct Config {
     #[serde(default)]
     git_mirror: Vec<Mirror>,
+    #[serde(default)]
+    moved: Vec<Moved>,
     toolchains: Option<Cargos>,
+}
+
+/// A repository that has another address today.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Moved {
+    from: RepositoryUrl,
+    to: RepositoryUrl,
 }
 
 impl Setting {
@@ -125,6 +137,8 @@ impl Setting {
         let config = self.read_config(folder)?;
         let mut mirrors = self.mirrors.clone();
         mirrors.extend(config.git_mirror);
+        let known = KNOWN.iter().filter_map(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+        let moves = config.moved.into_iter().map(|moved| (moved.from, moved.to)).chain(known).collect();
         let mut build_options = Vec::new();
         build_options.extend(self.builders.iter().flat_map(|machines| ["--builders".to_owned(), machines.clone()]));
         build_options.extend(self.max_jobs.iter().flat_map(|jobs| ["--max-jobs".to_owned(), jobs.to_string()]));
@@ -147,6 +161,7 @@ impl Setting {
             git: Git { cache: cache.clone(), mirrors, online: network.is_some() },
             cache,
             cargo_config: cargo_config(folder)?,
+            moves,
             network,
             nix,
             toolchains,

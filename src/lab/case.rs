@@ -10,31 +10,23 @@ use super::Lab;
 use super::further::Further;
 use crate::edges::git;
 use crate::edges::git::commit::{CargoFiles, Commit, Export, export_memo};
-use crate::edges::registry::{self, Registry};
+use crate::edges::registry::Registry;
 use crate::edges::run_directory::Kept;
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
-use crate::model::source::{CommitId, SubPath};
-use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST};
+use crate::model::source::{CommitId, RepositoryUrl, SubPath};
+use crate::stages::artefact::LOCK;
 use crate::stages::checkout::{Checkout, Committed, Traces};
 use crate::stages::lock::{self, LockedCrate, RegistryName};
 use crate::stages::manifest::{Manifest, Requirement};
 use crate::stages::plan::{Facts, IndexMode, Inputs, Reach};
-use crate::stages::provenance::{Provenance, locate, tag_names, tags_elsewhere, trace};
+use crate::stages::provenance::{locate, tag_names, tags_elsewhere};
 use crate::stages::search::{Subject, Tried, best};
 use crate::stages::slice::{Cut, Index, IndexLine, Wanted};
-use crate::stages::toolchain::{Dating, candidates, date};
+use crate::stages::toolchain::{Dating, asked_for, prefer};
 use crate::stages::verdict::{OriginRecord, Record, TryRecord, Verdict};
 use crate::stages::workspace::{Spare, root_of, spare};
-
-/// A crate that was opened: ready to be traced, or settled already.
-pub enum Opened {
-    /// It goes on.
-    Case(Box<Case>),
-    /// There is nothing to rebuild.
-    Settled(Box<Record>),
-}
 
 /// A crate on its way.
 #[derive(Debug)]
@@ -47,22 +39,39 @@ pub struct Case {
     pub url: Option<String>,
     /// When it was published.
     pub published: Option<Timestamp>,
-    /// Where it says that it comes from.
-    pub provenance: Provenance,
+    /// Where it comes from.
+    pub origin: Origin,
     /// What its bytes say of its cargo.
     pub dating: Dating,
     /// The published Cargo.lock.
     pub lock: Option<String>,
-    original_manifest: Option<String>,
-    traces: Traces,
-    requirements: Vec<Requirement>,
-    reach: Option<Reach>,
+    pub(super) original_manifest: Option<String>,
+    pub(super) traces: Traces,
+    pub(super) requirements: Vec<Requirement>,
+    pub(super) reach: Option<Reach>,
     /// What tracing and locating found; none before.
     pub located: Option<Located>,
     /// The search's subject.
     pub subject: Subject,
     /// What was tried, and with what.
     pub tried: Vec<(Tried, Built)>,
+}
+
+/// Where a crate comes from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The repository that is asked.
+    pub repository: RepositoryUrl,
+    /// The commit.
+    pub commit: CommitId,
+    /// The package's folder; none where the crate does not say.
+    pub path: Option<SubPath>,
+    /// Whether it was published with uncommitted changes.
+    pub dirty: bool,
+    /// The tag that the commit was found by, where the crate names none.
+    pub found_by: Option<String>,
+    /// What is strange about this origin.
+    pub contradictions: Vec<String>,
 }
 
 /// What a repository gave for a crate's commit.
@@ -125,88 +134,6 @@ const WORKSPACE_LOCK: Minor = Minor(68);
 /// Registries by name; an error where one can't be used.
 pub type Registries = BTreeMap<RegistryName, Result<Registry, String>>;
 
-impl Lab {
-    /// Opens one crate, and looks no further.
-    #[must_use]
-    pub fn examine(&self, locked: &LockedCrate) -> Opened {
-        self.open(locked, &self.registries(&[locked]))
-    }
-
-    /// Gets the published crate, checks it and reads what it says.
-    pub(super) fn open(&self, locked: &LockedCrate, registries: &Registries) -> Opened {
-        self.try_open(locked, registries)
-            .unwrap_or_else(|(verdict, checksum)| Opened::Settled(Box::new(Record::new(&locked.id, checksum, verdict))))
-    }
-
-    fn try_open(&self, locked: &LockedCrate, registries: &Registries) -> Result<Opened, (Verdict, Option<Sha256>)> {
-        let inconclusive = |reason: String| (Verdict::Inconclusive { reason }, locked.checksum);
-        let registry = match &registries[&locked.registry] {
-            Ok(registry) => registry,
-            Err(reason) => return Err(inconclusive(reason.clone())),
-        };
-        let lines = registry.index(&locked.id.name).map_err(|error| could_not(error, locked.checksum))?;
-        let line = lines.iter().find(|line| line.version == locked.id.version);
-        let Some(line) = line else {
-            let reason = format!("the registry's index has no {}", locked.id);
-            return Err((Verdict::unverifiable(reason), locked.checksum));
-        };
-        if let Some(said) = locked.checksum.filter(|said| *said != line.checksum) {
-            let reason = format!("the lock file says {said}, the registry's index {}", line.checksum);
-            return Err((Verdict::ChecksumMismatch { reason }, Some(said)));
-        }
-        let expected = line.checksum;
-        let bytes = registry.download(&locked.id, expected).map_err(|error| could_not(error, Some(expected)))?;
-        let artefact = Artefact::check(locked.id.clone(), expected, bytes)
-            .map_err(|error| (Verdict::ChecksumMismatch { reason: error.to_string() }, Some(expected)))?;
-        let archive = Archive::read(&locked.id, artefact.bytes())
-            .map_err(|error| (Verdict::HostileArchive { reason: error.to_string() }, Some(expected)))?;
-        let dating = date(&archive, line.published);
-        let provenance = match trace(&archive) {
-            Ok(provenance) => provenance,
-            Err(untraceable) => {
-                let verdict = Verdict::unverifiable(untraceable.to_string());
-                let record = Record::new(&locked.id, Some(expected), verdict).dated(&dating);
-                return Ok(Opened::Settled(Box::new(record)));
-            }
-        };
-        let requirements = archive.text(MANIFEST).map(Manifest::read).unwrap_or_default().requirements();
-        Ok(Opened::Case(Box::new(Case {
-            locked: locked.clone(),
-            checksum: expected,
-            url: registry.url(&locked.id, expected),
-            published: line.published,
-            provenance,
-            lock: archive.text(LOCK).map(str::to_owned),
-            original_manifest: archive.original_manifest().map(str::to_owned),
-            traces: Traces::read(&archive),
-            requirements,
-            reach: None,
-            located: None,
-            subject: Subject {
-                candidates: candidates(&dating, line.published, &self.available),
-                index_modes: vec![IndexMode::AtPublication],
-                can_be_alone: false,
-                must_be_alone: false,
-            },
-            dating,
-            tried: Vec::new(),
-        })))
-    }
-}
-
-/// A registry's error as a verdict: that it has no such crate is a finding, everything else is not.
-fn could_not(error: registry::Error, checksum: Option<Sha256>) -> (Verdict, Option<Sha256>) {
-    let reason = error.to_string();
-    let verdict = match error {
-        registry::Error::Absent(_) => Verdict::unverifiable(reason),
-        registry::Error::Network(_)
-        | registry::Error::File(_)
-        | registry::Error::Offline(_)
-        | registry::Error::Config(_) => Verdict::Inconclusive { reason },
-    };
-    (verdict, checksum)
-}
-
 /// A crate that ends before it can be built.
 pub type Settled = (Box<LockedCrate>, Box<Record>);
 
@@ -223,7 +150,7 @@ impl Case {
     /// Ends the case before anything was built.
     pub(super) fn settle(self, verdict: Verdict) -> Settled {
         let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);
-        record.origin = Some(self.origin(None));
+        record.origin = Some(self.origin_record(None));
         (Box::new(self.locked), Box::new(record))
     }
 
@@ -237,7 +164,7 @@ impl Case {
         let inconclusive = |reason: String| Verdict::Inconclusive { reason };
         let commit = commit.map_err(|error| error.verdict(""))?;
         let files = commit.cargo_files().map_err(|error| error.verdict(""))?;
-        let path = match &self.provenance.path {
+        let path = match &self.origin.path {
             Some(path) => path.clone(),
             None => {
                 let manifests = files.manifests.iter().map(|(path, text)| (path, text.as_str()));
@@ -251,11 +178,16 @@ impl Case {
         if self.subject.candidates.is_empty() {
             return Err(inconclusive("there is no cargo to try: `recrate toolchain add` imports one".to_owned()));
         }
+        let above = std::iter::once(path.clone()).chain(path.ancestors());
+        let toolchain = above.into_iter().find_map(|folder| files.toolchains.get(folder.as_str()));
+        if let Some(minor) = toolchain.and_then(|text| asked_for(text)) {
+            prefer(&mut self.subject.candidates, minor);
+        }
         let export = exported(&commit, lab).map_err(|error| error.verdict(""))?;
 
         let checkout = self.checkout(&path, &files, &commit);
         let workspace = root_of(&path, &files.manifests);
-        let further = Further::of(&self.provenance.repository, &path, &workspace, &files, &export, &self.traces);
+        let further = Further::of(&self.origin.repository, &path, &workspace, &files, &export, &self.traces);
         let tracked: Vec<&String> = [&path, &workspace].into_iter().filter_map(|at| files.locks.get(at)).collect();
         let mut wanted = self.wanted(&files, &tracked);
         let mut published = BTreeMap::new();
@@ -276,6 +208,8 @@ impl Case {
             published: self.published,
             lock_tracked,
             lock_faults: Vec::new(),
+            repository: self.origin.repository.clone(),
+            found_by: self.origin.found_by.clone(),
             reach: self.reach.clone(),
             contradictions: self.contradictions(&path, &files, tags),
         };
@@ -336,7 +270,8 @@ impl Case {
     fn contradictions(&self, path: &SubPath, files: &CargoFiles, tags: &BTreeMap<String, CommitId>) -> Vec<String> {
         let packages = files.manifests.values().filter(|text| Manifest::read(text).name().is_some());
         let names = tag_names(&self.locked.id, packages.count() == 1);
-        let mut found = tags_elsewhere(&names, tags, self.provenance.commit);
+        let mut found = self.origin.contradictions.clone();
+        found.extend(tags_elsewhere(&names, tags, self.origin.commit));
         let manifest = files.manifests.get(path).map(|text| Manifest::read(text)).unwrap_or_default();
         let version = &self.locked.id.version;
         if let Some(other) = manifest.version().filter(|other| *other != version.to_string()) {
@@ -382,11 +317,11 @@ impl Case {
         }
     }
 
-    fn origin(&self, path: Option<SubPath>) -> OriginRecord {
+    fn origin_record(&self, path: Option<SubPath>) -> OriginRecord {
         OriginRecord {
-            repository: self.provenance.repository.clone(),
-            commit: self.provenance.commit,
-            path: path.or_else(|| self.provenance.path.clone()),
+            repository: self.origin.repository.clone(),
+            commit: self.origin.commit,
+            path: path.or_else(|| self.origin.path.clone()),
             reach: self.reach.clone(),
         }
     }
@@ -400,11 +335,12 @@ impl Case {
     pub(super) fn close(self) -> Kept {
         let tried = self.outcomes();
         let best = best(&tried);
-        let dirty = self.provenance.dirty;
+        let dirty = self.origin.dirty;
         let (verdict, conditions) = match best.map(|at| &self.tried[at]) {
             None => (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new()),
             Some((found, built)) => {
                 let verdict = found.verdict.clone().where_dirty(dirty).where_reached(self.reach.as_ref());
+                let verdict = verdict.where_found(self.origin.found_by.as_ref());
                 (verdict, built.inputs.recipe.conditions(dirty))
             }
         };
@@ -412,7 +348,7 @@ impl Case {
         record.conditions = conditions;
         let facts = self.located.as_ref().map(|located| &located.facts);
         record.contradictions = facts.map(|facts| facts.contradictions.clone()).unwrap_or_default();
-        record.origin = Some(self.origin(self.located.as_ref().map(|located| located.path.clone())));
+        record.origin = Some(self.origin_record(self.located.as_ref().map(|located| located.path.clone())));
         record.best = best;
         record.tries = self
             .tried

@@ -14,7 +14,7 @@ use crate::edges::console::Console;
 use crate::edges::nix::Event;
 use crate::edges::run_directory::RunDirectory;
 use crate::model::krate::CrateId;
-use crate::model::release::Minor;
+use crate::model::release::{Minor, Span};
 use crate::stages::derivation::{Derivations, Hermetic, Leaf, derive};
 use crate::stages::lock::RegistryName;
 use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
@@ -28,6 +28,9 @@ const PLAN_NIX: &str = include_str!("../../nix/plan.nix");
 
 /// The first cargo that has `--exclude-lockfile`, and the first that packs a lock file whatever the package is.
 const EXCLUDES_LOCKFILE: Minor = Minor(87);
+
+/// The cargos that leave no note of the commit with `--allow-dirty` (rust-lang/cargo #6280, #13960).
+const NO_NOTE_WHERE_DIRTY: Span = Span::between(32, 80);
 
 /// How many crates a slice grows to by what cargo missed. Everything reachable would be thousands.
 const NAMES_LIMIT: usize = 500;
@@ -278,10 +281,13 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
     }
     let slice = cut(&index, &wanted, when, toolchain.minor);
     let pin = IndexPin::of(&slice, &wanted, toolchain.minor);
+    // It has no note of a commit: cargo leaves none where it is told to pass over changes, or finds no git.
+    let found = case.origin.found_by.is_some();
+    let outside_git = found && !NO_NOTE_WHERE_DIRTY.contains(toolchain.minor);
     let inputs = Inputs {
         recipe: Recipe {
             toolchain: toolchain.name.clone(),
-            source: case.provenance.commit,
+            source: case.origin.commit,
             package_path: located.path.clone(),
             index: pin.key(),
             index_mode: attempt.index_mode,
@@ -289,14 +295,15 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             submodules: located.further.submodules.clone(),
             git_dependencies: located.further.git_dependencies.clone(),
             left_out: if attempt.alone { located.spare.clone() } else { BTreeMap::new() },
-            allow_dirty: case.provenance.dirty,
+            allow_dirty: case.origin.dirty || found && !outside_git,
+            outside_git,
             exclude_lockfile: case.lock.is_none() && toolchain.minor >= EXCLUDES_LOCKFILE,
             lock_paths: if lock.is_empty() { Vec::new() } else { located.lock_paths.clone() },
             lock: if lock.is_empty() { lock } else { BASE64.encode(lock) },
         },
         toolchain: toolchain.clone(),
         source: Source::of(
-            case.provenance.repository.clone(),
+            case.origin.repository.clone(),
             &located.commit.body,
             located.export.nar_hash,
             located.export.submodules.clone(),

@@ -344,6 +344,7 @@ impl Generator<'_> {
             )
             .environment("lock", recipe.lock.as_str())
             .environment("lockPaths", recipe.lock_paths.join("\n"))
+            .environment("outsideGit", if recipe.outside_git { "1" } else { "" })
             .environment("packageName", rebuild.name.as_str())
             .environment("packagePath", recipe.package_path.as_str())
             .environment("passAsFile", "commit crlfFiles gitDependencies leftOut lock submodules")

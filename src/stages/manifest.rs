@@ -50,6 +50,12 @@ impl Manifest {
         self.package()?.get("version")?.as_str()
     }
 
+    /// The oldest Rust that the package says it needs.
+    #[must_use]
+    pub fn rust_version(&self) -> Option<&str> {
+        self.package()?.get("rust-version")?.as_str()
+    }
+
     /// The repository that the package names.
     #[must_use]
     pub fn repository(&self) -> Option<&str> {

@@ -58,7 +58,7 @@ fn class(level: Level) -> &'static str {
     match level {
         Level::ChecksumMismatch | Level::HostileArchive | Level::SourceDiffers | Level::UnreachedCommit => "bad",
         Level::NotRebuilt | Level::GeneratedFilesDiffer => "poor",
-        Level::Unverifiable | Level::Inconclusive => "untold",
+        Level::Unverifiable | Level::OtherCommit | Level::Inconclusive => "untold",
         Level::ArchiveDiffers => "fair",
         Level::Reproduced => "good",
     }

@@ -204,6 +204,10 @@ pub struct Facts {
     pub lock_tracked: bool,
     /// Entries of the published Cargo.lock that can't have been there when the crate was published.
     pub lock_faults: Vec<String>,
+    /// The repository that the commit was taken from.
+    pub repository: RepositoryUrl,
+    /// The tag that the commit was found by, where the crate itself names none.
+    pub found_by: Option<String>,
     /// What of the repository reaches the commit; none where that could not be asked.
     pub reach: Option<Reach>,
     /// What contradicts where the crate says that it comes from.
@@ -257,6 +261,8 @@ pub struct Recipe {
     pub left_out: BTreeMap<SubPath, Spare>,
     /// Whether cargo is told to pass over uncommitted changes: what the crate's own vcs info says.
     pub allow_dirty: bool,
+    /// Whether it is packaged as from outside of git: cargo leaves no note of a commit then.
+    pub outside_git: bool,
     /// Whether cargo is told to leave Cargo.lock out (from 1.87 on): the published crate has none.
     pub exclude_lockfile: bool,
     /// The published Cargo.lock, where it is an input; empty otherwise.

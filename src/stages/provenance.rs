@@ -7,12 +7,10 @@ use super::manifest::Manifest;
 use crate::model::krate::{CrateId, CrateName};
 use crate::model::source::{CommitId, RepositoryUrl, SubPath};
 
-/// Where a crate says that it comes from.
+/// What a crate's vcs info says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Provenance {
-    /// The repository that its manifest names.
-    pub repository: RepositoryUrl,
-    /// The commit that its vcs info names.
+pub struct Claim {
+    /// The commit.
     pub commit: CommitId,
     /// The package's folder; none where the vcs info is of the old form that has none.
     pub path: Option<SubPath>,
@@ -37,17 +35,24 @@ pub enum Untraceable {
     BadRepository(String),
 }
 
-/// Reads where a crate says that it comes from.
+/// Reads which commit a crate says that it comes from.
 ///
 /// # Errors
 /// Where it does not say, or says it in a way that can't be followed: a finding about the crate.
-pub fn trace(archive: &Archive) -> Result<Provenance, Untraceable> {
+pub fn claim(archive: &Archive) -> Result<Claim, Untraceable> {
     let vcs = archive.file(VCS_INFO).ok_or(Untraceable::NoVcsInfo)?;
     let vcs = VcsInfo::read(vcs).map_err(|error| Untraceable::BadVcsInfo(error.to_string()))?;
+    Ok(Claim { commit: vcs.commit, path: vcs.path, dirty: vcs.dirty })
+}
+
+/// Reads which repository a crate's manifest names.
+///
+/// # Errors
+/// Where it names none, or none that git is let loose on: a finding about the crate.
+pub fn repository(archive: &Archive) -> Result<RepositoryUrl, Untraceable> {
     let manifest = archive.text(MANIFEST).map(Manifest::read).unwrap_or_default();
     let named = manifest.repository().ok_or(Untraceable::NoRepository)?;
-    let repository = named.parse().map_err(|_| Untraceable::BadRepository(named.to_owned()))?;
-    Ok(Provenance { repository, commit: vcs.commit, path: vcs.path, dirty: vcs.dirty })
+    named.parse().map_err(|_| Untraceable::BadRepository(named.to_owned()))
 }
 
 /// What tags of a version may be called: with the package's name, and without, as is usual where a repository has only
@@ -96,24 +101,24 @@ mod tests {
 
     const VCS: &[u8] = br#"{"git":{"sha1":"af77385d0d165b0e3edc4a5c2a44a5a0a4b6b1d0"},"path_in_vcs":"sub"}"#;
 
-    fn traced(files: &[(&str, &[u8], u32)]) -> Result<Provenance, Untraceable> {
-        trace(&Archive::read(&id(), &pack(&id(), files)).unwrap())
+    fn archive(files: &[(&str, &[u8], u32)]) -> Archive {
+        Archive::read(&id(), &pack(&id(), files)).unwrap()
     }
 
     #[test]
     fn manifest_and_vcs_info_together_name_the_source() {
         let manifest = b"[package]\nname = \"a\"\nrepository = \"https://github.com/o/r/tree/main/sub\"\n";
-        let found = traced(&[(VCS_INFO, VCS, 0o644), (MANIFEST, manifest, 0o644)]).unwrap();
-        assert_eq!(found.repository.as_str(), "https://github.com/o/r");
-        assert_eq!(found.path.unwrap().as_str(), "sub");
+        let archive = archive(&[(VCS_INFO, VCS, 0o644), (MANIFEST, manifest, 0o644)]);
+        assert_eq!(repository(&archive).unwrap().as_str(), "https://github.com/o/r");
+        assert_eq!(claim(&archive).unwrap().path.unwrap().as_str(), "sub");
     }
 
     #[test]
     fn what_is_missing_is_said() {
-        assert_eq!(traced(&[(MANIFEST, b"", 0o644)]), Err(Untraceable::NoVcsInfo));
-        assert_eq!(traced(&[(VCS_INFO, VCS, 0o644), (MANIFEST, b"", 0o644)]), Err(Untraceable::NoRepository));
+        assert_eq!(claim(&archive(&[(MANIFEST, b"", 0o644)])), Err(Untraceable::NoVcsInfo));
+        assert_eq!(repository(&archive(&[(MANIFEST, b"", 0o644)])), Err(Untraceable::NoRepository));
         let option = b"[package]\nrepository = \"ext::sh -c id\"\n";
-        let said = traced(&[(VCS_INFO, VCS, 0o644), (MANIFEST, option, 0o644)]);
+        let said = repository(&archive(&[(MANIFEST, option, 0o644)]));
         assert!(matches!(said, Err(Untraceable::BadRepository(_))), "{said:?}");
     }
 

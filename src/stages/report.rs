@@ -98,7 +98,7 @@ fn paint(text: &str, level: Level, colour: bool) -> String {
     let code = match level {
         Level::ChecksumMismatch | Level::HostileArchive | Level::SourceDiffers | Level::UnreachedCommit => "1;31",
         Level::NotRebuilt | Level::GeneratedFilesDiffer => "33",
-        Level::Unverifiable | Level::Inconclusive => "35",
+        Level::Unverifiable | Level::OtherCommit | Level::Inconclusive => "35",
         Level::ArchiveDiffers => "36",
         Level::Reproduced => "32",
     };
@@ -161,7 +161,7 @@ fn next_command(record: &Record, out: &Path) -> Option<String> {
     };
     match record.verdict.level() {
         Level::SourceDiffers | Level::GeneratedFilesDiffer | Level::ArchiveDiffers => diff(),
-        Level::UnreachedCommit if !record.verdict.differences().is_empty() => diff(),
+        Level::UnreachedCommit | Level::OtherCommit if !record.verdict.differences().is_empty() => diff(),
         Level::Unverifiable if record.best.is_some() => diff(),
         Level::NotRebuilt => {
             let drv = &record.tries.get(record.best?)?.drv;
@@ -174,6 +174,7 @@ fn next_command(record: &Record, out: &Path) -> Option<String> {
         Level::ChecksumMismatch
         | Level::HostileArchive
         | Level::UnreachedCommit
+        | Level::OtherCommit
         | Level::Unverifiable
         | Level::Reproduced => None,
     }
@@ -198,6 +199,13 @@ fn reasons(record: &Record) -> Vec<String> {
                     .to_owned(),
                 format!("as for its bytes: {bytes}"),
             ];
+            lines.extend(describe_all(differences));
+            lines
+        }
+        Verdict::OtherCommit { tag, bytes, differences } => {
+            let mut lines = vec![format!(
+                "it does not say which commit it comes from; against the one that the tag {tag} is on: {bytes}"
+            )];
             lines.extend(describe_all(differences));
             lines
         }

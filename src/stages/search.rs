@@ -204,6 +204,7 @@ fn rank(level: Level) -> u8 {
         Level::SourceDiffers => 2,
         Level::NotRebuilt => 1,
         Level::UnreachedCommit
+        | Level::OtherCommit
         | Level::Unverifiable
         | Level::Inconclusive
         | Level::HostileArchive

@@ -3,6 +3,8 @@
 //! Every layer of a crate says something about the cargo that wrote it. The readings are intersected; what is left is
 //! the range. Sources: release branches of rust-lang/cargo and a survey of crates from 2015 to 2026.
 
+mod candidates;
+
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -11,8 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::artefact::{Archive, Entry, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
 use super::deflate::Compressor;
+use super::manifest::Manifest;
 use crate::model::digest::Sri;
 use crate::model::release::{Minor, Span};
+
+pub use candidates::{Candidate, asked_for, candidates, prefer};
 
 /// The layer of a crate that a reading comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -73,6 +78,7 @@ pub fn date(archive: &Archive, published: Option<Timestamp>) -> Dating {
         dating.read(Layer::Date, Span::until(stable.0 + 2), "published before newer releases existed");
     }
     read_deflate(archive, &mut dating);
+    read_rust_version(archive, &mut dating);
     dating
 }
 
@@ -80,6 +86,17 @@ impl Dating {
     fn read(&mut self, layer: Layer, span: Span, trait_seen: &'static str) {
         self.readings.push(Reading { layer, span, trait_seen });
         self.span = self.span.and_then(|left| left.and(span));
+    }
+}
+
+/// A publisher's cargo builds what it packages, and refuses to where its compiler is older than the package asks for.
+/// `--no-verify` lets that pass, so what the bytes say counts for more.
+fn read_rust_version(archive: &Archive, dating: &mut Dating) {
+    let manifest = archive.text(MANIFEST).map(Manifest::read).unwrap_or_default();
+    let Some(minor) = manifest.rust_version().and_then(Minor::of_release) else { return };
+    let span = Span::from(minor.0);
+    if dating.span.is_some_and(|left| left.and(span).is_some()) {
+        dating.read(Layer::Manifest, span, "rust-version");
     }
 }
 
@@ -352,74 +369,9 @@ pub enum Origin {
     },
 }
 
-/// A cargo to try for a crate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// The cargo.
-    pub toolchain: Toolchain,
-    /// Whether all evidence allows it. One that it does not allow can still show that every file is the same.
-    pub in_range: bool,
-}
-
-/// How many candidates a crate gets within its range, and how many outside of it.
-const IN_RANGE: usize = 6;
-const OUT_OF_RANGE: usize = 2;
-
-/// The cargos to try for a crate, best first: one of each class, those within the range first, nearest to the stable
-/// release of the day; then the nearest outside.
-#[must_use]
-pub fn candidates(dating: &Dating, published: Option<Timestamp>, available: &[Toolchain]) -> Vec<Candidate> {
-    let newest = || available.iter().map(|toolchain| toolchain.minor).max().unwrap_or(Minor(0));
-    let expected = published.and_then(stable_at).unwrap_or_else(newest);
-    let span = dating.span.unwrap_or(Span::ALL);
-    let distance = |a: Minor, b: Minor| class_of(a).abs_diff(class_of(b));
-
-    // Imported cargos are at hand, archives may have to be fetched. Older ones are likelier than newer ones.
-    let mut ranked: Vec<&Toolchain> = available.iter().collect();
-    ranked.sort_by_key(|toolchain| {
-        let minor = toolchain.minor;
-        let off = match span.last {
-            Some(last) if minor > last => distance(minor, last),
-            _ if minor < span.first => distance(minor, span.first),
-            _ => 0,
-        };
-        let fetched = matches!(toolchain.origin, Origin::Archive { .. });
-        let outside = !span.contains(minor);
-        let newer = minor > expected;
-        (outside, off, newer, distance(minor, expected), fetched, minor.0.abs_diff(expected.0), toolchain.name.clone())
-    });
-    let mut classes = std::collections::BTreeSet::new();
-    let mut chosen = Vec::new();
-    for in_range in [true, false] {
-        let limit = if in_range { IN_RANGE } else { OUT_OF_RANGE };
-        let fitting = ranked.iter().filter(|toolchain| span.contains(toolchain.minor) == in_range);
-        let fresh = fitting.filter(|toolchain| classes.insert(class_of(toolchain.minor))).take(limit);
-        chosen.extend(fresh.map(|toolchain| Candidate { toolchain: (*toolchain).clone(), in_range }));
-    }
-    chosen
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn toolchain(release: &str) -> Toolchain {
-        Toolchain {
-            name: release.to_owned(),
-            release: release.to_owned(),
-            minor: Minor::of_release(release).unwrap(),
-            origin: Origin::Imported { nar_hash: Sri(crate::model::digest::Sha256::of(release.as_bytes())) },
-        }
-    }
-
-    fn names(span: Option<Span>, published: &str, available: &[&str]) -> Vec<String> {
-        let available: Vec<_> = available.iter().map(|release| toolchain(release)).collect();
-        let dating = Dating { readings: Vec::new(), span };
-        candidates(&dating, published.parse().ok(), &available)
-            .into_iter()
-            .map(|candidate| format!("{}{}", candidate.toolchain.name, if candidate.in_range { "" } else { "?" }))
-            .collect()
-    }
 
     #[test]
     fn the_catalogue_has_every_stable_release_since_1_29() {
@@ -436,26 +388,6 @@ mod tests {
     fn the_stable_release_of_a_day_is_known() {
         assert_eq!(stable_at("2024-04-03T00:00:00Z".parse().unwrap()), Some(Minor(77)));
         assert_eq!(stable_at("2001-01-01T00:00:00Z".parse().unwrap()), None);
-    }
-
-    #[test]
-    fn the_stable_release_of_the_day_comes_first_and_each_class_once() {
-        let available = ["1.46.0", "1.65.0", "1.75.0", "1.76.0", "1.85.0", "1.86.0"];
-        assert_eq!(
-            names(Some(Span::between(63, 87)), "2024-02-20T00:00:00Z", &available),
-            ["1.76.0", "1.65.0", "1.85.0", "1.46.0?"]
-        );
-    }
-
-    #[test]
-    fn outside_the_range_the_nearest_comes_first() {
-        let available = ["1.46.0", "1.65.0", "1.85.0", "1.97.0"];
-        assert_eq!(names(Some(Span::between(55, 56)), "2022-05-04T00:00:00Z", &available), ["1.46.0?", "1.65.0?"]);
-    }
-
-    #[test]
-    fn contradicting_evidence_leaves_the_date() {
-        assert_eq!(names(None, "2025-03-01T00:00:00Z", &["1.65.0", "1.85.0"])[0], "1.85.0");
     }
 
     #[test]

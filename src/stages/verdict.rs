@@ -3,6 +3,8 @@
 //! Verdicts never flatter. Three things are never mixed up: the crate does not reproduce, recrate could not do its
 //! work ([`Verdict::Inconclusive`]), and nobody could tell ([`Verdict::Unverifiable`]).
 
+mod record;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,14 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::artefact::{Archive, MANIFEST};
 use super::compare::proof::{Aside, Proof};
 use super::compare::{Comparison, Context, Difference, Kind, Weight, compare};
-use super::plan::{IndexMode, Reach};
-use super::toolchain::Dating;
+use super::plan::Reach;
 use crate::builder::status::Outcome;
 use crate::model::digest::Sha256;
-use crate::model::krate::{CrateId, CrateName};
+use crate::model::krate::CrateId;
 use crate::model::nonempty::NonEmpty;
-use crate::model::release::Span;
-use crate::model::source::{CommitId, RepositoryUrl, SubPath};
+
+pub use record::{OriginRecord, Record, TryRecord};
 
 /// What is said of a crate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,16 @@ pub enum Verdict {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         differences: Vec<Difference>,
     },
+    /// It does not say which commit it comes from; one with a tag of its version was rebuilt.
+    OtherCommit {
+        /// The tag.
+        tag: String,
+        /// What the bytes say.
+        bytes: Level,
+        /// What differs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        differences: Vec<Difference>,
+    },
     /// recrate could not do its work; the crate may be fine.
     Inconclusive {
         /// Why.
@@ -99,6 +110,8 @@ pub enum Level {
     GeneratedFilesDiffer,
     /// There is nothing to rebuild from.
     Unverifiable,
+    /// It does not say which commit it comes from; one with a tag of its version was rebuilt.
+    OtherCommit,
     /// recrate could not do its work.
     Inconclusive,
     /// Every file is the same; the container differs.
@@ -109,7 +122,7 @@ pub enum Level {
 
 impl Level {
     /// All of them, the worst first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ChecksumMismatch,
         Self::HostileArchive,
         Self::SourceDiffers,
@@ -117,6 +130,7 @@ impl Level {
         Self::NotRebuilt,
         Self::GeneratedFilesDiffer,
         Self::Unverifiable,
+        Self::OtherCommit,
         Self::Inconclusive,
         Self::ArchiveDiffers,
         Self::Reproduced,
@@ -126,7 +140,7 @@ impl Level {
     #[must_use]
     pub fn untold(self) -> bool {
         match self {
-            Self::Unverifiable | Self::Inconclusive => true,
+            Self::Unverifiable | Self::OtherCommit | Self::Inconclusive => true,
             Self::ChecksumMismatch
             | Self::HostileArchive
             | Self::SourceDiffers
@@ -149,6 +163,7 @@ impl fmt::Display for Level {
             Self::NotRebuilt => "not rebuilt",
             Self::GeneratedFilesDiffer => "generated files differ",
             Self::Unverifiable => "unverifiable",
+            Self::OtherCommit => "other commit",
             Self::Inconclusive => "inconclusive",
             Self::ArchiveDiffers => "archive differs",
             Self::Reproduced => "reproduced",
@@ -168,6 +183,7 @@ impl Verdict {
             Self::NotRebuilt { .. } => Level::NotRebuilt,
             Self::GeneratedFilesDiffer { .. } => Level::GeneratedFilesDiffer,
             Self::Unverifiable { .. } => Level::Unverifiable,
+            Self::OtherCommit { .. } => Level::OtherCommit,
             Self::Inconclusive { .. } => Level::Inconclusive,
             Self::ArchiveDiffers { .. } => Level::ArchiveDiffers,
             Self::Reproduced => Level::Reproduced,
@@ -252,6 +268,17 @@ impl Verdict {
         Self::UnreachedCommit { bytes, differences: self.differences().to_vec() }
     }
 
+    /// What it comes to where the commit was found by a tag and not named by the crate: nothing better than that.
+    #[must_use]
+    pub fn where_found(self, tag: Option<&String>) -> Self {
+        match tag {
+            Some(tag) if !matches!(self, Self::Inconclusive { .. } | Self::HostileArchive { .. }) => {
+                Self::OtherCommit { tag: tag.clone(), bytes: self.level(), differences: self.differences().to_vec() }
+            }
+            _ => self,
+        }
+    }
+
     /// What a comparison says of a crate.
     #[must_use]
     pub fn of(comparison: Comparison) -> Self {
@@ -279,6 +306,7 @@ impl Verdict {
             | Self::Inconclusive { reason } => Some(reason),
             Self::SourceDiffers { .. }
             | Self::UnreachedCommit { .. }
+            | Self::OtherCommit { .. }
             | Self::GeneratedFilesDiffer { .. }
             | Self::ArchiveDiffers { .. }
             | Self::Reproduced => None,
@@ -290,77 +318,11 @@ impl Verdict {
     pub fn differences(&self) -> &[Difference] {
         match self {
             Self::SourceDiffers { differences } | Self::GeneratedFilesDiffer { differences } => differences.as_slice(),
-            Self::Unverifiable { differences, .. } | Self::UnreachedCommit { differences, .. } => differences,
+            Self::Unverifiable { differences, .. }
+            | Self::UnreachedCommit { differences, .. }
+            | Self::OtherCommit { differences, .. } => differences,
             _ => &[],
         }
-    }
-}
-
-/// What is kept of one crate: the verdict and how it was reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Record {
-    /// The crate's name.
-    pub name: CrateName,
-    /// Its version.
-    pub version: semver::Version,
-    /// The checksum that the lock file or the index gives.
-    pub checksum: Option<Sha256>,
-    /// What is said of it.
-    pub verdict: Verdict,
-    /// Under which conditions; empty for the strongest claim.
-    #[serde(default)]
-    pub conditions: Vec<String>,
-    /// What contradicts where it says that it comes from, whatever the verdict.
-    #[serde(default)]
-    pub contradictions: Vec<String>,
-    /// Where it says that it comes from.
-    pub origin: Option<OriginRecord>,
-    /// The releases whose cargo may have made it, from the crate's own bytes; none where they contradict each other or
-    /// were not read.
-    pub cargo_range: Option<Span>,
-    /// What that was read from.
-    #[serde(default)]
-    pub evidence: Vec<String>,
-    /// The try that the verdict is about, as an index into `tries`.
-    pub best: Option<usize>,
-    /// Every build that was looked at.
-    #[serde(default)]
-    pub tries: Vec<TryRecord>,
-}
-
-impl Record {
-    /// A record that says this and nothing more.
-    #[must_use]
-    pub fn new(id: &CrateId, checksum: Option<Sha256>, verdict: Verdict) -> Self {
-        Self {
-            name: id.name.clone(),
-            version: id.version.clone(),
-            checksum,
-            verdict,
-            conditions: Vec::new(),
-            contradictions: Vec::new(),
-            origin: None,
-            cargo_range: None,
-            evidence: Vec::new(),
-            best: None,
-            tries: Vec::new(),
-        }
-    }
-
-    /// Name and version.
-    #[must_use]
-    pub fn id(&self) -> CrateId {
-        CrateId { name: self.name.clone(), version: self.version.clone() }
-    }
-
-    /// The record with what its bytes say of its cargo.
-    #[must_use]
-    pub fn dated(mut self, dating: &Dating) -> Self {
-        self.cargo_range = dating.span;
-        let readings = dating.readings.iter();
-        self.evidence = readings.map(|reading| format!("{}: cargo {}", reading.trait_seen, reading.span)).collect();
-        self
     }
 }
 
@@ -369,39 +331,6 @@ fn gist(message: &str) -> String {
     const LINES: usize = 8;
     let from = message.find("error:").map_or(message, |at| &message[at..]);
     from.trim_start_matches("error:").trim().lines().take(LINES).collect::<Vec<_>>().join("\n")
-}
-
-/// Where a crate says that it comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OriginRecord {
-    /// The repository.
-    pub repository: RepositoryUrl,
-    /// The commit.
-    pub commit: CommitId,
-    /// The package's folder; none where it could not be found.
-    pub path: Option<SubPath>,
-    /// What of the repository reaches the commit; none where that could not be asked.
-    #[serde(default)]
-    pub reach: Option<Reach>,
-}
-
-/// One build that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TryRecord {
-    /// The cargo, as `recrate toolchain list` names it.
-    pub toolchain: String,
-    /// Whether all evidence allows this cargo.
-    pub in_range: bool,
-    /// How Cargo.lock came about.
-    pub index_mode: IndexMode,
-    /// What this build alone would say.
-    pub level: Level,
-    /// Its derivation.
-    pub drv: String,
-    /// Its output.
-    pub out: String,
 }
 
 /// How a whole run ends, by the documented exit status.

@@ -81,6 +81,10 @@ impl Commit {
                 found.submodules = addresses(&blob.data);
             }
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            if name == "rust-toolchain.toml" || name == "rust-toolchain" && !found.toolchains.contains_key(folder) {
+                let blob = repository.find_object(entry.id).map_err(lacking)?;
+                found.toolchains.insert(folder.to_owned(), String::from_utf8_lossy(&blob.data).into_owned());
+            }
             let into = match name {
                 "Cargo.toml" => &mut found.manifests,
                 "Cargo.lock" => &mut found.locks,
@@ -138,6 +142,8 @@ pub struct CargoFiles {
     pub links: BTreeMap<String, String>,
     /// Executable files.
     pub executables: BTreeSet<String>,
+    /// `rust-toolchain.toml`, or `rust-toolchain`, by folder.
+    pub toolchains: BTreeMap<String, String>,
     /// Where submodules come from, by path, as `.gitmodules` has it.
     pub submodules: BTreeMap<String, String>,
 }

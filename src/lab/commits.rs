@@ -1,0 +1,97 @@
+//! The commits of crates: from where the crates say, or from where else they may lie.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::case::{Case, Fetched, Registries};
+use super::{Lab, in_parallel};
+use crate::edges::git;
+use crate::edges::git::commit::Commit;
+use crate::edges::git::history::History;
+use crate::model::source::{CommitId, RepositoryUrl};
+
+/// What a repository's branches and tags tell; nothing where they could not be asked.
+#[derive(Default)]
+struct Told {
+    history: Option<History>,
+    tags: Arc<BTreeMap<String, CommitId>>,
+}
+
+impl Told {
+    fn fetched(&self, id: CommitId, commit: Result<Commit, git::Error>) -> Fetched {
+        let reach = self.history.as_ref().and_then(|history| history.reach(id));
+        Fetched { commit, reach, tags: self.tags.clone() }
+    }
+}
+
+impl Lab {
+    /// Gets the commits of all cases, and what reaches them, one request of each kind for each repository.
+    pub(super) fn fetch_commits(&self, cases: Vec<Case>) -> Vec<(Case, Fetched)> {
+        let mut by_repository: BTreeMap<RepositoryUrl, Vec<Case>> = BTreeMap::new();
+        for case in cases {
+            by_repository.entry(case.origin.repository.clone()).or_default().push(case);
+        }
+        let fetched = in_parallel(self.workers, by_repository.into_iter().collect(), |(repository, cases)| {
+            let wanted: Vec<CommitId> = cases.iter().map(|case| case.origin.commit).collect();
+            let commits = self.git.commits(&repository, &wanted);
+            // Where no commit can be had there is nothing to reach.
+            let any = commits.iter().any(Result::is_ok);
+            let told = if any { self.told(&repository, &wanted) } else { Told::default() };
+            let found = cases.into_iter().zip(commits).map(|(case, commit)| {
+                let fetched = told.fetched(case.origin.commit, commit);
+                (case, fetched)
+            });
+            found.collect::<Vec<_>>()
+        });
+        fetched.into_iter().flatten().collect()
+    }
+
+    /// Looks elsewhere for commits that their repositories do not have: where those moved to, and at what other versions
+    /// of the crate name.
+    pub(super) fn fetch_elsewhere(
+        &self,
+        traced: Vec<(Case, Fetched)>,
+        registries: &Registries,
+    ) -> Vec<(Case, Fetched)> {
+        in_parallel(self.workers, traced, |(mut case, fetched)| {
+            if !matches!(fetched.commit, Err(git::Error::Gone(_))) {
+                return (case, fetched);
+            }
+            match self.elsewhere(&case, registries) {
+                Some((repository, who, commit)) => {
+                    let own = std::mem::replace(&mut case.origin.repository, repository.clone());
+                    case.origin
+                        .contradictions
+                        .push(format!("{own} does not have the commit; {repository}, {who}, does"));
+                    let id = case.origin.commit;
+                    let fetched = self.told(&repository, &[id]).fetched(id, Ok(commit));
+                    (case, fetched)
+                }
+                None => (case, fetched),
+            }
+        })
+    }
+
+    fn elsewhere(&self, case: &Case, registries: &Registries) -> Option<(RepositoryUrl, String, Commit)> {
+        let (own, id) = (&case.origin.repository, &case.locked.id);
+        let registry = registries.get(&case.locked.registry)?.as_ref().ok()?;
+        let lines = registry.index(&id.name).ok()?;
+        let moved = self.moves.iter().filter(|(from, _)| from == own);
+        let moved = moved.map(|(_, to)| (to.clone(), "where it moved to".to_owned()));
+        let others = self.other_repositories(id, registry, &lines);
+        let others = others.map(|(repository, version)| (repository, format!("which {version} names")));
+        let mut places = moved.chain(others).filter(|(repository, _)| repository != own);
+        places.find_map(|(repository, who)| {
+            let commit = self.git.commits(&repository, &[case.origin.commit]).pop()?.ok()?;
+            Some((repository, who, commit))
+        })
+    }
+
+    fn told(&self, repository: &RepositoryUrl, wanted: &[CommitId]) -> Told {
+        let history = self.git.history(repository, wanted);
+        let history =
+            history.inspect_err(|error| tracing::warn!("what reaches the commits can't be told: {error}")).ok();
+        let tags = history.as_ref().map(|history| history.tags().clone()).unwrap_or_default();
+        Told { history, tags: Arc::new(tags) }
+    }
+}

@@ -1,0 +1,124 @@
+//! Which cargos to try for a crate, and in which order.
+
+use jiff::Timestamp;
+
+use super::{Dating, Origin, Toolchain, class_of, stable_at};
+use crate::model::release::{Minor, Span};
+
+/// A cargo to try for a crate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The cargo.
+    pub toolchain: Toolchain,
+    /// Whether all evidence allows it. One that it does not allow can still show that every file is the same.
+    pub in_range: bool,
+}
+
+/// How many candidates a crate gets within its range, and how many outside of it.
+const IN_RANGE: usize = 6;
+const OUT_OF_RANGE: usize = 2;
+
+/// The cargos to try for a crate, best first: one of each class, those within the range first, nearest to the stable
+/// release of the day; then the nearest outside.
+#[must_use]
+pub fn candidates(dating: &Dating, published: Option<Timestamp>, available: &[Toolchain]) -> Vec<Candidate> {
+    let newest = || available.iter().map(|toolchain| toolchain.minor).max().unwrap_or(Minor(0));
+    let expected = published.and_then(stable_at).unwrap_or_else(newest);
+    let span = dating.span.unwrap_or(Span::ALL);
+    let distance = |a: Minor, b: Minor| class_of(a).abs_diff(class_of(b));
+
+    // Imported cargos are at hand, archives may have to be fetched. Older ones are likelier than newer ones.
+    let mut ranked: Vec<&Toolchain> = available.iter().collect();
+    ranked.sort_by_key(|toolchain| {
+        let minor = toolchain.minor;
+        let off = match span.last {
+            Some(last) if minor > last => distance(minor, last),
+            _ if minor < span.first => distance(minor, span.first),
+            _ => 0,
+        };
+        let fetched = matches!(toolchain.origin, Origin::Archive { .. });
+        let outside = !span.contains(minor);
+        let newer = minor > expected;
+        (outside, off, newer, distance(minor, expected), fetched, minor.0.abs_diff(expected.0), toolchain.name.clone())
+    });
+    let mut classes = std::collections::BTreeSet::new();
+    let mut chosen = Vec::new();
+    for in_range in [true, false] {
+        let limit = if in_range { IN_RANGE } else { OUT_OF_RANGE };
+        let fitting = ranked.iter().filter(|toolchain| span.contains(toolchain.minor) == in_range);
+        let fresh = fitting.filter(|toolchain| classes.insert(class_of(toolchain.minor))).take(limit);
+        chosen.extend(fresh.map(|toolchain| Candidate { toolchain: (*toolchain).clone(), in_range }));
+    }
+    chosen
+}
+
+/// The release that a commit's `rust-toolchain` or `rust-toolchain.toml` asks for; none for a channel without a number.
+#[must_use]
+pub fn asked_for(text: &str) -> Option<Minor> {
+    let channel = match text.parse::<toml::Table>() {
+        Ok(table) => table.get("toolchain")?.get("channel")?.as_str()?.to_owned(),
+        Err(_) => text.trim().to_owned(),
+    };
+    Minor::of_release(&channel)
+}
+
+/// Puts cargos that package like this release's before the others that may have made a crate.
+pub fn prefer(candidates: &mut [Candidate], minor: Minor) {
+    candidates.sort_by_key(|one| (!one.in_range, class_of(one.toolchain.minor) != class_of(minor)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::{Sha256, Sri};
+
+    fn toolchain(release: &str) -> Toolchain {
+        Toolchain {
+            name: release.to_owned(),
+            release: release.to_owned(),
+            minor: Minor::of_release(release).unwrap(),
+            origin: Origin::Imported { nar_hash: Sri(Sha256::of(release.as_bytes())) },
+        }
+    }
+
+    #[test]
+    fn what_a_commit_asks_for_comes_first_among_those_that_may_be() {
+        for text in ["1.72.1\n", "[toolchain]\nchannel = \"1.72\"\n", "1.72.1-x86_64-unknown-linux-gnu"] {
+            assert_eq!(asked_for(text), Some(Minor(72)), "{text}");
+        }
+        assert_eq!(asked_for("nightly-2024-01-01"), None);
+        let one = |release, in_range| Candidate { toolchain: toolchain(release), in_range };
+        let mut all = [one("1.78.0", true), one("1.65.0", true), one("1.46.0", false)];
+        prefer(&mut all, Minor(65));
+        assert_eq!(all.map(|one| one.toolchain.name), ["1.65.0", "1.78.0", "1.46.0"]);
+    }
+
+    fn names(span: Option<Span>, published: &str, available: &[&str]) -> Vec<String> {
+        let available: Vec<_> = available.iter().map(|release| toolchain(release)).collect();
+        let dating = Dating { readings: Vec::new(), span };
+        candidates(&dating, published.parse().ok(), &available)
+            .into_iter()
+            .map(|candidate| format!("{}{}", candidate.toolchain.name, if candidate.in_range { "" } else { "?" }))
+            .collect()
+    }
+
+    #[test]
+    fn the_stable_release_of_the_day_comes_first_and_each_class_once() {
+        let available = ["1.46.0", "1.65.0", "1.75.0", "1.76.0", "1.85.0", "1.86.0"];
+        assert_eq!(
+            names(Some(Span::between(63, 87)), "2024-02-20T00:00:00Z", &available),
+            ["1.76.0", "1.65.0", "1.85.0", "1.46.0?"]
+        );
+    }
+
+    #[test]
+    fn outside_the_range_the_nearest_comes_first() {
+        let available = ["1.46.0", "1.65.0", "1.85.0", "1.97.0"];
+        assert_eq!(names(Some(Span::between(55, 56)), "2022-05-04T00:00:00Z", &available), ["1.46.0?", "1.65.0?"]);
+    }
+
+    #[test]
+    fn contradicting_evidence_leaves_the_date() {
+        assert_eq!(names(None, "2025-03-01T00:00:00Z", &["1.65.0", "1.85.0"])[0], "1.85.0");
+    }
+}
