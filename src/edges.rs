@@ -8,4 +8,5 @@ pub mod network;
 pub mod nix;
 pub mod registry;
 pub mod run_directory;
+pub mod software_heritage;
 pub mod toolchains;

@@ -92,7 +92,7 @@ fn commit() -> Result<(), String> {
     let mirrors = rules.split_whitespace().map(str::parse).collect::<Result<Vec<Mirror>, _>>()?;
     // The provider that gix's own client needs is set up on the way.
     let online = Network::acquire(false).is_some();
-    let git = Git { cache: cache(), mirrors, online };
+    let git = Git { cache: cache(), mirrors, archive: None, online };
     let found = git.commits(&repository, &[id]).pop().ok_or("there is no commit")?.map_err(said)?;
     found.export(Some(&out()?)).map_err(said)?;
     Ok(())

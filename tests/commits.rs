@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::io::Read as _;
+
 use common::site::Site;
 use common::workshop::{Bare, Cargo, Files, LocalRegistry, Release, edit, files, name_commit, pack, unpack};
-use common::{root, verify_json};
+use common::{recrate, root, verify_json, verify_json_with};
 use serde_json::{Value, json};
 
 const RELEASE: Release<'_> =
@@ -199,4 +201,75 @@ fn without_vcs_info_the_tag_of_the_version_is_rebuilt_and_never_called_reproduce
     let said = place.verify();
     assert_eq!(said["verdict"]["bytes"], "source-differs", "{said:#}");
     assert_eq!(said["verdict"]["differences"][0]["path"], "src/lib.rs");
+}
+
+/// Software Heritage as its public API has it, for one commit: the object at once, the files once they are put together.
+fn archive_of(place: &Place, hidden: &std::path::Path, tampered: bool) -> String {
+    let (commit, repository) = (place.commit.clone(), hidden.to_owned());
+    let mut object = Vec::new();
+    let file = repository.join("objects").join(&commit[..2]).join(&commit[2..]);
+    flate2::read::ZlibDecoder::new(&std::fs::read(file).unwrap()[..]).read_to_end(&mut object).unwrap();
+    let text = String::from_utf8_lossy(&object).into_owned();
+    let root = text.split('\0').nth(1).unwrap()["tree ".len()..].split('\n').next().unwrap().to_owned();
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default()));
+    for (path, item) in tree("1.0.0") {
+        let common::workshop::Item::File(mut body) = item else { panic!("only files") };
+        if tampered {
+            body.extend_from_slice(b"# more\n");
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_size(body.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, format!("swh:1:dir:{root}/{path}"), &body[..]).unwrap();
+    }
+    let files = tar.into_inner().unwrap().finish().unwrap();
+    let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", server.server_addr());
+    let own = address.clone();
+    std::thread::spawn(move || {
+        for request in server.incoming_requests() {
+            let asked = format!("{} {}", request.method(), request.url());
+            let cooking = format!("/api/1/vault/flat/swh:1:dir:{root}/");
+            let body = if asked == format!("GET /api/1/raw/swh:1:rev:{commit}/") {
+                object.clone()
+            } else if asked == format!("POST {cooking}") {
+                br#"{"id":1,"status":"new","progress_message":null,"fetch_url":null}"#.to_vec()
+            } else if asked == format!("GET {cooking}") {
+                format!(r#"{{"id":1,"status":"done","fetch_url":"{own}/raw"}}"#).into_bytes()
+            } else if asked == "GET /raw" {
+                files.clone()
+            } else {
+                let _ = request.respond(tiny_http::Response::from_data(Vec::new()).with_status_code(404));
+                continue;
+            };
+            let _ = request.respond(tiny_http::Response::from_data(body));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_commit_that_is_nowhere_else_comes_from_the_archive_of_all_source_code() {
+    let place = Place::new();
+    let hidden = place.folder.path().join("hidden.git");
+    std::fs::rename(&place.repository.path, &hidden).unwrap();
+    let verify = |address: &str| {
+        let cache = tempfile::tempdir().unwrap();
+        let mut program = recrate();
+        program.env("RECRATE_CACHE", cache.path());
+        let option = format!("--software-heritage={address}");
+        verify_json_with(program, place.folder.path(), &["own@1.0.0", &option])["crates"][0].clone()
+    };
+    let said = verify(&archive_of(&place, &hidden, false));
+    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    let contradiction = said["contradictions"][0].as_str().unwrap();
+    assert!(contradiction.ends_with("does not have the commit; Software Heritage does"), "{contradiction}");
+
+    let said = verify(&archive_of(&place, &hidden, true));
+    assert_eq!(said["verdict"]["kind"], "unverifiable", "other files are not the commit's: {said:#}");
+
+    // Where the repository is still there, the archive does not make its branches reach the commit.
+    Bare::at(&place.repository.path).commit(&tree("0.9.0"), "what is left");
+    let said = verify(&archive_of(&place, &hidden, false));
+    assert_eq!(said["verdict"]["kind"], "unreached-commit", "{said:#}");
 }

@@ -11,6 +11,7 @@ use crate::edges::cargo_config::CargoConfig;
 use crate::edges::git::{Git, Mirror};
 use crate::edges::network::Network;
 use crate::edges::nix::Nix;
+use crate::edges::software_heritage::{ADDRESS, SoftwareHeritage};
 use crate::edges::toolchains::Toolchains;
 use crate::lab::{Lab, Program};
 use crate::model::digest::{Sha256, Sri};
@@ -79,6 +80,9 @@ pub struct Setting {
     /// repositories, in its stead. The first rule that fits counts
     #[arg(long = "git-mirror", value_name = "PREFIX=REPLACEMENT")]
     mirrors: Vec<Mirror>,
+    /// Ask Software Heritage for commits that their repositories do not have; or another archive with its API
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = ADDRESS)]
+    software_heritage: Option<String>,
     /// Use what is in the cache and the store; fetch nothing
     #[arg(long)]
     offline: bool,
@@ -117,6 +121,7 @@ struct Config {
     #[serde(default)]
     moved: Vec<Moved>,
     toolchains: Option<Cargos>,
+    software_heritage: Option<String>,
 }
 
 /// A repository that has another address today.
@@ -157,8 +162,12 @@ impl Setting {
         let system = format!("{}-linux", std::env::consts::ARCH);
         let cargos = self.toolchains.or(config.toolchains).unwrap_or_default();
         let available = available(cargos, &toolchains, network.as_ref(), &system)?;
+        let address = self.software_heritage.clone().or(config.software_heritage);
+        let archive = address
+            .zip(network.clone())
+            .map(|(address, network)| SoftwareHeritage { address: address.trim_end_matches('/').to_owned(), network });
         Ok(Lab {
-            git: Git { cache: cache.clone(), mirrors, online: network.is_some() },
+            git: Git { cache: cache.clone(), mirrors, archive, online: network.is_some() },
             cache,
             cargo_config: cargo_config(folder)?,
             moves,

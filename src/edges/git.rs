@@ -13,6 +13,7 @@ use gix::remote::fetch::{Shallow, Tags};
 
 use super::cache::{Cache, Doing as _, FileError};
 use super::network::chain;
+use super::software_heritage::SoftwareHeritage;
 use crate::model::source::{CommitId, RepositoryUrl};
 use commit::Commit;
 
@@ -48,6 +49,8 @@ pub struct Git {
     pub cache: Cache,
     /// Rules, the first that fits counts.
     pub mirrors: Vec<Mirror>,
+    /// The archive that is asked for commits that are nowhere else; none where it must not be.
+    pub archive: Option<SoftwareHeritage>,
     /// Whether repositories that no rule sends to a folder may be asked.
     pub online: bool,
 }
@@ -136,6 +139,21 @@ impl Git {
             _ => Commit::read(&cached, *id),
         };
         wanted.iter().map(read).collect()
+    }
+
+    /// Gets a commit of a repository from the archive; none where it does not have it, or must not be asked.
+    ///
+    /// # Errors
+    /// Where the archive can't be asked, or gives something else.
+    pub fn archived(&self, repository: &RepositoryUrl, id: CommitId) -> Result<Option<Commit>, Error> {
+        let Some(archive) = &self.archive else { return Ok(None) };
+        let found = self.bare("archived", repository)?;
+        let local = found.to_thread_local();
+        let unreachable = |reason: String| Error::Unreachable { url: archive.address.clone(), reason };
+        if local.has_object(object_id(id)) || archive.commit(id, &local).map_err(unreachable)? {
+            return Commit::read(&found, id).map(Some);
+        }
+        Ok(None)
     }
 
     /// One of the cache's own copies of a repository: `git` has whatever commits of it were asked for before, with their

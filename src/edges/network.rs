@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 
 /// What a file of the registry may be at most, in bytes: far above the registry's own limit.
@@ -83,17 +83,28 @@ impl Network {
     /// # Errors
     /// Where it can't be had after several tries.
     pub fn get(&self, url: &str, etag: Option<&str>) -> Result<Answer, Error> {
+        self.ask(url, |client| {
+            let request = client.get(url);
+            if let Some(etag) = etag { request.header(IF_NONE_MATCH, etag) } else { request }
+        })
+    }
+
+    /// Sends an empty `POST` to `url`.
+    ///
+    /// # Errors
+    /// Where it can't be sent after several tries.
+    pub fn post(&self, url: &str) -> Result<Answer, Error> {
+        self.ask(url, |client| client.post(url))
+    }
+
+    fn ask(&self, url: &str, request: impl Fn(&Client) -> RequestBuilder) -> Result<Answer, Error> {
         let client = self.client().map_err(|reason| Error::Failed { url: url.to_owned(), reason })?;
         let mut reason = String::new();
         for attempt in 0..TRIES {
             if attempt > 0 {
                 std::thread::sleep(Duration::from_millis(300) * attempt);
             }
-            let mut request = client.get(url);
-            if let Some(etag) = etag {
-                request = request.header(IF_NONE_MATCH, etag);
-            }
-            let response = match request.send() {
+            let response = match request(client).send() {
                 Ok(response) => response,
                 Err(error) => {
                     reason = chain(&error);

@@ -47,7 +47,7 @@ impl Lab {
     }
 
     /// Looks elsewhere for commits that their repositories do not have: where those moved to, and at what other versions
-    /// of the crate name.
+    /// of the crate name; then in the archive of all source code, if that may be asked.
     pub(super) fn fetch_elsewhere(
         &self,
         traced: Vec<(Case, Fetched)>,
@@ -60,9 +60,7 @@ impl Lab {
             match self.elsewhere(&case, registries) {
                 Some((repository, who, commit)) => {
                     let own = std::mem::replace(&mut case.origin.repository, repository.clone());
-                    case.origin
-                        .contradictions
-                        .push(format!("{own} does not have the commit; {repository}, {who}, does"));
+                    case.origin.contradictions.push(format!("{own} does not have the commit; {who}"));
                     let id = case.origin.commit;
                     let fetched = self.told(&repository, &[id]).fetched(id, Ok(commit));
                     (case, fetched)
@@ -81,9 +79,16 @@ impl Lab {
         let others = self.other_repositories(id, registry, &lines);
         let others = others.map(|(repository, version)| (repository, format!("which {version} names")));
         let mut places = moved.chain(others).filter(|(repository, _)| repository != own);
-        places.find_map(|(repository, who)| {
+        let found = places.find_map(|(repository, who)| {
             let commit = self.git.commits(&repository, &[case.origin.commit]).pop()?.ok()?;
-            Some((repository, who, commit))
+            Some((repository.clone(), format!("{repository}, {who}, does"), commit))
+        });
+        found.or_else(|| match self.git.archived(own, case.origin.commit) {
+            Ok(commit) => Some((own.clone(), "Software Heritage does".to_owned(), commit?)),
+            Err(error) => {
+                tracing::warn!("{id}: {error}");
+                None
+            }
         })
     }
 
