@@ -7,8 +7,8 @@ use url::Url;
 
 use super::case::{Case, Settled, exported};
 use super::{Lab, in_parallel};
+use crate::edges::git;
 use crate::edges::git::commit::{CargoFiles, Commit, Export};
-use crate::edges::git::{self};
 use crate::model::source::{CommitId, GitSource, RepositoryUrl, SubPath};
 use crate::stages::checkout::Traces;
 use crate::stages::lock::git_packages;
@@ -17,8 +17,11 @@ use crate::stages::plan::{GitDependency, Source};
 use crate::stages::verdict::Verdict;
 use crate::stages::workspace::resolve;
 
-/// How deep submodules may lie in one another.
+/// How deep submodules may lie in one another. What lies deeper is left unchecked out, and shows as a difference.
 const DEPTH: usize = 4;
+
+/// How many submodules a crate may need.
+const SUBMODULES: usize = 64;
 
 /// A commit that is needed.
 #[derive(Debug, Clone)]
@@ -92,11 +95,17 @@ impl Further {
             let address = files.submodules.get(path).map_or("", String::as_str);
             let path = join(above, path);
             let below = |other: &String| other.strip_prefix(&path).is_some_and(|rest| rest.starts_with('/'));
-            if self.files.iter().any(below) || self.named.iter().any(|named| *named == path || below(named)) {
+            let needed = self.has_files_in(&path) || self.named.iter().any(|named| *named == path || below(named));
+            if needed && self.submodules.len() + self.wanted.len() < SUBMODULES {
                 let repository = submodule_address(repository, address);
                 self.wanted.push(Wanted { place: Place::Submodule(path), repository, commit: *commit });
             }
         }
+    }
+
+    /// Whether the crate has files of a submodule.
+    fn has_files_in(&self, submodule: &str) -> bool {
+        self.files.iter().any(|file| file.strip_prefix(submodule).is_some_and(|rest| rest.starts_with('/')))
     }
 
     /// Takes a commit that was wanted.
@@ -106,9 +115,7 @@ impl Further {
         match wanted.place {
             Place::Submodule(path) => {
                 self.name(&path, &files);
-                if path.split('/').count() < DEPTH * 8 && self.submodules.len() < DEPTH * 8 {
-                    self.want_submodules(&path, &repository, &files, &export);
-                }
+                self.want_submodules(&path, &repository, &files, &export);
                 self.submodules.insert(path, wanted.commit);
             }
             Place::Git(source, names) => {
@@ -188,10 +195,15 @@ impl Case {
                     None => continue,
                 },
             };
-            // Members that take something from git may be left out.
-            if matches!(wanted.place, Place::Git(..)) && self.subject.can_be_alone {
-                self.subject.must_be_alone = true;
-                continue;
+            match &wanted.place {
+                // Members that take something from git may be left out.
+                Place::Git(..) if self.subject.can_be_alone => {
+                    self.subject.must_be_alone = true;
+                    continue;
+                }
+                // cargo will say whether it needs the manifest there.
+                Place::Submodule(path) if !located.further.has_files_in(path) => continue,
+                Place::Submodule(_) | Place::Git(..) => {}
             }
             return Err(self.settle(verdict));
         }
