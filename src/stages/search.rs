@@ -77,11 +77,20 @@ impl Refusal {
             let rest = &message[message.find(words)? + words.len()..];
             rest.split('`').next()?.parse().ok()
         });
-        if let Some(name) = missing {
+        if let Some(name) = missing.or_else(|| lacking_file(message)) {
             return Self::MissingCrate(name);
         }
         if NO_VERSION.iter().any(|words| message.contains(words)) { Self::NoVersion } else { Self::Other }
     }
+}
+
+/// The crate whose file a local registry lacks, where a cargo says only that: from 1.57 to 1.61 at least.
+fn lacking_file(message: &str) -> Option<CrateName> {
+    let (_, rest) = message.split_once("failed to read `")?;
+    let (path, rest) = rest.split_once('`')?;
+    let found =
+        path.contains("/index/") && rest.trim_start().starts_with("Caused by:") && rest.contains("No such file");
+    path.rsplit_once('/').filter(|_| found)?.1.parse().ok()
 }
 
 /// How many builds of one crate are looked at.
@@ -325,6 +334,9 @@ mod tests {
         ] {
             assert_eq!(Refusal::read(words), Refusal::MissingCrate("foo-bar".parse().unwrap()));
         }
+        let file = "failed to read `/nix/store/x-index-slice/index/un/ic/unicode-ident`\n\nCaused by:\n  No such file or directory (os error 2)";
+        assert_eq!(Refusal::read(file), Refusal::MissingCrate("unicode-ident".parse().unwrap()));
+        assert_eq!(Refusal::read(&file.replace("/index/", "/worktree/")), Refusal::Other);
         assert_eq!(Refusal::read("error: failed to select a version for `x`."), Refusal::NoVersion);
         assert_eq!(Refusal::read("error: license-file missing"), Refusal::Other);
     }
