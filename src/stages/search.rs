@@ -152,7 +152,7 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
     let candidate = subject.candidates.get(next)?;
     // Cargos that the evidence rules out are there to show that all files are the same. Where that is shown, or where
     // the source differs, they add nothing.
-    let pointless = !candidate.in_range && tried.iter().any(shows_enough);
+    let pointless = !candidate.in_range && tried.iter().any(|one| shows_enough(subject, one));
     if pointless { None } else { first(subject, next) }
 }
 
@@ -178,10 +178,11 @@ fn lock_is_all_that_differs(last: &Tried) -> bool {
     }
 }
 
-fn shows_enough(tried: &Tried) -> bool {
+fn shows_enough(subject: &Subject, tried: &Tried) -> bool {
     match &tried.verdict {
         Verdict::ArchiveDiffers { proof, .. } => matches!(proof, Proof::Exact { .. } | Proof::Tar),
-        Verdict::SourceDiffers { differences } => differences.iter().any(|d| d.weight == Weight::Source),
+        // A cargo that is too old drops what it does not know, and too new a one may leave files out.
+        Verdict::SourceDiffers { .. } => subject.candidates[tried.attempt.candidate].in_range,
         _ => false,
     }
 }
@@ -289,6 +290,14 @@ mod tests {
     fn where_more_differs_the_next_cargo_is_tried() {
         let steps = run(&subject(&[true, true, false]), |_| (differs(&["Cargo.toml", LOCK]), None));
         assert_eq!(steps, ["0 AtPublication 0", "1 AtPublication 0", "2 AtPublication 0"]);
+    }
+
+    #[test]
+    fn where_the_source_differs_only_a_cargo_that_may_have_made_it_has_the_last_word() {
+        let Verdict::GeneratedFilesDiffer { differences } = differs(&["Cargo.toml"]) else { unreachable!() };
+        let source = || Verdict::SourceDiffers { differences: differences.clone() };
+        assert_eq!(run(&subject(&[true, false]), |_| (source(), None)).len(), 1);
+        assert_eq!(run(&subject(&[false, false]), |_| (source(), None)).len(), 2);
     }
 
     #[test]
