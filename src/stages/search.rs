@@ -10,7 +10,6 @@
 use std::collections::BTreeSet;
 
 use super::artefact::LOCK;
-use super::compare::Weight;
 use super::compare::proof::Proof;
 use super::plan::IndexMode;
 use super::toolchain::Candidate;
@@ -229,7 +228,7 @@ mod tests {
     use crate::model::nonempty::NonEmpty;
     use crate::model::release::Minor;
     use crate::stages::compare::proof::Aside;
-    use crate::stages::compare::{Difference, Kind};
+    use crate::stages::compare::{Difference, Kind, Weight};
     use crate::stages::toolchain::{Origin, Toolchain};
 
     fn subject(in_range: &[bool]) -> Subject {
