@@ -25,11 +25,15 @@ pub fn read(text: &str) -> Result<LeftOut, Fault> {
 /// Takes it out of the manifests.
 ///
 /// # Errors
-/// Where one can't be read or written.
+/// Where one can't be read or written, or is the package's own, or lies above it, or is none.
 pub fn take_out(left_out: &LeftOut, root: &Path, package: &str) -> Result<(), Fault> {
     let oldest = oldest_for(root, package);
     for (number, (folder, all)) in left_out.iter().enumerate() {
         let file = root.join(folder).join("Cargo.toml");
+        // What lies at or above the package has a say in its content, and a new manifest would cut files out of it.
+        if Path::new(package).starts_with(folder) || !file.is_file() {
+            return Err(Fault::Variable("leftOut"));
+        }
         let text = if *all {
             // cargo sees a package that wants nothing, and never looks at the file that it names.
             let name = format!("name = \"left-out-{number}\"\nversion = \"0.0.0\"\n");
@@ -85,6 +89,22 @@ mod tests {
         let text = "[package]\nname = \"a\"\n[dev-dependencies]\nx = \"1\"\ny = { features = [\n  \"z\",\n] }\n\
             [target.'cfg(unix)'.dev-dependencies.w]\nversion = \"2\"\n[dependencies]\nv = \"1\"\n";
         assert_eq!(without_dev_dependencies(text), "[package]\nname = \"a\"\n[dependencies]\nv = \"1\"\n");
+    }
+
+    #[test]
+    fn the_packages_own_content_is_never_touched() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["a/b", "a/b/src", "other"] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        for folder in ["", "a", "a/b", "other"] {
+            std::fs::write(root.path().join(folder).join("Cargo.toml"), "[package]\n").unwrap();
+        }
+        let take_out = |folder: &str| take_out(&LeftOut::from([(folder.to_owned(), true)]), root.path(), "a/b");
+        assert!(take_out("other").is_ok());
+        for folder in ["", "a", "a/b", "a/b/src", "nowhere"] {
+            assert!(take_out(folder).is_err(), "{folder}");
+        }
     }
 
     #[test]

@@ -56,7 +56,8 @@ pub fn spare(package: &SubPath, manifests: &Manifests) -> BTreeMap<SubPath, Spar
         let inherited = manifest.inherited().into_iter().filter_map(|key| resolve(&root, shared.shared_path(key)?));
         queue.extend(own.chain(inherited).filter(|folder| !kept.contains(folder)));
     }
-    let inside = |folder: &SubPath| folder.ancestors().contains(&root);
+    // What lies above the package may have a say in its content.
+    let inside = |folder: &SubPath| folder.ancestors().contains(&root) && !package.ancestors().contains(folder);
     let named = |(_, text): &(&SubPath, &String)| Manifest::read(text).name().is_some();
     let packages = manifests.iter().filter(named).map(|(folder, _)| folder);
     packages
