@@ -92,16 +92,16 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record
     let level = alone.level();
     let recipe = &rebuild.recipe;
     let facts = &rebuild.facts;
-    let verdict = alone.where_dirty(dirty).where_reached(facts.reach.as_ref()).where_found(facts.found_by.as_ref());
+    let verdict = alone.in_light_of(dirty, facts);
     let mut record = Record::new(&id, Some(rebuild.checksum), verdict).dated(&dating);
     record.conditions = recipe.conditions(dirty);
     record.origin = Some(OriginRecord {
         repository: facts.repository.clone(),
         commit: recipe.source,
         path: Some(recipe.package_path.clone()),
-        reach: rebuild.facts.reach.clone(),
+        reach: facts.reach.clone(),
     });
-    record.contradictions.clone_from(&rebuild.facts.contradictions);
+    record.contradictions.clone_from(&facts.contradictions);
     record.best = Some(0);
     record.tries.push(TryRecord {
         in_range: dating.span.unwrap_or(Span::ALL).contains(toolchain.minor),

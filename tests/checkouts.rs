@@ -5,8 +5,8 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, edit, files, pack, unpack};
-use common::{root, verify_json};
+use common::place::Place;
+use common::workshop::{Cargo, Files, Item, Release, edit, files, pack, unpack};
 use serde_json::Value;
 
 const RELEASE: Release<'_> =
@@ -31,17 +31,13 @@ fn tree() -> Files {
 
 /// Packages a tree from a checkout that was changed, and publishes that with further changes; gives what is said.
 fn said(tree: &Files, checkout: impl Fn(&Path), after: impl Fn(Vec<u8>) -> Vec<u8>) -> Value {
-    let folder = tempfile::tempdir().unwrap();
-    let registry = LocalRegistry::at(folder.path().join("registry"));
-    let repository = Bare::at(folder.path().join("repositories/carried.git"));
-    std::fs::create_dir(folder.path().join(".cargo")).unwrap();
-    for file in [".cargo/config.toml", "recrate.toml"] {
-        std::fs::copy(root().join("examples/registry").join(file), folder.path().join(file)).unwrap();
-    }
+    let place = Place::new();
+    let repository = place.repository("carried");
     repository.commit(tree, "carried 1.0.0");
     let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
-    registry.publish(&RELEASE, &after(cargo.package_as(&repository, "package", &registry.path, checkout)));
-    verify_json(folder.path(), &["carried@1.0.0"])["crates"][0].clone()
+    let bytes = cargo.package_as(&repository, "package", &place.registry.path, checkout);
+    place.registry.publish(&RELEASE, &after(bytes));
+    place.verify("carried@1.0.0")
 }
 
 /// Has git check everything out again with a setting.

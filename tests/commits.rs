@@ -4,22 +4,22 @@ mod common;
 
 use std::io::Read as _;
 
+use common::place::Place;
 use common::site::Site;
-use common::workshop::{Bare, Cargo, Files, LocalRegistry, Release, edit, files, name_commit, pack, unpack};
-use common::{recrate, root, verify_json, verify_json_with};
+use common::workshop::{Bare, Cargo, Files, Release, edit, files, name_commit, pack, unpack};
+use common::{recrate, verify_json_with};
 use serde_json::{Value, json};
 
 const RELEASE: Release<'_> =
     Release { name: "own", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
 
 /// A repository, the commits of two versions in it, and the second one's crate.
-struct Place {
-    folder: tempfile::TempDir,
+struct Published {
+    place: Place,
     repository: Bare,
     before: String,
     commit: String,
     bytes: Vec<u8>,
-    registry: LocalRegistry,
 }
 
 fn tree(version: &str) -> Files {
@@ -30,21 +30,16 @@ fn tree(version: &str) -> Files {
     files([("Cargo.toml", &manifest), ("src/lib.rs", "//! Own.\n")])
 }
 
-impl Place {
+impl Published {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join(".cargo")).unwrap();
-        for file in [".cargo/config.toml", "recrate.toml"] {
-            std::fs::copy(root().join("examples/registry").join(file), folder.path().join(file)).unwrap();
-        }
-        let registry = LocalRegistry::at(folder.path().join("registry"));
-        let repository = Bare::at(folder.path().join("repositories/own.git"));
+        let place = Place::new();
+        let repository = place.repository("own");
         let before = repository.commit(&tree("0.9.0"), "own 0.9.0");
         let commit = repository.commit(&tree("1.0.0"), "own 1.0.0");
         let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
-        let bytes = cargo.package(&repository, "", &registry.path, &Files::new());
-        registry.publish(&RELEASE, &bytes);
-        Self { folder, repository, before, commit, bytes, registry }
+        let bytes = cargo.package(&repository, "", &place.registry.path, &Files::new());
+        place.registry.publish(&RELEASE, &bytes);
+        Self { place, repository, before, commit, bytes }
     }
 
     fn set(&self, reference: &str, commit: &str) {
@@ -54,32 +49,32 @@ impl Place {
     }
 
     fn verify(&self) -> Value {
-        verify_json(self.folder.path(), &["own@1.0.0"])["crates"][0].clone()
+        self.place.verify("own@1.0.0")
     }
 }
 
 #[test]
 fn the_default_branch_and_the_nearest_tag_are_named() {
-    let place = Place::new();
-    let after = place.repository.commit(&tree("1.1.0"), "own 1.1.0");
-    place.set("refs/heads/a-release", &place.commit);
-    place.set("refs/tags/v1.1.0", &after);
-    place.set("refs/tags/v0.9.0", &place.before);
+    let published = Published::new();
+    let after = published.repository.commit(&tree("1.1.0"), "own 1.1.0");
+    published.set("refs/heads/a-release", &published.commit);
+    published.set("refs/tags/v1.1.0", &after);
+    published.set("refs/tags/v0.9.0", &published.before);
     let reach = |said: &Value| said["origin"]["reach"].clone();
-    assert_eq!(reach(&place.verify()), json!({ "by": { "branch": "main", "tag": "v1.1.0" } }));
-    place.set("refs/tags/v1.0.0", &place.commit);
-    assert_eq!(reach(&place.verify()), json!({ "by": { "branch": "main", "tag": "v1.0.0" } }));
-    place.set("refs/heads/main", &place.before);
-    let said = place.verify();
+    assert_eq!(reach(&published.verify()), json!({ "by": { "branch": "main", "tag": "v1.1.0" } }));
+    published.set("refs/tags/v1.0.0", &published.commit);
+    assert_eq!(reach(&published.verify()), json!({ "by": { "branch": "main", "tag": "v1.0.0" } }));
+    published.set("refs/heads/main", &published.before);
+    let said = published.verify();
     assert_eq!(reach(&said), json!({ "by": { "branch": "a-release", "tag": "v1.0.0" } }));
     assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
 }
 
 #[test]
 fn a_commit_that_nothing_reaches_is_just_that_however_equal_the_bytes_are() {
-    let place = Place::new();
-    place.set("refs/heads/main", &place.before);
-    let said = place.verify();
+    let published = Published::new();
+    published.set("refs/heads/main", &published.before);
+    let said = published.verify();
     assert_eq!(said["verdict"], json!({ "kind": "unreached-commit", "bytes": "reproduced" }), "{said:#}");
     assert_eq!(said["origin"]["reach"], "nothing");
 }
@@ -102,57 +97,56 @@ fn a_server_is_asked_for_its_branches_and_tags_too() {
 
 #[test]
 fn a_tag_of_the_version_on_another_commit_is_listed_even_where_the_bytes_match() {
-    let place = Place::new();
-    place.set("refs/tags/v1.0.0", &place.before);
-    let said = place.verify();
+    let published = Published::new();
+    published.set("refs/tags/v1.0.0", &published.before);
+    let said = published.verify();
     assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    let tag = format!("the tag v1.0.0 is on another commit, {}", &place.before[..10]);
+    let tag = format!("the tag v1.0.0 is on another commit, {}", &published.before[..10]);
     assert_eq!(said["contradictions"], json!([tag]));
 }
 
 #[test]
 fn another_version_at_the_commit_is_a_difference_of_the_source() {
-    let place = Place::new();
-    let mut entries = unpack(&place.bytes);
-    name_commit(&mut entries, &place.before);
-    edit(&mut entries, ".cargo_vcs_info.json", str::to_owned);
-    place.registry.publish(&RELEASE, &pack(&entries));
-    let said = place.verify();
+    let published = Published::new();
+    let mut entries = unpack(&published.bytes);
+    name_commit(&mut entries, &published.before);
+    published.place.registry.publish(&RELEASE, &pack(&entries));
+    let said = published.verify();
     assert_eq!(said["verdict"]["kind"], "source-differs", "{said:#}");
     assert_eq!(said["verdict"]["differences"][0]["details"], json!(["the commit packages own-0.9.0"]));
     assert_eq!(said["contradictions"], json!(["the manifest at the commit says version 0.9.0"]));
 }
 
 /// Publishes another version that names another repository.
-fn publish_elsewhere(place: &Place, version: &str, repository: &Bare) {
+fn publish_elsewhere(published: &Published, version: &str, repository: &Bare) {
     let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
-    let mut entries = unpack(&cargo.package(repository, "", &place.registry.path, &Files::new()));
+    let mut entries = unpack(&cargo.package(repository, "", &published.place.registry.path, &Files::new()));
     edit(&mut entries, "Cargo.toml", |text| text.replace("recrate/own", "recrate/new-home"));
     let release = Release { version, ..RELEASE };
-    place.registry.publish(&release, &pack(&entries));
+    published.place.registry.publish(&release, &pack(&entries));
 }
 
 #[test]
 fn a_commit_is_looked_for_where_the_repository_moved_and_where_other_versions_point() {
-    let place = Place::new();
-    let repositories = place.folder.path().join("repositories");
+    let published = Published::new();
+    let repositories = published.place.folder.path().join("repositories");
     std::fs::rename(repositories.join("own.git"), repositories.join("new-home.git")).unwrap();
-    assert_eq!(place.verify()["verdict"]["kind"], "unverifiable");
+    assert_eq!(published.verify()["verdict"]["kind"], "unverifiable");
 
     let moved =
         "[[moved]]\nfrom = \"https://git.example/recrate/own\"\nto = \"https://git.example/recrate/new-home\"\n";
-    let config = place.folder.path().join("recrate.toml");
+    let config = published.place.folder.path().join("recrate.toml");
     let before = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{before}\n{moved}")).unwrap();
-    let said = place.verify();
+    let said = published.verify();
     assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
     assert!(said["contradictions"][0].as_str().unwrap().contains("new-home, where it moved to, does"), "{said:#}");
 
     std::fs::write(&config, before).unwrap();
     let repository = Bare::at(repositories.join("new-home.git"));
     repository.commit(&tree("1.1.0"), "own 1.1.0");
-    publish_elsewhere(&place, "1.1.0", &repository);
-    let said = place.verify();
+    publish_elsewhere(&published, "1.1.0", &repository);
+    let said = published.verify();
     assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
     assert_eq!(said["origin"]["repository"], "https://git.example/recrate/new-home");
     let contradiction = said["contradictions"][0].as_str().unwrap();
@@ -161,21 +155,24 @@ fn a_commit_is_looked_for_where_the_repository_moved_and_where_other_versions_po
 
 #[test]
 fn a_crate_without_a_repository_takes_that_of_another_version() {
-    let place = Place::new();
+    let published = Published::new();
     let mut nameless = tree("1.0.0");
     let text =
         "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2021\"\nlicense = \"MIT\"\ndescription = \"x\"\n";
     nameless.extend(files([("Cargo.toml", text)]));
-    place.repository.commit(&nameless, "own 1.0.0, without an address");
+    published.repository.commit(&nameless, "own 1.0.0, without an address");
     let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
-    place.registry.publish(&RELEASE, &cargo.package(&place.repository, "", &place.registry.path, &Files::new()));
-    assert_eq!(place.verify()["verdict"]["kind"], "unverifiable");
-    place.registry.publish(&Release { version: "0.9.0", ..RELEASE }, &{
-        let mut entries = unpack(&place.bytes);
+    published
+        .place
+        .registry
+        .publish(&RELEASE, &cargo.package(&published.repository, "", &published.place.registry.path, &Files::new()));
+    assert_eq!(published.verify()["verdict"]["kind"], "unverifiable");
+    published.place.registry.publish(&Release { version: "0.9.0", ..RELEASE }, &{
+        let mut entries = unpack(&published.bytes);
         entries.iter_mut().for_each(|entry| entry.path = entry.path.replace("own-1.0.0", "own-0.9.0"));
         pack(&entries)
     });
-    let said = place.verify();
+    let said = published.verify();
     assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
     assert_eq!(
         said["contradictions"],
@@ -185,27 +182,27 @@ fn a_crate_without_a_repository_takes_that_of_another_version() {
 
 #[test]
 fn without_vcs_info_the_tag_of_the_version_is_rebuilt_and_never_called_reproduced() {
-    let place = Place::new();
-    let mut entries = unpack(&place.bytes);
+    let published = Published::new();
+    let mut entries = unpack(&published.bytes);
     entries.retain(|entry| !entry.path.ends_with("/.cargo_vcs_info.json"));
-    place.registry.publish(&RELEASE, &pack(&entries));
-    assert_eq!(place.verify()["verdict"]["kind"], "unverifiable");
-    place.set("refs/tags/v1.0.0", &place.commit);
-    let said = place.verify();
+    published.place.registry.publish(&RELEASE, &pack(&entries));
+    assert_eq!(published.verify()["verdict"]["kind"], "unverifiable");
+    published.set("refs/tags/v1.0.0", &published.commit);
+    let said = published.verify();
     // The archive was put together again by this test.
     let expected = json!({ "kind": "other-commit", "tag": "v1.0.0", "bytes": "archive-differs" });
     assert_eq!(said["verdict"], expected, "{said:#}");
 
     edit(&mut entries, "src/lib.rs", |text| format!("{text}// and more\n"));
-    place.registry.publish(&RELEASE, &pack(&entries));
-    let said = place.verify();
+    published.place.registry.publish(&RELEASE, &pack(&entries));
+    let said = published.verify();
     assert_eq!(said["verdict"]["bytes"], "source-differs", "{said:#}");
     assert_eq!(said["verdict"]["differences"][0]["path"], "src/lib.rs");
 }
 
 /// Software Heritage as its public API has it, for one commit: the object at once, the files once they are put together.
-fn archive_of(place: &Place, hidden: &std::path::Path, tampered: bool) -> String {
-    let (commit, repository) = (place.commit.clone(), hidden.to_owned());
+fn archive_of(published: &Published, hidden: &std::path::Path, tampered: bool) -> String {
+    let (commit, repository) = (published.commit.clone(), hidden.to_owned());
     let mut object = Vec::new();
     let file = repository.join("objects").join(&commit[..2]).join(&commit[2..]);
     flate2::read::ZlibDecoder::new(&std::fs::read(file).unwrap()[..]).read_to_end(&mut object).unwrap();
@@ -250,26 +247,26 @@ fn archive_of(place: &Place, hidden: &std::path::Path, tampered: bool) -> String
 
 #[test]
 fn a_commit_that_is_nowhere_else_comes_from_the_archive_of_all_source_code() {
-    let place = Place::new();
-    let hidden = place.folder.path().join("hidden.git");
-    std::fs::rename(&place.repository.path, &hidden).unwrap();
+    let published = Published::new();
+    let hidden = published.place.folder.path().join("hidden.git");
+    std::fs::rename(&published.repository.path, &hidden).unwrap();
     let verify = |address: &str| {
         let cache = tempfile::tempdir().unwrap();
         let mut program = recrate();
         program.env("RECRATE_CACHE", cache.path());
         let option = format!("--software-heritage={address}");
-        verify_json_with(program, place.folder.path(), &["own@1.0.0", &option])["crates"][0].clone()
+        verify_json_with(program, published.place.folder.path(), &["own@1.0.0", &option])["crates"][0].clone()
     };
-    let said = verify(&archive_of(&place, &hidden, false));
+    let said = verify(&archive_of(&published, &hidden, false));
     assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
     let contradiction = said["contradictions"][0].as_str().unwrap();
     assert!(contradiction.ends_with("does not have the commit; Software Heritage does"), "{contradiction}");
 
-    let said = verify(&archive_of(&place, &hidden, true));
+    let said = verify(&archive_of(&published, &hidden, true));
     assert_eq!(said["verdict"]["kind"], "unverifiable", "other files are not the commit's: {said:#}");
 
     // Where the repository is still there, the archive does not make its branches reach the commit.
-    Bare::at(&place.repository.path).commit(&tree("0.9.0"), "what is left");
-    let said = verify(&archive_of(&place, &hidden, false));
+    Bare::at(&published.repository.path).commit(&tree("0.9.0"), "what is left");
+    let said = verify(&archive_of(&published, &hidden, false));
     assert_eq!(said["verdict"]["kind"], "unreached-commit", "{said:#}");
 }

@@ -6,8 +6,9 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, files};
-use common::{recrate, root, verify_json, verify_json_with};
+use common::place::Place;
+use common::workshop::{Cargo, Files, Item, Release, files};
+use common::{recrate, verify_json, verify_json_with};
 use serde_json::{Value, json};
 
 const RELEASE: Release<'_> =
@@ -16,39 +17,13 @@ const RELEASE: Release<'_> =
 const MANIFEST: &str = "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2021\"\nlicense = \"MIT\"\n\
      description = \"Among others\"\nrepository = \"https://git.example/recrate/own\"\n";
 
-/// A folder with the example's settings, a registry and repositories.
-struct Place {
-    folder: tempfile::TempDir,
-    registry: LocalRegistry,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join(".cargo")).unwrap();
-        for file in [".cargo/config.toml", "recrate.toml"] {
-            std::fs::copy(root().join("examples/registry").join(file), folder.path().join(file)).unwrap();
-        }
-        let registry = LocalRegistry::at(folder.path().join("registry"));
-        Self { folder, registry }
-    }
-
-    fn repository(&self, name: &str) -> Bare {
-        Bare::at(self.folder.path().join(format!("repositories/{name}.git")))
-    }
-
-    /// Publishes `own` from a checkout that was changed, and has it verified.
-    fn verified(&self, tree: &Files, folder: &str, checkout: impl Fn(&Path)) -> Value {
-        let repository = self.repository("own");
-        repository.commit(tree, "own 1.0.0");
-        let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
-        self.registry.publish(&RELEASE, &cargo.package_as(&repository, folder, &self.registry.path, checkout));
-        self.verify()
-    }
-
-    fn verify(&self) -> Value {
-        verify_json(self.folder.path(), &["own@1.0.0"])["crates"][0].clone()
-    }
+/// Publishes `own` from a checkout that was changed, and has it verified.
+fn verified(place: &Place, tree: &Files, folder: &str, checkout: impl Fn(&Path)) -> Value {
+    let repository = place.repository("own");
+    repository.commit(tree, "own 1.0.0");
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    place.registry.publish(&RELEASE, &cargo.package_as(&repository, folder, &place.registry.path, checkout));
+    place.verify("own@1.0.0")
 }
 
 fn assert_reproduced(said: &Value, conditions: &[&str]) {
@@ -100,7 +75,7 @@ fn files_of_submodules_come_from_their_own_commits() {
     let place = Place::new();
     let tree = with_submodules(&place);
     let repositories = place.folder.path().join("repositories");
-    let said = place.verified(&tree, "package", submodules(&repositories));
+    let said = verified(&place, &tree, "package", submodules(&repositories));
     assert_reproduced(&said, &["with submodules checked out"]);
 
     // Proven by the gitlinks: another commit in a submodule's place is refused.
@@ -124,7 +99,7 @@ fn files_of_submodules_come_from_their_own_commits() {
     assert!(text.contains("has no such submodule at deep/inner"), "{text}");
 
     std::fs::remove_dir_all(repositories.join("inner.git")).unwrap();
-    let said = place.verify();
+    let said = place.verify("own@1.0.0");
     assert_eq!(said["verdict"]["kind"], "unverifiable", "{said:#}");
     let reason = said["verdict"]["reason"].as_str().unwrap();
     assert!(reason.starts_with("its submodule package/vendored/deep/inner can't be had"), "{reason}");
@@ -178,7 +153,7 @@ fn without_fuzz(tree: &Path) {
 fn what_a_member_takes_from_git_is_provided_from_the_commit_that_the_lock_file_names() {
     let place = Place::new();
     let tree = with_git_dependency(&place);
-    assert_reproduced(&place.verified(&tree, "own", without_fuzz), &[]);
+    assert_reproduced(&verified(&place, &tree, "own", without_fuzz), &[]);
 
     let plan = place.folder.path().join("plan.json");
     verify_json(place.folder.path(), &["own@1.0.0", "--plan", plan.to_str().unwrap()]);
@@ -197,7 +172,7 @@ fn where_it_can_not_be_had_the_member_is_left_out_and_the_verdict_says_so() {
     let place = Place::new();
     let tree = with_git_dependency(&place);
     std::fs::remove_dir_all(place.folder.path().join("repositories/tools.git")).unwrap();
-    let said = place.verified(&tree, "own", without_fuzz);
+    let said = verified(&place, &tree, "own", without_fuzz);
     assert_reproduced(&said, &["with other members of its workspace left out"]);
 }
 
@@ -216,17 +191,17 @@ fn a_member_that_cargo_can_not_load_is_left_out_but_never_one_that_the_package_n
         ),
         ("fuzz/src/lib.rs", ""),
     ]);
-    let said = place.verified(&tree, "own", without_fuzz);
+    let said = verified(&place, &tree, "own", without_fuzz);
     assert_reproduced(&said, &["with other members of its workspace left out"]);
 
     let needed = format!("{MANIFEST}[dev-dependencies]\nfuzz = {{ path = \"../fuzz\" }}\n");
     tree.insert("own/Cargo.toml".to_owned(), Item::File(needed.into_bytes()));
-    let said = place.verified(&tree, "own", without_fuzz);
+    let said = verified(&place, &tree, "own", without_fuzz);
     assert_eq!(said["verdict"]["kind"], "not-rebuilt", "{said:#}");
 
     // Of one that the package needs, what that needs for its own tests is spare.
     let tested = "[package]\nname = \"fuzz\"\nversion = \"0.0.0\"\n[dev-dependencies]\nnowhere = \"1\"\n";
     tree.insert("fuzz/Cargo.toml".to_owned(), Item::File(tested.as_bytes().to_vec()));
-    let said = place.verified(&tree, "own", without_fuzz);
+    let said = verified(&place, &tree, "own", without_fuzz);
     assert_reproduced(&said, &["with other members of its workspace left out"]);
 }

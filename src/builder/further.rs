@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::checkout::Checkout;
 use super::commit::Commit;
@@ -28,13 +28,17 @@ pub struct GitDependency {
     url: String,
 }
 
-/// What the manifests ask for.
-#[derive(Debug, Deserialize)]
+/// What a manifest asks a git repository for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Reference {
+pub enum Reference {
+    /// The default branch.
     Default,
+    /// A branch.
     Branch(String),
+    /// A tag.
     Tag(String),
+    /// A commit or whatever else git takes.
     Rev(String),
 }
 
@@ -78,15 +82,18 @@ fn above<'a>(submodules: &'a Submodules, own: &'a Commit, path: &'a str) -> (&'a
     submodules.iter().rev().find_map(|(other, commit)| Some((commit, inside(other)?))).unwrap_or((own, path))
 }
 
+/// The lock files of a package's folder and of those above it, the root's last.
+pub(super) fn locks(root: &Path, package: &str) -> Vec<String> {
+    let folders = Path::new(package).ancestors();
+    folders.filter_map(|folder| std::fs::read_to_string(root.join(folder).join("Cargo.lock")).ok()).collect()
+}
+
 /// Puts what comes from git under `place`, and gives the part of cargo's configuration that leads there.
 ///
 /// # Errors
 /// Where no Cargo.lock of the package's own commit names it, or it is not what the plan says.
 pub fn provide(dependencies: &[GitDependency], place: &Path, root: &Path, package_path: &str) -> Result<String, Fault> {
-    let locks: Vec<String> = Path::new(package_path)
-        .ancestors()
-        .filter_map(|folder| std::fs::read_to_string(root.join(folder).join("Cargo.lock")).ok())
-        .collect();
+    let locks = locks(root, package_path);
     let mut config = String::new();
     for (number, GitDependency { commit, packages, reference, url }) in dependencies.iter().enumerate() {
         let (front, back) = (format!("source = \"git+{url}"), format!("#{}\"", commit.id));

@@ -4,22 +4,47 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
+use super::further::locks;
 use super::{At, Fault};
 
-/// Folders, and whether all of the package there is left out or only its dev-dependencies.
-pub type LeftOut = BTreeMap<String, bool>;
+/// What of another package of the workspace a package can do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spare {
+    /// All of it: no path leads there from the package's own manifest, nor from what replaces crates in the whole workspace.
+    All,
+    /// What it needs for its own tests.
+    DevDependencies,
+}
+
+impl Spare {
+    const EACH: [Self; 2] = [Self::All, Self::DevDependencies];
+
+    /// As the derivation has it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::DevDependencies => "dev-dependencies",
+        }
+    }
+}
+
+/// What is left out, by folder.
+pub type LeftOut = BTreeMap<String, Spare>;
 
 /// Reads the derivation's variable: lines of a word and a folder.
 ///
 /// # Errors
 /// Where a word is unknown: to pass over it would be to do something else than the plan says.
 pub fn read(text: &str) -> Result<LeftOut, Fault> {
-    let line = |line: &str| match line.split_once(' ') {
-        Some(("all", folder)) => Ok((folder.to_owned(), true)),
-        Some(("dev-dependencies", folder)) => Ok((folder.to_owned(), false)),
-        _ => Err(Fault::Variable("leftOut")),
+    let line = |line: &str| {
+        let (word, folder) = line.split_once(' ')?;
+        Some((folder.to_owned(), Spare::EACH.into_iter().find(|spare| spare.word() == word)?))
     };
-    text.lines().map(line).collect()
+    text.lines().map(line).collect::<Option<_>>().ok_or(Fault::Variable("leftOut"))
 }
 
 /// Takes it out of the manifests.
@@ -28,18 +53,19 @@ pub fn read(text: &str) -> Result<LeftOut, Fault> {
 /// Where one can't be read or written, or is the package's own, or lies above it, or is none.
 pub fn take_out(left_out: &LeftOut, root: &Path, package: &str) -> Result<(), Fault> {
     let oldest = oldest_for(root, package);
-    for (number, (folder, all)) in left_out.iter().enumerate() {
+    for (number, (folder, spare)) in left_out.iter().enumerate() {
         let file = root.join(folder).join("Cargo.toml");
         // What lies at or above the package has a say in its content, and a new manifest would cut files out of it.
         if Path::new(package).starts_with(folder) || !file.is_file() {
             return Err(Fault::Variable("leftOut"));
         }
-        let text = if *all {
+        let text = match spare {
             // cargo sees a package that wants nothing, and never looks at the file that it names.
-            let name = format!("name = \"left-out-{number}\"\nversion = \"0.0.0\"\n");
-            format!("[package]\n{name}{oldest}[lib]\npath = \"Cargo.toml\"\n")
-        } else {
-            without_dev_dependencies(&std::fs::read_to_string(&file).at(&file)?)
+            Spare::All => {
+                let name = format!("name = \"left-out-{number}\"\nversion = \"0.0.0\"\n");
+                format!("[package]\n{name}{oldest}[lib]\npath = \"Cargo.toml\"\n")
+            }
+            Spare::DevDependencies => without_dev_dependencies(&std::fs::read_to_string(&file).at(&file)?),
         };
         std::fs::write(&file, text).at(file)?;
     }
@@ -49,10 +75,7 @@ pub fn take_out(left_out: &LeftOut, root: &Path, package: &str) -> Result<(), Fa
 /// The `rust-version` with which cargo keeps the lock file's format. It writes a lock file that lost members anew, in the
 /// newest format that all members can read (from 1.78 on; `fb95ac488`), and the publisher's did not lose any.
 fn oldest_for(root: &Path, package: &str) -> &'static str {
-    let lock = Path::new(package)
-        .ancestors()
-        .filter_map(|folder| std::fs::read_to_string(root.join(folder).join("Cargo.lock")).ok())
-        .last();
+    let lock = locks(root, package).pop();
     let version = |text: &str| {
         let mut versions = text.lines().filter_map(|line| line.strip_prefix("version = "));
         versions.find(|version| !version.starts_with('"')).map(str::to_owned)
@@ -100,7 +123,7 @@ mod tests {
         for folder in ["", "a", "a/b", "other"] {
             std::fs::write(root.path().join(folder).join("Cargo.toml"), "[package]\n").unwrap();
         }
-        let take_out = |folder: &str| take_out(&LeftOut::from([(folder.to_owned(), true)]), root.path(), "a/b");
+        let take_out = |folder: &str| take_out(&LeftOut::from([(folder.to_owned(), Spare::All)]), root.path(), "a/b");
         assert!(take_out("other").is_ok());
         for folder in ["", "a", "a/b", "a/b/src", "nowhere"] {
             assert!(take_out(folder).is_err(), "{folder}");
@@ -111,7 +134,7 @@ mod tests {
     fn an_unknown_word_is_refused() {
         assert_eq!(
             read("all a b\ndev-dependencies c\n").unwrap().into_iter().map(|one| one.1).collect::<Vec<_>>(),
-            [true, false]
+            Spare::EACH
         );
         assert!(read("some a\n").is_err());
         assert!(read("").unwrap().is_empty());

@@ -114,11 +114,7 @@ impl Git {
             let had = |id: &CommitId| if missing.contains(id) { Err(Error::Offline(*id)) } else { Ok(*id) };
             return wanted.iter().map(|id| Commit::read(&cached, had(id)?)).collect();
         }
-        // Code hosts take a repository's name with and without the suffix; a plain web server knows only one.
-        let fetch = |ids: &[CommitId]| match fetch_by_id(&local, &address, ids) {
-            Err(reason) if is_not_there(&reason) => fetch_by_id(&local, &format!("{address}.git"), ids),
-            done => done,
-        };
+        let fetch = |ids: &[CommitId]| by_either_name(&address, |address| fetch_by_id(&local, address, ids));
         let together = fetch(&missing);
         let fetch_one = |id: &CommitId| {
             if !missing.contains(id) {
@@ -181,6 +177,14 @@ fn is_not_there(reason: &str) -> bool {
     ["No credentials were returned", "HTTP status 401", "404 Not Found", "403 Forbidden"]
         .iter()
         .any(|words| reason.contains(words))
+}
+
+/// Asks a repository. Code hosts take its name with and without the suffix; a plain web server knows only one.
+fn by_either_name<T>(address: &str, ask: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+    match ask(address) {
+        Err(reason) if is_not_there(&reason) => ask(&format!("{address}.git")),
+        done => done,
+    }
 }
 
 /// Asks a repository for commits by their ids, without their history.

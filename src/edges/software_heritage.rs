@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use gix::objs::tree::{Entry, EntryKind};
-use gix::objs::{Kind, Tree};
+use gix::objs::{Kind, Tree, Write as _};
 use serde::Deserialize;
 
 use super::network::{Answer, Network};
@@ -63,7 +63,7 @@ impl SoftwareHeritage {
         if found.as_slice() != tree.0 {
             return Err(format!("the archive's files are not those of the commit: they hash to {found}, not {tree}"));
         }
-        let written = into.objects.write_buf_of(Kind::Commit, object)?;
+        let written = write(into, Kind::Commit, object)?;
         if written.as_slice() == id.0 { Ok(true) } else { Err(format!("the archive's commit is {written}")) }
     }
 
@@ -100,15 +100,8 @@ fn body(answer: Result<Answer, super::network::Error>) -> Result<Option<Vec<u8>>
     }
 }
 
-/// Writes objects of a kind, with this module's errors.
-trait WriteObject {
-    fn write_buf_of(&self, kind: Kind, body: &[u8]) -> Result<gix::ObjectId, String>;
-}
-
-impl<T: gix::objs::Write> WriteObject for T {
-    fn write_buf_of(&self, kind: Kind, body: &[u8]) -> Result<gix::ObjectId, String> {
-        self.write_buf(kind, body).map_err(|error| error.to_string())
-    }
+fn write(into: &gix::Repository, kind: Kind, body: &[u8]) -> Result<gix::ObjectId, String> {
+    into.objects.write_buf(kind, body).map_err(|error| error.to_string())
 }
 
 /// A folder of the archive's tar.
@@ -161,7 +154,7 @@ impl Folder {
             });
         }
         for (name, (kind, body)) in &self.files {
-            let oid = into.objects.write_buf_of(Kind::Blob, body)?;
+            let oid = write(into, Kind::Blob, body)?;
             entries.push(Entry { mode: (*kind).into(), filename: name.as_str().into(), oid });
         }
         entries.sort();

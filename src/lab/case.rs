@@ -8,6 +8,7 @@ use semver::Version;
 
 use super::Lab;
 use super::further::Further;
+use crate::builder::left_out::Spare;
 use crate::edges::git;
 use crate::edges::git::commit::{CargoFiles, Commit, Export, export_memo};
 use crate::edges::registry::Registry;
@@ -26,7 +27,7 @@ use crate::stages::search::{Subject, Tried, best};
 use crate::stages::slice::{Cut, Index, IndexLine, Wanted};
 use crate::stages::toolchain::{Dating, asked_for, prefer};
 use crate::stages::verdict::{OriginRecord, Record, TryRecord, Verdict};
-use crate::stages::workspace::{Spare, root_of, spare};
+use crate::stages::workspace::{root_of, spare};
 
 /// A crate on its way.
 #[derive(Debug)]
@@ -339,9 +340,8 @@ impl Case {
         let (verdict, conditions) = match best.map(|at| &self.tried[at]) {
             None => (Verdict::Inconclusive { reason: "nothing could be built".to_owned() }, Vec::new()),
             Some((found, built)) => {
-                let verdict = found.verdict.clone().where_dirty(dirty).where_reached(self.reach.as_ref());
-                let verdict = verdict.where_found(self.origin.found_by.as_ref());
-                (verdict, built.inputs.recipe.conditions(dirty))
+                let Inputs { facts, recipe, .. } = &built.inputs;
+                (found.verdict.clone().in_light_of(dirty, facts), recipe.conditions(dirty))
             }
         };
         let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);

@@ -1,6 +1,6 @@
 //! The commits of crates: from where the crates say, or from where else they may lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::case::{Case, Fetched, Registries};
@@ -9,6 +9,9 @@ use crate::edges::git;
 use crate::edges::git::commit::Commit;
 use crate::edges::git::history::History;
 use crate::model::source::{CommitId, RepositoryUrl};
+
+/// What came of asking repositories for commits.
+pub(super) type Commits = BTreeMap<(RepositoryUrl, CommitId), Result<Commit, git::Error>>;
 
 /// What a repository's branches and tags tell; nothing where they could not be asked.
 #[derive(Default)]
@@ -37,11 +40,19 @@ impl Lab {
             // Where no commit can be had there is nothing to reach.
             let any = commits.iter().any(Result::is_ok);
             let told = if any { self.told(&repository, &wanted) } else { Told::default() };
-            let found = cases.into_iter().zip(commits).map(|(case, commit)| {
-                let fetched = told.fetched(case.origin.commit, commit);
-                (case, fetched)
-            });
-            found.collect::<Vec<_>>()
+            let commits = wanted.iter().zip(commits).map(|(id, commit)| told.fetched(*id, commit));
+            cases.into_iter().zip(commits).collect::<Vec<_>>()
+        });
+        fetched.into_iter().flatten().collect()
+    }
+
+    /// Gets further commits of several repositories, one request for each.
+    pub(super) fn commits_of(&self, wanted: BTreeMap<RepositoryUrl, BTreeSet<CommitId>>) -> Commits {
+        let fetched = in_parallel(self.workers, wanted.into_iter().collect(), |(repository, ids)| {
+            let ids: Vec<CommitId> = ids.into_iter().collect();
+            let commits = self.git.commits(&repository, &ids);
+            let keyed = ids.into_iter().zip(commits).map(|(id, commit)| ((repository.clone(), id), commit));
+            keyed.collect::<Vec<_>>()
         });
         fetched.into_iter().flatten().collect()
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
 
 use super::case::{Case, Settled, exported};
+use super::commits::Commits;
 use super::{Lab, in_parallel};
 use crate::edges::git;
 use crate::edges::git::commit::{CargoFiles, Commit, Export};
@@ -94,8 +95,8 @@ impl Further {
         for (path, commit) in &export.submodules {
             let address = files.submodules.get(path).map_or("", String::as_str);
             let path = join(above, path);
-            let below = |other: &String| other.strip_prefix(&path).is_some_and(|rest| rest.starts_with('/'));
-            let needed = self.has_files_in(&path) || self.named.iter().any(|named| *named == path || below(named));
+            let named = |folder: &String| *folder == path || is_below(folder, &path);
+            let needed = self.has_files_in(&path) || self.named.iter().any(named);
             if needed && self.submodules.len() + self.wanted.len() < SUBMODULES {
                 let repository = submodule_address(repository, address);
                 self.wanted.push(Wanted { place: Place::Submodule(path), repository, commit: *commit });
@@ -105,7 +106,7 @@ impl Further {
 
     /// Whether the crate has files of a submodule.
     fn has_files_in(&self, submodule: &str) -> bool {
-        self.files.iter().any(|file| file.strip_prefix(submodule).is_some_and(|rest| rest.starts_with('/')))
+        self.files.iter().any(|file| is_below(file, submodule))
     }
 
     /// Takes a commit that was wanted.
@@ -152,13 +153,7 @@ impl Lab {
             if cases.iter().all(|case| case.located.as_ref().is_none_or(|one| one.further.wanted.is_empty())) {
                 break;
             }
-            let fetched = in_parallel(self.workers, by_repository.into_iter().collect(), |(repository, ids)| {
-                let ids: Vec<CommitId> = ids.into_iter().collect();
-                let commits = self.git.commits(&repository, &ids);
-                let keyed = ids.into_iter().zip(commits).map(|(id, commit)| ((repository.clone(), id), commit));
-                keyed.collect::<Vec<_>>()
-            });
-            let fetched = fetched.into_iter().flatten().collect();
+            let fetched = self.commits_of(by_repository);
             let furnished = in_parallel(self.workers, cases, |case| case.furnish(&fetched, self));
             cases = Vec::new();
             for one in furnished {
@@ -172,10 +167,8 @@ impl Lab {
     }
 }
 
-type Fetched = BTreeMap<(RepositoryUrl, CommitId), Result<Commit, git::Error>>;
-
 impl Case {
-    fn furnish(mut self, fetched: &Fetched, lab: &Lab) -> Result<Self, Settled> {
+    fn furnish(mut self, fetched: &Commits, lab: &Lab) -> Result<Self, Settled> {
         let Some(located) = &mut self.located else { return Ok(self) };
         for wanted in std::mem::take(&mut located.further.wanted) {
             let what = match &wanted.place {
@@ -232,6 +225,10 @@ fn submodule_address(repository: &RepositoryUrl, address: &str) -> Result<Reposi
         address.to_owned()
     };
     absolute.parse().map_err(|error: crate::model::source::BadSource| error.to_string())
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn join(folder: &str, path: &str) -> String {

@@ -89,13 +89,11 @@ impl Lab {
     pub(super) fn inputs(&self, plan: &Plan, derivations: &Derivations) -> Result<Inputs, Error> {
         let missing = self.nix.missing(derivations.leaves.values())?;
         let lacks = |leaf: &Leaf| derivations.leaves.get(leaf).is_some_and(|path| missing.contains(path));
-        let mut by_repository: BTreeMap<RepositoryUrl, Vec<CommitId>> = BTreeMap::new();
+        let mut by_repository: BTreeMap<RepositoryUrl, BTreeSet<CommitId>> = BTreeMap::new();
         for (id, source) in plan.sources.iter().filter(|(id, _)| lacks(&Leaf::Source(**id))) {
-            by_repository.entry(source.repository.clone()).or_default().push(*id);
+            by_repository.entry(source.repository.clone()).or_default().insert(*id);
         }
-        let commits = in_parallel(self.workers, by_repository.into_iter().collect(), |(repository, ids)| {
-            self.git.commits(&repository, &ids).into_iter().filter_map(Result::ok).collect::<Vec<_>>()
-        });
+        let commits = self.commits_of(by_repository).into_values().filter_map(Result::ok);
         let registry = self.default_registry();
         let pins = plan.indexes.values().filter(|pin| lacks(&Leaf::Index(pin.nar_hash))).collect();
         let slices = in_parallel(self.workers, pins, |pin| {
@@ -118,7 +116,7 @@ impl Lab {
         }
         let toolchains = plan.toolchains.iter().filter_map(|(name, wanted)| Some((name.clone(), here(wanted)?)));
         Ok(Inputs {
-            commits: commits.into_iter().flatten().collect(),
+            commits: commits.collect(),
             slices: slices.into_iter().flatten().collect(),
             toolchains: toolchains.collect(),
         })

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::digest::decode_hex;
+use crate::builder::further::Reference;
 
 /// A git commit's id: 20 bytes. No branch and no tag fits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -161,20 +162,6 @@ pub struct GitSource {
     pub reference: Reference,
     /// The commit that it is locked to.
     pub commit: CommitId,
-}
-
-/// What a manifest asks a git repository for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reference {
-    /// The default branch.
-    Default,
-    /// A branch.
-    Branch(String),
-    /// A tag.
-    Tag(String),
-    /// A commit or whatever else git takes.
-    Rev(String),
 }
 
 /// A folder inside a repository: relative, `/` between the parts, none of them `.`, `..` or `.git`; empty for the

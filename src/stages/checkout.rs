@@ -100,9 +100,7 @@ impl Traces {
         }
         traces
     }
-}
 
-impl Traces {
     /// The files that come from the source, relative to the package.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(String::as_str)

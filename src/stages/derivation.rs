@@ -12,9 +12,10 @@ use serde::Serialize;
 
 use super::plan::{GitDependency, Plan, Rebuild, SCHEMA};
 use super::toolchain::{Origin, Toolchain};
+use crate::builder::further::Reference;
 use crate::model::digest::Sri;
 use crate::model::krate::CrateId;
-use crate::model::source::{CommitId, Reference, SubPath};
+use crate::model::source::{CommitId, SubPath};
 
 /// A rebuild's derivation, checked to be hermetic: not fixed-output, no way around the sandbox, and every fixed-output
 /// input named in the plan. Only [`derive()`] makes one, and the store only builds these.

@@ -6,9 +6,10 @@ use cargo_lock::Lockfile;
 use cargo_lock::package::GitReference;
 use serde::{Deserialize, Serialize};
 
+use crate::builder::further::Reference;
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
-use crate::model::source::{GitSource, Reference};
+use crate::model::source::GitSource;
 
 /// A registry crate as a lock file names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,11 +17,12 @@ use super::lock::Skipped;
 use super::slice::{Cut, Index, Slice, SliceFile, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
 use super::toolchain::Toolchain;
 use super::verdict::{Record, Verdict};
-use super::workspace::Spare;
+use crate::builder::further::Reference;
+use crate::builder::left_out::Spare;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::{CrateId, CrateName};
 use crate::model::release::{Minor, Span};
-use crate::model::source::{CommitId, Reference, RepositoryUrl, SubPath};
+use crate::model::source::{CommitId, RepositoryUrl, SubPath};
 
 /// The version of the format.
 pub const SCHEMA: u32 = 1;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::artefact::{Archive, MANIFEST};
 use super::compare::proof::{Aside, Proof};
 use super::compare::{Comparison, Context, Difference, Kind, Weight, compare};
-use super::plan::Reach;
+use super::plan::{Facts, Reach};
 use crate::builder::status::Outcome;
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
@@ -243,10 +243,15 @@ impl Verdict {
         }
     }
 
-    /// What the best build says of the crate itself: one that was published with uncommitted changes does not have to
-    /// be what its commit gives.
+    /// What the best build says of the crate itself, given how it was published and what is known of its commit.
     #[must_use]
-    pub fn where_dirty(self, dirty: bool) -> Self {
+    pub fn in_light_of(self, dirty: bool, facts: &Facts) -> Self {
+        self.where_dirty(dirty).where_reached(facts.reach.as_ref()).where_found(facts.found_by.as_ref())
+    }
+
+    /// One that was published with uncommitted changes does not have to
+    /// be what its commit gives.
+    fn where_dirty(self, dirty: bool) -> Self {
         if !dirty || matches!(self.level(), Level::Reproduced | Level::ArchiveDiffers | Level::Inconclusive) {
             return self;
         }
@@ -258,8 +263,7 @@ impl Verdict {
 
     /// What it comes to where nothing of the repository reaches the commit: then equal bytes say only that somebody
     /// committed them somewhere.
-    #[must_use]
-    pub fn where_reached(self, reach: Option<&Reach>) -> Self {
+    fn where_reached(self, reach: Option<&Reach>) -> Self {
         let bytes = self.level();
         let equal = matches!(bytes, Level::Reproduced | Level::ArchiveDiffers | Level::GeneratedFilesDiffer);
         if reach != Some(&Reach::Nothing) || !equal {
@@ -269,8 +273,7 @@ impl Verdict {
     }
 
     /// What it comes to where the commit was found by a tag and not named by the crate: nothing better than that.
-    #[must_use]
-    pub fn where_found(self, tag: Option<&String>) -> Self {
+    fn where_found(self, tag: Option<&String>) -> Self {
         match tag {
             Some(tag) if !matches!(self, Self::Inconclusive { .. } | Self::HostileArchive { .. }) => {
                 Self::OtherCommit { tag: tag.clone(), bytes: self.level(), differences: self.differences().to_vec() }

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use super::manifest::Manifest;
+use crate::builder::left_out::Spare;
 use crate::model::source::SubPath;
 
 /// The manifests of a commit, by folder.
@@ -18,27 +17,6 @@ pub fn root_of(package: &SubPath, manifests: &Manifests) -> SubPath {
         .into_iter()
         .find(|at| manifests.get(at).is_some_and(|text| Manifest::read(text).is_workspace()))
         .unwrap_or_else(|| package.clone())
-}
-
-/// What of another package of the workspace a package can do without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Spare {
-    /// All of it: no path leads there from the package's own manifest, nor from what replaces crates in the whole workspace.
-    All,
-    /// What it needs for its own tests.
-    DevDependencies,
-}
-
-impl Spare {
-    /// As the builder reads it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::DevDependencies => "dev-dependencies",
-        }
-    }
 }
 
 /// What of the other packages of its workspace a package can do without, by folder.

@@ -15,7 +15,7 @@ use gix::protocol::transport::client::blocking_io::connect;
 use gix::protocol::transport::{Protocol, Service};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Git, is_not_there, object_id, open_folder};
+use super::{Error, Git, by_either_name, object_id, open_folder};
 use crate::edges::cache::Doing as _;
 use crate::edges::network::chain;
 use crate::model::source::{CommitId, RepositoryUrl};
@@ -87,10 +87,7 @@ impl Git {
             let reason = "it was not asked before, and --offline forbids to".to_owned();
             return Err(Error::Unreachable { url: address, reason });
         }
-        let refs = match fetch_history(&found, &address) {
-            Err(reason) if is_not_there(&reason) => fetch_history(&found, &format!("{address}.git")),
-            done => done,
-        };
+        let refs = by_either_name(&address, |address| fetch_history(&found, address));
         let refs = refs.map_err(|reason| Error::Unreachable { url: address, reason })?;
         std::fs::write(&memo, serde_json::to_vec(&refs).unwrap_or_default()).doing("write", &memo)?;
         Ok(History::of(&found, refs))
