@@ -145,6 +145,15 @@ let
     }
   ) plan.sources;
 
+  objects = builtins.mapAttrs (
+    hash: object:
+    fetched "lfs-object" hash "lfs-object" {
+      recursive = false;
+      inherit (object) repository;
+      size = toString object.size;
+    }
+  ) plan.lfsObjects;
+
   indexes = builtins.mapAttrs (
     _: pin:
     fetched "index-slice" pin.narHash "index" {
@@ -199,6 +208,9 @@ let
       leftOut = builtins.concatStringsSep "" (
         builtins.attrValues (builtins.mapAttrs (path: what: "${what} ${path}\n") recipe.leftOut)
       );
+      lfs = builtins.toJSON (
+        builtins.mapAttrs (_: hash: "${lookup "LFS object" objects hash}") recipe.checkout.lfs
+      );
       lock = recipe.lock or "";
       lockPaths = builtins.concatStringsSep "\n" (recipe.lockPaths or [ ]);
       inherit (recipe) outsideGit;
@@ -209,6 +221,7 @@ let
         "crlfFiles"
         "gitDependencies"
         "leftOut"
+        "lfs"
         "lock"
         "submodules"
       ];

@@ -17,6 +17,7 @@ pub mod commit;
 pub mod further;
 pub mod git;
 pub mod left_out;
+pub mod lfs;
 pub mod package;
 pub mod sandbox;
 pub mod status;
@@ -49,6 +50,12 @@ pub enum Fault {
         commit: String,
         /// What came out instead.
         reason: String,
+    },
+    /// A file is not the LFS object that its pointer in the commit names.
+    #[error("{path} is not the LFS object that the commit points at")]
+    Object {
+        /// The file.
+        path: PathBuf,
     },
     /// A file operation failed.
     #[error("{path}: {source}")]

@@ -1,4 +1,4 @@
-//! The fetcher: brings the commits and index slices that a plan pins, where the store lacks them.
+//! The fetcher: brings the commits, LFS objects and index slices that a plan pins, where the store lacks them.
 //!
 //! It is the builder of fixed-output derivations: Nix lets it use the network, and takes what it brings only if the
 //! hash is the plan's. A plan names registries as lock files do and repositories as crates do; where they really are on
@@ -12,8 +12,10 @@
 //! | verb | what | variables of the derivation |
 //! |---|---|---|
 //! | `commit` | the files of a commit | `repository`, `commitId` |
+//! | `lfs-object` | an LFS object | `repository`, `outputHash`, `size` |
 //! | `index` | an index slice | `slice`: an [`IndexPin`] in a file |
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -26,6 +28,7 @@ use crate::edges::cargo_config::{CargoConfig, Place};
 use crate::edges::git::{Git, Mirror};
 use crate::edges::network::Network;
 use crate::edges::registry::{Registry, write_slice};
+use crate::model::digest::Sri;
 use crate::model::source::{CommitId, RepositoryUrl};
 use crate::stages::plan::IndexPin;
 
@@ -36,10 +39,11 @@ const CERTIFICATES: &str = "SSL_CERT_FILE";
 pub fn main<'a>(arguments: &[OsString], certificates: impl Iterator<Item = &'a [u8]>) -> ExitCode {
     let verb = arguments.get(1).and_then(|verb| verb.to_str()).unwrap_or_default();
     let done = match verb {
-        "commit" | "index" if std::env::var_os(CERTIFICATES).is_none() => {
+        "commit" | "lfs-object" | "index" if std::env::var_os(CERTIFICATES).is_none() => {
             return with_certificates(arguments, certificates);
         }
         "commit" => commit(),
+        "lfs-object" => lfs_object(),
         "index" => index(),
         _ => return ended::<String>("recrate-fetcher", None),
     };
@@ -84,17 +88,32 @@ fn cache() -> Cache {
     Cache::at(std::env::temp_dir().join("cache"))
 }
 
-/// Brings the files of a commit. Nix checks their hash, and the builder will prove them.
-fn commit() -> Result<(), String> {
-    let repository: RepositoryUrl = variable("repository")?.parse().map_err(said)?;
-    let id: CommitId = variable("commitId")?.parse().map_err(said)?;
+/// Repositories, and which of them is to be asked.
+fn repository() -> Result<(Git, RepositoryUrl), String> {
+    let repository = variable("repository")?.parse().map_err(said)?;
     let rules = std::env::var("RECRATE_GIT_MIRRORS").unwrap_or_default();
     let mirrors = rules.split_whitespace().map(str::parse).collect::<Result<Vec<Mirror>, _>>()?;
-    // The provider that gix's own client needs is set up on the way.
-    let online = Network::acquire(false).is_some();
-    let git = Git { cache: cache(), mirrors, archive: None, online };
+    Ok((Git { cache: cache(), mirrors, archive: None, network: Network::acquire(false) }, repository))
+}
+
+/// Brings the files of a commit. Nix checks their hash, and the builder will prove them.
+fn commit() -> Result<(), String> {
+    let (git, repository) = repository()?;
+    let id: CommitId = variable("commitId")?.parse().map_err(said)?;
     let found = git.commits(&repository, &[id]).pop().ok_or("there is no commit")?.map_err(said)?;
     found.export(Some(&out()?)).map_err(said)?;
+    Ok(())
+}
+
+/// Brings an LFS object. Nix checks its hash.
+fn lfs_object() -> Result<(), String> {
+    let (git, repository) = repository()?;
+    let hash: Sri = variable("outputHash")?.parse().map_err(said)?;
+    let size = variable("size")?.parse().map_err(said)?;
+    let found = git.lfs_objects(&repository, &BTreeMap::from([(hash, size)])).remove(&hash);
+    let file = found.ok_or("there is no object")?.map_err(said)?;
+    let out = out()?;
+    std::fs::copy(&file, &out).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(())
 }
 

@@ -93,6 +93,7 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record
     let recipe = &rebuild.recipe;
     let facts = &rebuild.facts;
     let verdict = alone.in_light_of(dirty, facts);
+    let beside = facts.beside(&verdict);
     let mut record = Record::new(&id, Some(rebuild.checksum), verdict).dated(&dating);
     record.conditions = recipe.conditions(dirty);
     record.origin = Some(OriginRecord {
@@ -101,12 +102,13 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record
         path: Some(recipe.package_path.clone()),
         reach: facts.reach.clone(),
     });
-    record.contradictions.clone_from(&facts.contradictions);
+    record.contradictions = beside;
     record.best = Some(0);
     record.tries.push(TryRecord {
         in_range: dating.span.unwrap_or(Span::ALL).contains(toolchain.minor),
         toolchain: toolchain.name.clone(),
         index_mode: recipe.index_mode,
+        alone: !recipe.left_out.is_empty(),
         level,
         drv: drv.clone(),
         out: out.clone(),

@@ -7,6 +7,7 @@
 pub mod case;
 mod commits;
 pub mod further;
+mod lfs;
 pub mod open;
 mod replay;
 pub mod reproduce;
@@ -174,15 +175,14 @@ impl Lab {
         }
 
         console.stage(&format!("fetching the commits of {} crates", cases.len()));
-        let traced = self.fetch_elsewhere(self.fetch_commits(cases), &registries);
+        let traced = self.trace(cases, &registries);
         go_on()?;
-        let located = in_parallel(self.workers, traced, |(case, fetched)| case.locate(fetched, self, &registries));
         let mut open = Vec::new();
         let mut ended = Vec::new();
-        for located in located {
+        for (case, located) in traced {
             match located {
-                Ok(case) => open.push(case),
-                Err(end) => ended.push(end),
+                Ok(()) => open.push(case),
+                Err(verdict) => ended.push(case.settle(verdict)),
             }
         }
         let (mut open, lacking) = self.furnish(open);

@@ -67,6 +67,20 @@ fn a_plain_checkout_needs_no_condition() {
 }
 
 #[test]
+fn files_that_are_tracked_and_ignored_are_in_and_those_that_are_only_ignored_are_not() {
+    let mut tree = tree();
+    tree.insert("package/.gitignore".to_owned(), Item::File(b"/target\n*.txt\nCargo.lock\n".to_vec()));
+    let beside = |tree: &Path| std::fs::write(tree.join("package/notes.txt"), "Mine.\n").unwrap();
+    let said = said(&tree, beside, |bytes| {
+        let paths: Vec<String> = unpack(&bytes).into_iter().map(|entry| entry.path).collect();
+        assert!(paths.contains(&"carried-1.0.0/dos.txt".to_owned()), "{paths:?}");
+        assert!(!paths.contains(&"carried-1.0.0/notes.txt".to_owned()), "{paths:?}");
+        bytes
+    });
+    assert_eq!((&said["verdict"]["kind"], &said["conditions"]), (&"reproduced".into(), &serde_json::json!([])));
+}
+
+#[test]
 fn with_autocrlf() {
     let said = said(&tree(), |tree| again(tree, "core.autocrlf", "true"), |bytes| bytes);
     assert_reproduced(&said, "as checked out on Windows: CRLF");
@@ -102,6 +116,29 @@ fn with_all_executable_bits_lost_or_set() {
         }
     };
     assert_reproduced(&said(&tree(), with, |bytes| bytes), "as checked out on Windows: all files executable");
+}
+
+#[test]
+fn what_the_commit_says_can_be_seen_before_anything_is_built() {
+    let place = Place::new();
+    let repository = place.repository("carried");
+    let mut tree = tree();
+    tree.insert("rust-toolchain".to_owned(), Item::File(b"1.84.1\n".to_vec()));
+    repository.commit(&tree, "carried 1.0.0");
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    let bytes =
+        cargo.package_as(&repository, "package", &place.registry.path, |tree| again(tree, "core.autocrlf", "true"));
+    place.registry.publish(&RELEASE, &bytes);
+    let mut explain = common::recrate();
+    explain.current_dir(place.folder.path()).args(["explain", "carried@1.0.0", "carried@2.0.0"]);
+    let said = String::from_utf8(explain.assert().code(3).get_output().stdout.clone()).unwrap();
+    for line in [
+        "  which is in main\n  where rust-toolchain asks for 1.84: that cargo comes first among those that may be\n",
+        "  as checked out on Windows: CRLF\n",
+        "\ncarried@2.0.0: unverifiable\n  the registry's index has no carried@2.0.0\n",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
 }
 
 #[test]

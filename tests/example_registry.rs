@@ -331,6 +331,7 @@ fn what_a_crate_says_of_how_it_was_made_can_be_seen() {
     honest@1.0.0
       published 2025-03-01T12:00:00Z
       from https://git.example/recrate/honest at 6e02fca0017348c23419b01241b131b555090b51
+      which is in main
 
     made by cargo 1.83 to 1.87:
       GNU tar headers: cargo 1.46 or newer

@@ -59,7 +59,7 @@ fn every_kind() -> Value {
         "kind": "archive", "url": "https://dist.example/cargo.tar.xz", "sha256": sri("archive"), "runtime": sri("runtime")
     });
     let pin = json!({
-        "narHash": sri("slice"), "until": "2025-03-01T12:00:00Z", "secondFormat": true, "names": ["a", "b-c"],
+        "narHash": sri("slice"), "until": "2025-03-01T12:00:00Z", "late": { "a": ["1.9.0"] }, "secondFormat": true, "names": ["a", "b-c"],
         "requirements": { "a": [">=0.9, <2", "^1"] }, "locked": { "b-c": ["1.0.0+x", "2.0.0-rc.1"] }, "yanked": ["a@1.0.0"]
     });
     let crlf = [json!("none"), json!("all"), json!({ "files": ["a b", "ö/c"] })];
@@ -101,6 +101,7 @@ fn every_kind() -> Value {
                             "crlf": crlf[flags % 3],
                             "linksAsText": flags & 2 != 0,
                             "executables": executables[flags / 3],
+                            "lfs": if flags & 4 == 0 { json!({}) } else { json!({ "a b.png": sri("object"), "ö/\"": sri("object") }) },
                         },
                         "submodules": submodules, "gitDependencies": git_dependencies, "leftOut": left_out,
                         "outsideGit": flags & 1 != 0, "allowDirty": flags & 2 != 0, "excludeLockfile": flags & 4 != 0, "lock": lock,
@@ -134,6 +135,7 @@ fn every_kind() -> Value {
             bare: source(json!({})),
             with_submodules: source(json!({ "vendor/a b": "c".repeat(40), "vendor/ö": "d".repeat(40) })),
         },
+        "lfsObjects": { sri("object"): { "repository": "https://git.example/team/kinds", "size": 7 } },
         "indexes": { index: pin },
         "rebuilds": rebuilds,
         "settled": {},
@@ -156,9 +158,10 @@ fn both_derive_the_same_from_every_kind_of_entry() {
 #[test]
 fn neither_derives_anything_from_a_plan_that_is_not_whole() {
     type Change = fn(&mut Value);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 5] = [
         ("toolchain", |plan| drop(plan["toolchains"].as_object_mut().unwrap().remove("nightly"))),
         ("commit", |plan| drop(plan["sources"].as_object_mut().unwrap().remove(&"a".repeat(40)))),
+        ("LFS object", |plan| plan["lfsObjects"].as_object_mut().unwrap().clear()),
         ("index slice", |plan| plan["indexes"].as_object_mut().unwrap().clear()),
         ("schema", |plan| plan["schema"] = json!(2)),
     ];

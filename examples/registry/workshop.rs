@@ -332,12 +332,7 @@ impl LocalRegistry {
             "name": name, "vers": version, "deps": deps, "cksum": checksum, "features": {}, "yanked": false,
             "pubtime": published
         });
-        let place = match name.len() {
-            1 | 2 => format!("{}/{name}", name.len()),
-            3 => format!("3/{}/{name}", &name[..1]),
-            _ => format!("{}/{}/{name}", &name[..2], &name[2..4]),
-        };
-        let file = self.path.join("index").join(place);
+        let file = self.index_file(name);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         let before = std::fs::read_to_string(&file).unwrap_or_default();
         let mut lines: Vec<&str> =
@@ -345,6 +340,26 @@ impl LocalRegistry {
         let line = line.to_string();
         lines.push(&line);
         std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    }
+
+    /// Yanks a version.
+    pub fn yank(&self, name: &str, version: &str) {
+        let file = self.index_file(name);
+        let yank = |line: &str| match line.contains(&format!("\"vers\":\"{version}\"")) {
+            true => line.replace("\"yanked\":false", "\"yanked\":true") + "\n",
+            false => format!("{line}\n"),
+        };
+        let lines: String = std::fs::read_to_string(&file).unwrap().lines().map(yank).collect();
+        std::fs::write(file, lines).unwrap();
+    }
+
+    fn index_file(&self, name: &str) -> PathBuf {
+        let place = match name.len() {
+            1 | 2 => format!("{}/{name}", name.len()),
+            3 => format!("3/{}/{name}", &name[..1]),
+            _ => format!("{}/{}/{name}", &name[..2], &name[2..4]),
+        };
+        self.path.join("index").join(place)
     }
 
     /// A lock file that names these crates with the index's checksums.
@@ -365,20 +380,10 @@ impl LocalRegistry {
 
     /// What the index gives as a crate's checksum.
     pub fn checksum(&self, name: &str, version: &str) -> String {
-        let mut queue = vec![self.path.join("index")];
-        while let Some(folder) = queue.pop() {
-            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-                if entry.is_dir() {
-                    queue.push(entry);
-                } else if entry.file_name().is_some_and(|file| file == name) {
-                    let lines = std::fs::read_to_string(entry).unwrap();
-                    let line = lines.lines().find(|line| line.contains(&format!("\"vers\":\"{version}\""))).unwrap();
-                    let line: serde_json::Value = serde_json::from_str(line).unwrap();
-                    return line["cksum"].as_str().unwrap().to_owned();
-                }
-            }
-        }
-        panic!("the registry has no {name} {version}");
+        let lines = std::fs::read_to_string(self.index_file(name)).unwrap();
+        let line = lines.lines().find(|line| line.contains(&format!("\"vers\":\"{version}\""))).unwrap();
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["cksum"].as_str().unwrap().to_owned()
     }
 }
 

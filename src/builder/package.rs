@@ -55,7 +55,7 @@ impl Recipe {
             package_path: variable("packagePath")?,
             left_out: left_out::read(&file_variable("leftOut")?)?,
             release: (minor.ok_or(Fault::Variable("cargoRelease"))?, release),
-            checkout: Checkout::read(&variable("checkout")?, &file_variable("crlfFiles")?)?,
+            checkout: Checkout::read(&variable("checkout")?, &file_variable("crlfFiles")?, further::read("lfs")?)?,
             allow_dirty: variable("allowDirty")? == "1",
             exclude_lockfile: variable("excludeLockfile")? == "1",
             outside_git: variable("outsideGit")? == "1",

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{At, Fault, variable};
+use super::{At, Fault, file_variable, variable};
 
 /// Folders of a host that Nix's sandbox never shows.
 const HOST_FOLDERS: [&str; 6] = ["/home", "/root", "/usr", "/var", "/opt", "/nix/var"];
@@ -43,16 +43,19 @@ fn observe() -> Result<Option<String>, Fault> {
     Ok(foreign_store_path(&listed, &closure()).map(|path| format!("the store shows {path}, which is no input")))
 }
 
+/// The variables, passed as files, whose JSON names store paths: as many as a workspace needs.
+const FILES: [&str; 3] = ["gitDependencies", "lfs", "submodules"];
+
 /// The base names of every store path that the derivation's variables mention.
 fn closure() -> Vec<String> {
-    std::env::vars()
-        .flat_map(|(_, value)| {
-            value
-                .split_whitespace()
-                .filter_map(|word| Some(word.strip_prefix("/nix/store/")?.split('/').next()?.to_owned()))
-                .collect::<Vec<_>>()
-        })
-        .collect()
+    let files = FILES.into_iter().filter_map(|name| file_variable(name).ok());
+    std::env::vars().map(|(_, value)| value).chain(files).flat_map(|value| store_paths(&value)).collect()
+}
+
+/// The base names of store paths that stand alone, or as strings of JSON.
+fn store_paths(value: &str) -> Vec<String> {
+    let words = value.split(|at: char| at.is_whitespace() || at == '"');
+    words.filter_map(|word| Some(word.strip_prefix("/nix/store/")?.split('/').next()?.to_owned())).collect()
 }
 
 /// The first network interface of `/proc/net/dev`'s table that is not loopback.
@@ -90,6 +93,12 @@ mod tests {
     fn only_loopback_is_a_sandbox() {
         assert_eq!(foreign_interface(&format!("{HEAD}    lo: 0 0\n")), None);
         assert_eq!(foreign_interface(&format!("{HEAD}    lo: 0 0\n  eth0: 1 1\n")), Some("eth0"));
+    }
+
+    #[test]
+    fn inputs_are_named_by_words_and_by_json() {
+        assert_eq!(store_paths("/nix/store/a-x/bin /nix/store/b-y"), ["a-x", "b-y"]);
+        assert_eq!(store_paths(r#"{"a b.png":"/nix/store/c-lfs-object","x/nix/store/d":"e"}"#), ["c-lfs-object"]);
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn copy_leaf(from: &Path, to: &Path, path: &[u8], is_link: bool, checkout: &Chec
     let mode = if executable { Mode::Executable } else { Mode::File };
     let permissions = if checkout.executables.unwrap_or(executable) { 0o755 } else { 0o644 };
     let id = hash(Kind::Blob, &body);
-    write_file(to, &checkout.file(path, body), permissions)?;
+    write_file(to, &checkout.file(path, body)?, permissions)?;
     Ok((mode, id))
 }
 

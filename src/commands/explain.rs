@@ -1,4 +1,4 @@
-//! `recrate explain`: what a crate's own bytes say of how it was made.
+//! `recrate explain`: what crates and their commits say of how they were made.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,22 +7,24 @@ use std::process::ExitCode;
 use super::Failure;
 use super::setting::Setting;
 use crate::edges::console::print;
-use crate::lab::case::Case;
-use crate::lab::open::Opened;
+use crate::lab::case::{Case, Located};
 use crate::model::krate::CrateId;
 use crate::stages::diff::visible;
 use crate::stages::lock::{LockedCrate, RegistryName};
+use crate::stages::plan::Reach;
 use crate::stages::toolchain::{Candidate, Dating, Origin};
+use crate::stages::verdict::{Record, Verdict};
 
-/// Show what a crate's own bytes say of how it was made, and which cargos would be tried.
+/// Show what crates say of how they were made, and which cargos would be tried.
 ///
-/// Nothing is built. Each trait of the crate that dates its cargo is named with the releases that write it so; the cargos
-/// follow in the order in which `recrate verify` tries them.
+/// Nothing is built. Where the commit can be had, what it says is shown, too: a `rust-toolchain` file, and how the publisher
+/// checked it out. Each trait of the crate that dates its cargo is named with the releases that write it so; the cargos
+/// follow in the order in which `recrate verify` tries them. Exit status 3 where there is nothing to rebuild.
 #[derive(Debug, clap::Args)]
 pub struct Explain {
-    /// The crate
-    #[arg(value_name = "NAME@VERSION")]
-    krate: CrateId,
+    /// The crates
+    #[arg(value_name = "NAME@VERSION", required = true)]
+    crates: Vec<CrateId>,
     #[command(flatten)]
     setting: Setting,
 }
@@ -34,23 +36,26 @@ impl Explain {
     /// Where the machinery fails.
     pub fn run(&self) -> Result<ExitCode, Failure> {
         let lab = self.setting.lab(Path::new("."))?;
-        let locked = LockedCrate { id: self.krate.clone(), registry: RegistryName::Default, checksum: None };
-        let (text, code) = match lab.examine(&locked) {
-            Opened::Case(case) => (describe(&case), ExitCode::SUCCESS),
-            Opened::Settled(record) => {
-                let mut text = format!("{}: {}\n", self.krate, record.verdict.level());
-                for line in record.verdict.reason().into_iter().flat_map(str::lines) {
-                    let _ = writeln!(text, "  {}", visible(line));
-                }
-                (text, ExitCode::from(3))
-            }
-        };
-        print(&text).map_err(Failure::machinery)?;
-        Ok(code)
+        let locked = |id: &CrateId| LockedCrate { id: id.clone(), registry: RegistryName::Default, checksum: None };
+        let (cases, settled) = lab.examine(&self.crates.iter().map(locked).collect::<Vec<_>>());
+        let cases = cases.iter().map(|(case, verdict)| describe(case, verdict.as_ref()));
+        let texts: Vec<String> = cases.chain(settled.iter().map(end)).collect();
+        print(&texts.join("\n")).map_err(Failure::machinery)?;
+        Ok(if settled.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
     }
 }
 
-fn describe(case: &Case) -> String {
+/// Why there is nothing to rebuild.
+fn end(record: &Record) -> String {
+    let mut text = format!("{}: {}\n", record.id(), record.verdict.level());
+    for line in record.verdict.reason().into_iter().flat_map(str::lines) {
+        let _ = writeln!(text, "  {}", visible(line));
+    }
+    text
+}
+
+/// What is known of a crate; `verdict` is what there is to be said where its commit could not be looked into.
+fn describe(case: &Case, verdict: Option<&Verdict>) -> String {
     let mut text = format!("{}\n", case.locked.id);
     if let Some(published) = case.published {
         let _ = writeln!(text, "  published {published}");
@@ -62,11 +67,21 @@ fn describe(case: &Case) -> String {
     if let Some(tag) = &origin.found_by {
         let _ = writeln!(text, "  which it does not say itself: the tag {} is there", visible(tag));
     }
-    for contradiction in &origin.contradictions {
-        let _ = writeln!(text, "  {}", visible(contradiction));
-    }
     if origin.dirty {
         text.push_str("  with uncommitted changes, as its vcs info says\n");
+    }
+    let contradictions = match &case.located {
+        Some(located) => &located.facts.contradictions,
+        None => &origin.contradictions,
+    };
+    for contradiction in contradictions {
+        let _ = writeln!(text, "  {}", visible(contradiction));
+    }
+    for reason in verdict.and_then(Verdict::reason).into_iter().flat_map(str::lines) {
+        let _ = writeln!(text, "  {}", visible(reason));
+    }
+    if let Some(located) = &case.located {
+        write_commit(&mut text, located);
     }
     write_dating(&mut text, &case.dating);
     text.push_str("\nwould be tried, in this order:\n");
@@ -79,6 +94,27 @@ fn describe(case: &Case) -> String {
         let _ = writeln!(text, "  none of these made it: it takes a cargo {span}");
     }
     text
+}
+
+fn write_commit(text: &mut String, located: &Located) {
+    match &located.facts.reach {
+        Some(Reach::Nothing) => text.push_str("  which no branch and no tag of the repository reaches\n"),
+        Some(reach) => {
+            let names: Vec<String> = reach.names().into_iter().map(visible).collect();
+            let _ = writeln!(text, "  which is in {}", names.join(" and "));
+        }
+        None => {}
+    }
+    if let Some(minor) = located.asked_for {
+        let _ =
+            writeln!(text, "  where rust-toolchain asks for {minor}: that cargo comes first among those that may be");
+    }
+    if located.facts.lock_tracked {
+        text.push_str("  with the Cargo.lock that cargo started from\n");
+    }
+    for condition in located.checkout.conditions() {
+        let _ = writeln!(text, "  {condition}");
+    }
 }
 
 fn write_dating(text: &mut String, dating: &Dating) {

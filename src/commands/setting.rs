@@ -167,7 +167,7 @@ impl Setting {
             .zip(network.clone())
             .map(|(address, network)| SoftwareHeritage { address: address.trim_end_matches('/').to_owned(), network });
         Ok(Lab {
-            git: Git { cache: cache.clone(), mirrors, archive, online: network.is_some() },
+            git: Git { cache: cache.clone(), mirrors, archive, network: network.clone() },
             cache,
             cargo_config: cargo_config(folder)?,
             moves,

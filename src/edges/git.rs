@@ -5,6 +5,7 @@
 
 pub mod commit;
 pub mod history;
+pub mod lfs;
 
 use std::sync::atomic::AtomicBool;
 
@@ -12,8 +13,9 @@ use gix::remote::Direction;
 use gix::remote::fetch::{Shallow, Tags};
 
 use super::cache::{Cache, Doing as _, FileError};
-use super::network::chain;
+use super::network::{Network, chain};
 use super::software_heritage::SoftwareHeritage;
+use crate::model::digest::Sha256;
 use crate::model::source::{CommitId, RepositoryUrl};
 use commit::Commit;
 
@@ -51,8 +53,8 @@ pub struct Git {
     pub mirrors: Vec<Mirror>,
     /// The archive that is asked for commits that are nowhere else; none where it must not be.
     pub archive: Option<SoftwareHeritage>,
-    /// Whether repositories that no rule sends to a folder may be asked.
-    pub online: bool,
+    /// Leave to ask repositories that no rule sends to a folder.
+    pub network: Option<Network>,
 }
 
 /// Why a commit can't be had.
@@ -72,6 +74,9 @@ pub enum Error {
     /// It is not in the cache, and the network must not be used.
     #[error("commit {0} is not in the cache, and --offline forbids to fetch it")]
     Offline(CommitId),
+    /// An LFS object is not in the cache, and the network must not be used.
+    #[error("LFS object {0} is not in the cache, and --offline forbids to fetch it")]
+    OfflineObject(Sha256),
     /// The commit is something that this program does not unpack.
     #[error("the commit is refused: {0}")]
     Refused(String),
@@ -110,7 +115,7 @@ impl Git {
         };
         let local = cached.to_thread_local();
         let missing: Vec<CommitId> = wanted.iter().copied().filter(|id| !local.has_object(object_id(*id))).collect();
-        if missing.is_empty() || !self.online {
+        if missing.is_empty() || self.network.is_none() {
             let had = |id: &CommitId| if missing.contains(id) { Err(Error::Offline(*id)) } else { Ok(*id) };
             return wanted.iter().map(|id| Commit::read(&cached, had(id)?)).collect();
         }
@@ -171,10 +176,10 @@ impl Git {
 /// A server's words for a commit that it does not have.
 const NO_SUCH_COMMIT: &str = "not our ref";
 
-/// What a fetch ends with where the server has no such repository for everybody: code hosts ask for a password rather
+/// What a request ends with where the server has no such repository for everybody: code hosts ask for a password rather
 /// than say that there is nothing.
 fn is_not_there(reason: &str) -> bool {
-    ["No credentials were returned", "HTTP status 401", "404 Not Found", "403 Forbidden"]
+    ["No credentials were returned", "HTTP status 401", "401 Unauthorized", "403 Forbidden", "404 Not Found"]
         .iter()
         .any(|words| reason.contains(words))
 }

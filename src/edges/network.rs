@@ -1,12 +1,13 @@
 //! The network, as a value: whoever holds it may use it. Offline, nobody holds one.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, RequestBuilder};
-use reqwest::header::{ETAG, IF_NONE_MATCH};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 
 /// What a file of the registry may be at most, in bytes: far above the registry's own limit.
 const BODY_LIMIT: u64 = 256 << 20;
@@ -89,12 +90,27 @@ impl Network {
         })
     }
 
-    /// Sends an empty `POST` to `url`.
+    /// Fetches `url` with these header fields.
+    ///
+    /// # Errors
+    /// Where it can't be had after several tries.
+    pub fn get_with(&self, url: &str, fields: &BTreeMap<String, String>) -> Result<Answer, Error> {
+        self.ask(url, |client| {
+            fields.iter().fold(client.get(url), |request, (name, value)| request.header(name, value))
+        })
+    }
+
+    /// Sends a `POST` to `url`: a body of a media type, which the answer is to have, too, or nothing.
     ///
     /// # Errors
     /// Where it can't be sent after several tries.
-    pub fn post(&self, url: &str) -> Result<Answer, Error> {
-        self.ask(url, |client| client.post(url))
+    pub fn post(&self, url: &str, body: Option<(&str, &[u8])>) -> Result<Answer, Error> {
+        self.ask(url, |client| match body {
+            Some((media, body)) => {
+                client.post(url).header(CONTENT_TYPE, media).header(ACCEPT, media).body(body.to_owned())
+            }
+            None => client.post(url),
+        })
     }
 
     fn ask(&self, url: &str, request: impl Fn(&Client) -> RequestBuilder) -> Result<Answer, Error> {

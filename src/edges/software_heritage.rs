@@ -71,7 +71,7 @@ impl SoftwareHeritage {
     fn cook(&self, tree: &str) -> Result<Vec<u8>, String> {
         let url = format!("{}/api/1/vault/flat/swh:1:dir:{tree}/", self.address);
         let started = Instant::now();
-        let mut answer = self.network.post(&url);
+        let mut answer = self.network.post(&url, None);
         loop {
             let text = body(answer)?.ok_or("the archive does not have the commit's files")?;
             let cooking: Cooking = serde_json::from_slice(&text)

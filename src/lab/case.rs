@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 
 use super::Lab;
@@ -93,6 +93,8 @@ pub struct Located {
     pub commit: Commit,
     /// The package's folder.
     pub path: SubPath,
+    /// The release that a `rust-toolchain` file asks for.
+    pub asked_for: Option<Minor>,
     /// Hash and submodules of the commit's files.
     pub export: Export,
     /// How the publisher checked it out.
@@ -109,6 +111,8 @@ pub struct Located {
     pub wanted: Wanted,
     /// The newest publication among the entries of the published lock file.
     pub newest_locked: Option<Timestamp>,
+    /// Versions of the published lock file that came out together with the crate, a little later.
+    pub siblings: BTreeMap<CrateName, BTreeSet<Version>>,
     /// Versions of the published lock file that are yanked today.
     pub yanked: BTreeMap<CrateName, BTreeSet<Version>>,
     /// The registry that cargo resolves against.
@@ -132,6 +136,14 @@ pub struct Built {
 /// #11477).
 const WORKSPACE_LOCK: Minor = Minor(68);
 
+/// How much later the versions may have come out that were published together with a crate. The registry notes the time
+/// of each by itself, and packages of a workspace may have been packed before the first of them was there.
+const TOGETHER: SignedDuration = SignedDuration::from_secs(60);
+
+/// How old an index may have been on the day: registries take some time to show a new version, and cargo builds a package
+/// between resolving and uploading it.
+const GAP: SignedDuration = SignedDuration::from_mins(10);
+
 /// Registries by name; an error where one can't be used.
 pub type Registries = BTreeMap<RegistryName, Result<Registry, String>>;
 
@@ -140,12 +152,9 @@ pub type Settled = (Box<LockedCrate>, Box<Record>);
 
 impl Case {
     /// Looks into the commit: where the package is, what lock files and manifests there are, what cargo may want.
-    pub(super) fn locate(mut self, fetched: Fetched, lab: &Lab, registries: &Registries) -> Result<Self, Settled> {
+    pub(super) fn locate(&mut self, fetched: Fetched, lab: &Lab, registries: &Registries) -> Result<(), Verdict> {
         self.reach = fetched.reach;
-        match self.look(fetched.commit, &fetched.tags, lab, registries) {
-            Ok(()) => Ok(self),
-            Err(verdict) => Err(self.settle(verdict)),
-        }
+        self.look(fetched.commit, &fetched.tags, lab, registries)
     }
 
     /// Ends the case before anything was built.
@@ -181,7 +190,8 @@ impl Case {
         }
         let above = std::iter::once(path.clone()).chain(path.ancestors());
         let toolchain = above.into_iter().find_map(|folder| files.toolchains.get(folder.as_str()));
-        if let Some(minor) = toolchain.and_then(|text| asked_for(text)) {
+        let asked_for = toolchain.and_then(|text| asked_for(text));
+        if let Some(minor) = asked_for {
             prefer(&mut self.subject.candidates, minor);
         }
         let export = exported(&commit, lab).map_err(|error| error.verdict(""))?;
@@ -215,6 +225,7 @@ impl Case {
             contradictions: self.contradictions(&path, &files, tags),
         };
         let mut newest = None;
+        let mut siblings: BTreeMap<CrateName, BTreeSet<Version>> = BTreeMap::new();
         let mut yanked: BTreeMap<CrateName, BTreeSet<Version>> = BTreeMap::new();
         for (name, versions) in &published {
             for version in versions {
@@ -223,10 +234,15 @@ impl Case {
                     facts.lock_faults.push(format!("it names {name}@{version}, which the registry does not have"));
                     continue;
                 };
-                if self.published.zip(line.published).is_some_and(|(own, theirs)| theirs > own) {
-                    facts.lock_faults.push(format!("it names {name}@{version}, which came out after this crate"));
+                match self.published.zip(line.published) {
+                    Some((own, theirs)) if theirs.duration_since(own) > TOGETHER => {
+                        facts.lock_faults.push(format!("it names {name}@{version}, which came out after this crate"));
+                    }
+                    Some((own, theirs)) if theirs >= own => {
+                        siblings.entry(name.clone()).or_default().insert(version.clone());
+                    }
+                    _ => newest = newest.max(line.published),
                 }
-                newest = newest.max(line.published);
                 if line.yanked {
                     yanked.entry(name.clone()).or_default().insert(version.clone());
                 }
@@ -241,7 +257,9 @@ impl Case {
             .filter(|mode| match mode {
                 // What is yanked shows when cargo asks for it; a try that comes to the same as one before is not built.
                 IndexMode::AtPublication | IndexMode::WithYanked => true,
-                IndexMode::AtNewestLocked => newest.is_some() && newest < self.published,
+                IndexMode::WithSiblings => !siblings.is_empty(),
+                IndexMode::MinutesBefore => self.lock.is_some() && self.published.is_some(),
+                IndexMode::AtNewestLocked => newest.is_some(),
                 // A tracked lock file is part of the commit: then the published one is no input, but an output.
                 IndexMode::PublishedLock => self.lock.is_some() && !facts.lock_tracked && facts.lock_faults.is_empty(),
             })
@@ -252,6 +270,7 @@ impl Case {
         self.located = Some(Located {
             commit,
             path,
+            asked_for,
             export,
             checkout,
             further,
@@ -260,6 +279,7 @@ impl Case {
             lock_paths,
             wanted,
             newest_locked: newest,
+            siblings,
             yanked,
             index,
             locked: published,
@@ -285,8 +305,12 @@ impl Case {
     fn checkout(&self, path: &SubPath, files: &CargoFiles, commit: &Commit) -> Checkout {
         let below = if path.as_str().is_empty() { String::new() } else { format!("{path}/") };
         let blob = |path: &str| commit.blob(path);
+        let pointer = |path: &str| files.uses_lfs.then(|| commit.pointer(path)).flatten();
         let (links, executables) = (&files.links, &files.executables);
-        Checkout::evident(&self.traces, &Committed { below: &below, links, executables, blob: &blob })
+        Checkout::evident(
+            &self.traces,
+            &Committed { below: &below, links, executables, blob: &blob, pointer: &pointer },
+        )
     }
 
     /// What cargo may ask of the index, from manifests and tracked lock files. Where neither the crate nor the commit
@@ -312,7 +336,8 @@ impl Case {
         let newest = self.located.as_ref().and_then(|located| located.newest_locked);
         match mode {
             IndexMode::AtNewestLocked => newest.map(Cut::Until),
-            IndexMode::AtPublication | IndexMode::WithYanked | IndexMode::PublishedLock => {
+            IndexMode::MinutesBefore => self.published.map(|own| Cut::Before(own - GAP)),
+            IndexMode::AtPublication | IndexMode::WithSiblings | IndexMode::WithYanked | IndexMode::PublishedLock => {
                 self.published.map(Cut::Before)
             }
         }
@@ -344,10 +369,11 @@ impl Case {
                 (found.verdict.clone().in_light_of(dirty, facts), recipe.conditions(dirty))
             }
         };
+        let facts = self.located.as_ref().map(|located| &located.facts);
+        let beside = facts.map(|facts| facts.beside(&verdict)).unwrap_or_default();
         let mut record = Record::new(&self.locked.id, Some(self.checksum), verdict).dated(&self.dating);
         record.conditions = conditions;
-        let facts = self.located.as_ref().map(|located| &located.facts);
-        record.contradictions = facts.map(|facts| facts.contradictions.clone()).unwrap_or_default();
+        record.contradictions = beside;
         record.origin = Some(self.origin_record(self.located.as_ref().map(|located| located.path.clone())));
         record.best = best;
         record.tries = self
@@ -357,6 +383,7 @@ impl Case {
                 toolchain: built.inputs.toolchain.name.clone(),
                 in_range: self.subject.candidates[tried.attempt.candidate].in_range,
                 index_mode: tried.attempt.index_mode,
+                alone: !built.inputs.recipe.left_out.is_empty(),
                 level: tried.verdict.level(),
                 drv: built.drv.clone(),
                 out: built.out.clone(),

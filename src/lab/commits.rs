@@ -9,6 +9,7 @@ use crate::edges::git;
 use crate::edges::git::commit::Commit;
 use crate::edges::git::history::History;
 use crate::model::source::{CommitId, RepositoryUrl};
+use crate::stages::verdict::Verdict;
 
 /// What came of asking repositories for commits.
 pub(super) type Commits = BTreeMap<(RepositoryUrl, CommitId), Result<Commit, git::Error>>;
@@ -28,8 +29,17 @@ impl Told {
 }
 
 impl Lab {
+    /// Gets the commits of all cases and looks into them; an error where that can't be done.
+    pub(super) fn trace(&self, cases: Vec<Case>, registries: &Registries) -> Vec<(Case, Result<(), Verdict>)> {
+        let fetched = self.fetch_elsewhere(self.fetch_commits(cases), registries);
+        in_parallel(self.workers, fetched, |(mut case, fetched)| {
+            let located = case.locate(fetched, self, registries);
+            (case, located)
+        })
+    }
+
     /// Gets the commits of all cases, and what reaches them, one request of each kind for each repository.
-    pub(super) fn fetch_commits(&self, cases: Vec<Case>) -> Vec<(Case, Fetched)> {
+    fn fetch_commits(&self, cases: Vec<Case>) -> Vec<(Case, Fetched)> {
         let mut by_repository: BTreeMap<RepositoryUrl, Vec<Case>> = BTreeMap::new();
         for case in cases {
             by_repository.entry(case.origin.repository.clone()).or_default().push(case);
@@ -59,11 +69,7 @@ impl Lab {
 
     /// Looks elsewhere for commits that their repositories do not have: where those moved to, and at what other versions
     /// of the crate name; then in the archive of all source code, if that may be asked.
-    pub(super) fn fetch_elsewhere(
-        &self,
-        traced: Vec<(Case, Fetched)>,
-        registries: &Registries,
-    ) -> Vec<(Case, Fetched)> {
+    fn fetch_elsewhere(&self, traced: Vec<(Case, Fetched)>, registries: &Registries) -> Vec<(Case, Fetched)> {
         in_parallel(self.workers, traced, |(mut case, fetched)| {
             if !matches!(fetched.commit, Err(git::Error::Gone(_))) {
                 return (case, fetched);

@@ -2,6 +2,7 @@
 //! workspace take from git.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use url::Url;
 
@@ -10,11 +11,12 @@ use super::commits::Commits;
 use super::{Lab, in_parallel};
 use crate::edges::git;
 use crate::edges::git::commit::{CargoFiles, Commit, Export};
+use crate::model::digest::Sri;
 use crate::model::source::{CommitId, GitSource, RepositoryUrl, SubPath};
 use crate::stages::checkout::Traces;
 use crate::stages::lock::git_packages;
 use crate::stages::manifest::Manifest;
-use crate::stages::plan::{GitDependency, Source};
+use crate::stages::plan::{GitDependency, LfsObject, Source};
 use crate::stages::verdict::Verdict;
 use crate::stages::workspace::resolve;
 
@@ -51,6 +53,8 @@ pub struct Further {
     pub git_dependencies: Vec<GitDependency>,
     /// The commits of both.
     pub commits: BTreeMap<CommitId, (Commit, Source)>,
+    /// The LFS objects, with where they lie.
+    pub objects: BTreeMap<Sri, (LfsObject, PathBuf)>,
     /// Folders that a manifest names, relative to the repository.
     named: BTreeSet<String>,
     /// Files of the package, relative to the repository.
@@ -163,6 +167,8 @@ impl Lab {
                 }
             }
         }
+        let (cases, lacking) = self.furnish_objects(cases);
+        settled.extend(lacking);
         (cases, settled)
     }
 }
@@ -211,7 +217,9 @@ impl git::Error {
         let reason = if what.is_empty() { self.to_string() } else { format!("{what} can't be had: {self}") };
         match self {
             Self::Gone(_) | Self::Refused(_) => Verdict::unverifiable(reason),
-            Self::Unreachable { .. } | Self::Offline(_) | Self::File(_) => Verdict::Inconclusive { reason },
+            Self::Unreachable { .. } | Self::Offline(_) | Self::OfflineObject(_) | Self::File(_) => {
+                Verdict::Inconclusive { reason }
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A crate opened: fetched, checked, read, and traced to where it says that it comes from.
 
 use crate::edges::registry::{self, Registry};
-use crate::lab::Lab;
 use crate::lab::case::{Case, Origin, Registries};
+use crate::lab::{Lab, in_parallel};
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
 use crate::model::source::RepositoryUrl;
@@ -29,10 +29,20 @@ pub enum Opened {
 const VERSIONS: usize = 3;
 
 impl Lab {
-    /// Opens one crate, and looks no further.
+    /// Opens crates and looks into their commits, and no further: what there is to say where that can't be done stands
+    /// beside each. And the records of those that there is nothing to rebuild of.
     #[must_use]
-    pub fn examine(&self, locked: &LockedCrate) -> Opened {
-        self.open(locked, &self.registries(&[locked]))
+    pub fn examine(&self, locked: &[LockedCrate]) -> (Vec<(Case, Option<Verdict>)>, Vec<Record>) {
+        let registries = self.registries(&locked.iter().collect::<Vec<_>>());
+        let (mut cases, mut settled) = (Vec::new(), Vec::new());
+        for opened in in_parallel(self.workers, locked.iter().collect(), |locked| self.open(locked, &registries)) {
+            match opened {
+                Opened::Case(case) => cases.push(*case),
+                Opened::Settled(record) => settled.push(*record),
+            }
+        }
+        let traced = self.trace(cases, &registries);
+        (traced.into_iter().map(|(case, located)| (case, located.err())).collect(), settled)
     }
 
     /// Gets the published crate, checks it and reads what it says.

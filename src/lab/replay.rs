@@ -1,11 +1,13 @@
 //! Replay: what a plan says, built and judged as it stands, without any search.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::seed::Content;
 use super::{Error, Lab, Program, go_on, in_parallel};
 use crate::edges::console::Console;
 use crate::edges::git::commit::Commit;
+use crate::edges::git::lfs::Sizes;
 use crate::edges::network::Answer;
 use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, RunDirectory};
@@ -85,7 +87,7 @@ impl Lab {
         self.build(plan, derivations, "the plan", run, console, |_| Ok(self.content(&inputs)))
     }
 
-    /// Brings the commits and index slices of a plan that the store lacks, as far as they can be had.
+    /// Brings the commits, LFS objects and index slices of a plan that the store lacks, as far as they can be had.
     pub(super) fn inputs(&self, plan: &Plan, derivations: &Derivations) -> Result<Inputs, Error> {
         let missing = self.nix.missing(derivations.leaves.values())?;
         let lacks = |leaf: &Leaf| derivations.leaves.get(leaf).is_some_and(|path| missing.contains(path));
@@ -93,6 +95,11 @@ impl Lab {
         for (id, source) in plan.sources.iter().filter(|(id, _)| lacks(&Leaf::Source(**id))) {
             by_repository.entry(source.repository.clone()).or_default().insert(*id);
         }
+        let mut objects: BTreeMap<RepositoryUrl, Sizes> = BTreeMap::new();
+        for (hash, object) in plan.lfs_objects.iter().filter(|(hash, _)| lacks(&Leaf::LfsObject(**hash))) {
+            objects.entry(object.repository.clone()).or_default().insert(*hash, object.size);
+        }
+        let objects = self.lfs_objects_of(objects).into_values().flatten();
         let commits = self.commits_of(by_repository).into_values().filter_map(Result::ok);
         let registry = self.default_registry();
         let pins = plan.indexes.values().filter(|pin| lacks(&Leaf::Index(pin.nar_hash))).collect();
@@ -117,6 +124,7 @@ impl Lab {
         let toolchains = plan.toolchains.iter().filter_map(|(name, wanted)| Some((name.clone(), here(wanted)?)));
         Ok(Inputs {
             commits: commits.collect(),
+            objects: objects.filter_map(|(hash, file)| Some((hash, file.ok()?))).collect(),
             slices: slices.into_iter().flatten().collect(),
             toolchains: toolchains.collect(),
         })
@@ -125,6 +133,7 @@ impl Lab {
     pub(super) fn content<'a>(&self, inputs: &'a Inputs) -> BTreeMap<Leaf, Content<'a>> {
         let mut leaves = self.own_leaves(inputs.toolchains.iter());
         leaves.extend(inputs.commits.iter().map(|commit| (Leaf::Source(commit.id), Content::Commit(commit))));
+        leaves.extend(inputs.objects.iter().map(|(hash, file)| (Leaf::LfsObject(*hash), Content::LfsObject(file))));
         leaves.extend(inputs.slices.iter().map(|(hash, slice)| (Leaf::Index(*hash), Content::Slice(slice))));
         leaves
     }
@@ -176,6 +185,7 @@ impl Lab {
 #[derive(Default)]
 pub(super) struct Inputs {
     commits: Vec<Commit>,
+    objects: Vec<(Sri, PathBuf)>,
     slices: Vec<(Sri, Slice)>,
     /// The cargos of this machine, by their names in the plan.
     toolchains: BTreeMap<String, Toolchain>,

@@ -255,8 +255,15 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             }
             case.lock.clone().unwrap_or_default()
         }
-        IndexMode::AtPublication | IndexMode::AtNewestLocked | IndexMode::WithYanked => String::new(),
+        IndexMode::AtPublication
+        | IndexMode::WithSiblings
+        | IndexMode::WithYanked
+        | IndexMode::MinutesBefore
+        | IndexMode::AtNewestLocked => String::new(),
     };
+    if matches!(attempt.index_mode, IndexMode::WithSiblings | IndexMode::PublishedLock) {
+        wanted.late.clone_from(&located.siblings);
+    }
     let mut index = located.index.clone();
     let registry = registries.get(&RegistryName::Default)?.as_ref().ok()?;
     // What cargo missed, with everything the manifests name, and what that requires in turn: else it would miss one
@@ -309,6 +316,7 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             located.export.submodules.clone(),
         ),
         further: located.further.commits.iter().map(|(id, (_, source))| (*id, source.clone())).collect(),
+        lfs_objects: located.further.objects.iter().map(|(hash, (object, _))| (*hash, object.clone())).collect(),
         url: case.url.clone(),
         facts: located.facts.clone(),
         index: pin,

@@ -26,6 +26,8 @@ pub(super) enum Content<'a> {
     Slice(&'a Slice),
     /// An official archive, to be fetched.
     Archive { url: &'a str, sha256: Sri, release: &'a str },
+    /// An LFS object, wherever it lies.
+    LfsObject(&'a Path),
     /// A published crate.
     Published(&'a CrateId, &'a [u8]),
 }
@@ -46,8 +48,7 @@ impl Lab {
         });
         let staged: Vec<(Leaf, PathBuf)> =
             staged.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        let (flat, trees): (Vec<_>, Vec<_>) =
-            staged.into_iter().partition(|(leaf, _)| matches!(leaf, Leaf::Archive(_) | Leaf::Published(_)));
+        let (flat, trees): (Vec<_>, Vec<_>) = staged.into_iter().partition(|(leaf, _)| is_flat(leaf));
         self.add(derivations, &flat, false)?;
         // One process hashes and copies on one core.
         let shares: Vec<_> = trees.chunks(trees.len().div_ceil(cores).max(1)).collect();
@@ -63,6 +64,8 @@ impl Lab {
                 leaves.insert(Leaf::Source(one.inputs.recipe.source), Content::Commit(&located.commit));
                 let further = located.further.commits.iter();
                 leaves.extend(further.map(|(id, (commit, _))| (Leaf::Source(*id), Content::Commit(commit))));
+                let objects = located.further.objects.iter();
+                leaves.extend(objects.map(|(hash, (_, file))| (Leaf::LfsObject(*hash), Content::LfsObject(file))));
             }
             leaves.insert(Leaf::Index(one.inputs.index.nar_hash), Content::Slice(&one.slice));
         }
@@ -118,6 +121,14 @@ impl Lab {
                 write_slice(slice, &folder)?;
                 Some(folder)
             }
+            Content::LfsObject(lies) => {
+                let file = place.join(names::LFS_OBJECT);
+                std::fs::create_dir(place).doing("create the folder", place)?;
+                std::fs::hard_link(lies, &file)
+                    .or_else(|_| std::fs::copy(lies, &file).map(drop))
+                    .doing("copy", lies)?;
+                Some(file)
+            }
             Content::Archive { url, sha256, release } => self.fetch_archive(url, sha256, release),
             Content::Published(id, bytes) => {
                 let file = place.join(names::published(id));
@@ -154,5 +165,19 @@ impl Lab {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a leaf is hashed as the one file that it is.
+fn is_flat(leaf: &Leaf) -> bool {
+    match leaf {
+        Leaf::Archive(_) | Leaf::LfsObject(_) | Leaf::Published(_) => true,
+        Leaf::Builder
+        | Leaf::Fetcher
+        | Leaf::Judge
+        | Leaf::Toolchain(_)
+        | Leaf::Runtime(_)
+        | Leaf::Source(_)
+        | Leaf::Index(_) => false,
     }
 }

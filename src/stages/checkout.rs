@@ -1,8 +1,8 @@
 //! *Checkout*: how the publisher's git checked the commit out, told from the crate's own bytes.
 //!
-//! A variant is tried only where the crate itself shows it: text files with CRLF that have LF in the commit, a file that
-//! holds the target of what is a link in the commit, executable bits that are all gone or all set. All of them are marks
-//! of Windows, or of its file systems.
+//! A variant is taken only where the crate itself shows it: text files with CRLF that have LF in the commit, a file that
+//! holds the target of what is a link in the commit, executable bits that are all gone or all set, all
+//! marks of Windows or of its file systems; and files in the stead of the LFS pointers that the commit has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::artefact::{Archive, MANIFEST, ORIGINAL_MANIFEST};
 use crate::builder::checkout::is_converted;
 use crate::builder::git::{Id, Kind, hash};
+use crate::builder::lfs::Pointer;
+use crate::model::digest::{Sha256, Sri};
 
 /// How files were checked out; the default is what git does elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub struct Checkout {
     pub links_as_text: bool,
     /// Which files are executable.
     pub executables: Executables,
+    /// The LFS objects that stand where the commit has pointers to them, by path relative to the repository: their
+    /// sha256, which is in the pointer.
+    pub lfs: BTreeMap<String, Sri>,
 }
 
 /// Which text files have CRLF line endings that the commit has not.
@@ -62,8 +67,8 @@ pub struct Traces {
     lf: BTreeSet<String>,
     /// Executable files.
     executable: BTreeSet<String>,
-    /// The files that come from the source.
-    files: BTreeSet<String>,
+    /// The files that come from the source, with their lengths.
+    files: BTreeMap<String, u64>,
 }
 
 /// How long a link's target may be, to be looked for.
@@ -83,7 +88,7 @@ impl Traces {
                 path => path.to_owned(),
             };
             let body = archive.body(entry);
-            traces.files.insert(path.clone());
+            traces.files.insert(path.clone(), body.len() as u64);
             if entry.executable() {
                 traces.executable.insert(path.clone());
             }
@@ -103,7 +108,7 @@ impl Traces {
 
     /// The files that come from the source, relative to the package.
     pub fn files(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().map(String::as_str)
+        self.files.keys().map(String::as_str)
     }
 }
 
@@ -125,6 +130,8 @@ pub struct Committed<'a> {
     pub executables: &'a BTreeSet<String>,
     /// The blob at a path.
     pub blob: &'a dyn Fn(&str) -> Option<Id>,
+    /// The LFS pointer at a path.
+    pub pointer: &'a dyn Fn(&str) -> Option<Pointer>,
 }
 
 impl Checkout {
@@ -132,17 +139,27 @@ impl Checkout {
     #[must_use]
     pub fn evident(traces: &Traces, commit: &Committed<'_>) -> Self {
         let at = |path: &str| format!("{}{path}", commit.below);
+        // Of this length: the builder sees to it that it is the very object.
+        let object = |(path, length): (&String, &u64)| {
+            let path = at(path);
+            let pointer = (commit.pointer)(&path).filter(|pointer| pointer.size == *length)?;
+            Some((path, Sri(Sha256(pointer.oid))))
+        };
+        let lfs: BTreeMap<String, Sri> = traces.files.iter().filter_map(object).collect();
         let converted = traces.crlf.iter().filter(|(path, blob)| (commit.blob)(&at(path)) == Some(**blob));
         let files: BTreeSet<String> = converted.map(|(path, _)| at(path)).collect();
-        let crlf = match (files.is_empty(), traces.lf.is_empty()) {
+        // git converts what lies elsewhere as little as a binary.
+        let lf = traces.lf.iter().any(|path| !lfs.contains_key(&at(path)));
+        let crlf = match (files.is_empty(), lf) {
             (true, _) => Crlf::None,
-            (false, true) => Crlf::All,
-            (false, false) => Crlf::Files(files),
+            (false, false) => Crlf::All,
+            (false, true) => Crlf::Files(files),
         };
         let text = |(link, target): (&String, &String)| {
             link.strip_prefix(commit.below).is_some_and(|path| traces.short.get(path) == Some(target))
         };
-        let packed = |path: &String| path.strip_prefix(commit.below).is_some_and(|path| traces.files.contains(path));
+        let packed =
+            |path: &String| path.strip_prefix(commit.below).is_some_and(|path| traces.files.contains_key(path));
         let executables = if traces.executable.is_empty() && commit.executables.iter().any(packed) {
             Executables::None
         } else if traces.executable.len() == traces.files.len() && traces.files.len() > 1 {
@@ -150,7 +167,7 @@ impl Checkout {
         } else {
             Executables::AsCommitted
         };
-        Self { crlf, links_as_text: commit.links.iter().any(text), executables }
+        Self { crlf, links_as_text: commit.links.iter().any(text), executables, lfs }
     }
 
     /// The words that the builder takes.
@@ -172,9 +189,9 @@ impl Checkout {
         files.into_iter().flatten()
     }
 
-    /// The condition that a verdict names; none for the default.
+    /// The conditions that a verdict names; none for the default.
     #[must_use]
-    pub fn condition(&self) -> Option<String> {
+    pub fn conditions(&self) -> Vec<String> {
         let crlf = match &self.crlf {
             Crlf::None => None,
             Crlf::All => Some("CRLF".to_owned()),
@@ -188,7 +205,9 @@ impl Checkout {
             Executables::All => Some("all files executable".to_owned()),
         };
         let marks: Vec<String> = [crlf, links, executables].into_iter().flatten().collect();
-        (!marks.is_empty()).then(|| format!("as checked out on Windows: {}", marks.join(", ")))
+        let windows = (!marks.is_empty()).then(|| format!("as checked out on Windows: {}", marks.join(", ")));
+        let lfs = (!self.lfs.is_empty()).then(|| "with LFS objects checked out".to_owned());
+        windows.into_iter().chain(lfs).collect()
     }
 }
 
@@ -204,7 +223,10 @@ mod tests {
         let blob = |path: &str| committed.iter().find(|(at, _)| *at == path).map(|(_, body)| hash(Kind::Blob, body));
         let links = BTreeMap::from([("sub/LICENSE".to_owned(), "../LICENSE".to_owned())]);
         let executables = executables.iter().map(|path| (*path).to_owned()).collect();
-        let commit = Committed { below: "sub/", links: &links, executables: &executables, blob: &blob };
+        let pointer =
+            |path: &str| committed.iter().find(|(at, _)| *at == path).and_then(|(_, body)| Pointer::read(body));
+        let commit =
+            Committed { below: "sub/", links: &links, executables: &executables, blob: &blob, pointer: &pointer };
         Checkout::evident(&traces, &commit)
     }
 
@@ -228,6 +250,14 @@ mod tests {
         }
         let all = plain.map(|(path, body, _)| (path, body, 0o755));
         assert_eq!(evident(&all, &committed, &[]).executables, Executables::All);
+
+        let content = Sha256::of(b"b\n");
+        let pointer = |size| Pointer { oid: content.0, size }.text();
+        for (size, expected) in
+            [(2, BTreeMap::from([("sub/src/lib.rs".to_owned(), Sri(content))])), (3, BTreeMap::new())]
+        {
+            assert_eq!(evident(&plain, &[("sub/src/lib.rs", pointer(size).as_bytes())], &[]).lfs, expected);
+        }
 
         let linked = [("Cargo.toml", &b"[a]\n"[..], 0o644), ("LICENSE", b"../LICENSE", 0o644)];
         assert!(evident(&linked, &committed, &[]).links_as_text);

@@ -129,8 +129,8 @@ fn differences(published: &Archive, rebuilt: &Archive, context: &Context) -> Vec
                 }
                 found.extend(content(path, (published, published.body(a)), (rebuilt, rebuilt.body(b)), context));
             }
-            (Some(_), None) => found.push(one_sided(path, Kind::OnlyPublished)),
-            (None, Some(_)) => found.push(one_sided(path, Kind::OnlyRebuilt)),
+            (Some(_), None) => found.push(one_sided(path, Kind::OnlyPublished, context)),
+            (None, Some(_)) => found.push(one_sided(path, Kind::OnlyRebuilt, context)),
             // Every path stands on one side at least.
             (None, None) => {}
         }
@@ -158,8 +158,12 @@ fn generated(path: &str, kind: Kind, details: Vec<String>) -> Difference {
 }
 
 /// A file on one side only. Whether Cargo.lock and vcs info are there depends on cargo and its options alone.
-fn one_sided(path: &str, kind: Kind) -> Difference {
+fn one_sided(path: &str, kind: Kind, context: &Context) -> Difference {
+    let faults = &context.lock_faults;
     match path {
+        LOCK if kind == Kind::OnlyPublished && !faults.is_empty() => {
+            Difference { details: faults.clone(), ..source(path, kind) }
+        }
         LOCK | VCS_INFO => generated(path, kind, Vec::new()),
         _ => source(path, kind),
     }
@@ -283,13 +287,13 @@ mod tests {
     }
 
     fn compared(published: &Files<'_>, tracked: bool) -> Comparison {
+        compared_in(published, &Context { lock_tracked: tracked, ..Context::default() })
+    }
+
+    fn compared_in(published: &Files<'_>, context: &Context) -> Comparison {
         let (a, b) = (pack(&id(), published), pack(&id(), &honest()));
         let archives = (Archive::read(&id(), &a).unwrap(), Archive::read(&id(), &b).unwrap());
-        compare(
-            (&archives.0, Sha256::of(&a)),
-            (&archives.1, Sha256::of(&b)),
-            &Context { lock_tracked: tracked, ..Context::default() },
-        )
+        compare((&archives.0, Sha256::of(&a)), (&archives.1, Sha256::of(&b)), context)
     }
 
     fn only(comparison: Comparison) -> (String, Kind, Weight) {
@@ -373,6 +377,14 @@ mod tests {
         assert_eq!(weigh(&old, &new, true), (Kind::Meaning, Weight::Source));
         assert_eq!(weigh(&forged, &old, false), (Kind::Meaning, Weight::Source));
         assert_eq!(weigh(&old.replace("version = 3", "version = 4"), &old, false), (Kind::Form, Weight::Generated));
+    }
+
+    #[test]
+    fn a_lock_file_that_can_not_be_is_loud_where_the_rebuild_has_none_too() {
+        let published = plus((LOCK, b"version = 4\n", 0o644));
+        assert_eq!(only(compared(&published, false)).2, Weight::Generated);
+        let faulty = Context { lock_faults: vec!["it names x@1.0.0".to_owned()], ..Context::default() };
+        assert_eq!(only(compared_in(&published, &faulty)).2, Weight::Source);
     }
 
     #[test]

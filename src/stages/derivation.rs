@@ -55,6 +55,8 @@ pub enum Leaf {
     Runtime(Sri),
     /// The files of a commit.
     Source(CommitId),
+    /// An LFS object, by its hash.
+    LfsObject(Sri),
     /// An index slice, by the hash of its NAR.
     Index(Sri),
 }
@@ -98,6 +100,8 @@ pub mod names {
     pub const JUDGE: &str = "recrate-judge";
     /// A commit's files: the name that `builtins.fetchGit` gives.
     pub const SOURCE: &str = "source";
+    /// An LFS object.
+    pub const LFS_OBJECT: &str = "lfs-object";
     /// An index slice.
     pub const INDEX: &str = "index-slice";
     /// A toolchain's runtime.
@@ -146,15 +150,20 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
     let mut sources = BTreeMap::new();
     for (commit, source) in &plan.sources {
         let asks = [("commitId", commit.to_string()), ("repository", source.repository.to_string())];
-        let leaf = Leaf::Source(*commit);
-        let made = generator.fetched(&fetcher, names::SOURCE, source.nar_hash, leaf, "commit", asks)?;
-        sources.insert(*commit, made);
+        let pinned = fixed(names::SOURCE, &plan.system, &fetcher.out, source.nar_hash, true);
+        sources.insert(*commit, generator.fetched(&fetcher, pinned, Leaf::Source(*commit), "commit", &asks)?);
+    }
+    let mut objects = BTreeMap::new();
+    for (hash, object) in &plan.lfs_objects {
+        let asks = [("repository", object.repository.to_string()), ("size", object.size.to_string())];
+        let pinned = fixed(names::LFS_OBJECT, &plan.system, &fetcher.out, *hash, false);
+        objects.insert(*hash, generator.fetched(&fetcher, pinned, Leaf::LfsObject(*hash), "lfs-object", &asks)?);
     }
     let mut indexes = BTreeMap::new();
     for (key, pin) in &plan.indexes {
         let asks = [("slice", pin.to_json()), ("passAsFile", "slice".to_owned())];
-        let leaf = generator.fetched(&fetcher, names::INDEX, pin.nar_hash, Leaf::Index(pin.nar_hash), "index", asks)?;
-        indexes.insert(*key, leaf);
+        let pinned = fixed(names::INDEX, &plan.system, &fetcher.out, pin.nar_hash, true);
+        indexes.insert(*key, generator.fetched(&fetcher, pinned, Leaf::Index(pin.nar_hash), "index", &asks)?);
     }
     for (job, rebuild) in &plan.rebuilds {
         generator.published(rebuild)?;
@@ -165,8 +174,14 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
             .ok_or_else(|| missing(format!("the toolchain {}", recipe.toolchain)))?;
         let source = |commit: CommitId| sources.get(&commit).ok_or_else(|| missing(format!("the commit {commit}")));
         let further = recipe.further().map(|commit| Ok((commit, source(commit)?))).collect::<Result<_, Error>>()?;
+        let object = |(path, hash): (&'_ String, &Sri)| {
+            let made = objects.get(hash).ok_or_else(|| missing(format!("the LFS object {hash}")))?;
+            Ok((path.clone(), made))
+        };
+        let lfs = recipe.checkout.lfs.iter().map(object).collect::<Result<_, Error>>()?;
         let index = indexes.get(&recipe.index).ok_or_else(|| missing(format!("the index slice {}", recipe.index)))?;
-        let inputs = RebuildInputs { builder: &builder, toolchain, source: source(recipe.source)?, further, index };
+        let inputs =
+            RebuildInputs { builder: &builder, toolchain, source: source(recipe.source)?, further, lfs, index };
         let hermetic = generator.rebuild(plan, job, rebuild, &inputs)?;
         generator.made.rebuilds.insert(job.clone(), hermetic);
     }
@@ -185,6 +200,8 @@ struct RebuildInputs<'a> {
     toolchain: &'a Made,
     source: &'a Made,
     further: BTreeMap<CommitId, &'a Made>,
+    /// LFS objects, by the paths of their pointers.
+    lfs: BTreeMap<String, &'a Made>,
     index: &'a Made,
 }
 
@@ -243,18 +260,17 @@ impl Generator<'_> {
     fn fetched(
         &mut self,
         fetcher: &Made,
-        name: &str,
-        hash: Sri,
+        pinned: DerivationBuilder,
         leaf: Leaf,
         verb: &str,
-        asks: [(&str, String); 2],
+        asks: &[(&str, String)],
     ) -> Result<Made, Error> {
-        let mut derivation = fixed(name, self.system, &fetcher.out, hash, true)
+        let mut derivation = pinned
             .argument(verb)
             .environment("impureEnvVars", IMPURE.join(" "))
             .input_derivation(fetcher.drv.clone(), InputDerivation::new(["out"]));
         for (variable, value) in asks {
-            derivation = derivation.environment(variable, value);
+            derivation = derivation.environment(*variable, value.as_str());
         }
         self.add_leaf(derivation, leaf)
     }
@@ -321,6 +337,8 @@ impl Generator<'_> {
                 url,
             })
             .collect();
+        let lfs: BTreeMap<&String, &str> =
+            inputs.lfs.iter().map(|(path, object)| (path, object.out.as_str())).collect();
         let release = plan.toolchains[&recipe.toolchain].release.as_str();
         let name = format!("rebuild-{}", id.stem());
         let mut derivation = self
@@ -343,16 +361,17 @@ impl Generator<'_> {
                     .map(|(path, what)| format!("{} {}\n", what.word(), path.as_str()))
                     .collect::<String>(),
             )
+            .environment("lfs", json(&lfs))
             .environment("lock", recipe.lock.as_str())
             .environment("lockPaths", recipe.lock_paths.join("\n"))
             .environment("outsideGit", if recipe.outside_git { "1" } else { "" })
             .environment("packageName", rebuild.name.as_str())
             .environment("packagePath", recipe.package_path.as_str())
-            .environment("passAsFile", "commit crlfFiles gitDependencies leftOut lock submodules")
+            .environment("passAsFile", "commit crlfFiles gitDependencies leftOut lfs lock submodules")
             .environment("source", inputs.source.out.as_str())
             .environment("submodules", json(&submodules))
             .environment("toolchain", inputs.toolchain.out.as_str());
-        let further = inputs.further.values().copied();
+        let further = inputs.further.values().chain(inputs.lfs.values()).copied();
         for input in [inputs.toolchain, inputs.source, inputs.index].into_iter().chain(further) {
             derivation = derivation.input_derivation(input.drv.clone(), InputDerivation::new(["out"]));
         }

@@ -3,6 +3,8 @@
 //! The JSON has no clock, no path of a machine and no "unknown" in it; maps are sorted, so the same plan is the same
 //! bytes. `nix/plan.nix` reads it; `docs/plan.schema.json` describes it.
 
+mod facts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
@@ -12,17 +14,18 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use super::checkout::Checkout;
-use super::compare::Context;
 use super::lock::Skipped;
-use super::slice::{Cut, Index, Slice, SliceFile, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
+use super::slice::{Cut, Index, Slice, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
 use super::toolchain::Toolchain;
 use super::verdict::{Record, Verdict};
 use crate::builder::further::Reference;
 use crate::builder::left_out::Spare;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::{CrateId, CrateName};
-use crate::model::release::{Minor, Span};
+use crate::model::release::Minor;
 use crate::model::source::{CommitId, RepositoryUrl, SubPath};
+
+pub use facts::{Facts, Reach};
 
 /// The version of the format.
 pub const SCHEMA: u32 = 1;
@@ -37,7 +40,7 @@ pub struct Plan {
     pub system: String,
     /// recrate's static builder.
     pub builder: ProgramPin,
-    /// recrate's static fetcher: it brings commits and index slices where the store lacks them. What it brings is
+    /// recrate's static fetcher: it brings commits, LFS objects and index slices where the store lacks them. What it brings is
     /// pinned, so no rebuild's output depends on it.
     pub fetcher: ProgramPin,
     /// recrate's static judge: it compares the rebuilt crates with the published ones.
@@ -46,6 +49,8 @@ pub struct Plan {
     pub toolchains: BTreeMap<String, Toolchain>,
     /// The commits, by id.
     pub sources: BTreeMap<CommitId, Source>,
+    /// The LFS objects, by their sha256.
+    pub lfs_objects: BTreeMap<Sri, LfsObject>,
     /// The index slices, by [`IndexPin::key`].
     pub indexes: BTreeMap<Sri, IndexPin>,
     /// The rebuilds, by [`CrateId::job`].
@@ -92,14 +97,27 @@ impl Source {
     }
 }
 
+/// A file that a commit has only a pointer to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LfsObject {
+    /// The repository whose LFS server is asked for it.
+    pub repository: RepositoryUrl,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
 /// An index slice: its hash, and how it is cut out of the default registry's index again, whatever came later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IndexPin {
     /// The hash of the slice's NAR.
     pub nar_hash: Sri,
-    /// When the newest of its lines was published: it has nothing newer. None where the registry does not say.
+    /// When the newest of its lines was published: it has nothing newer, but for `late`. None where the registry does
+    /// not say.
     pub until: Option<Timestamp>,
+    /// Versions that are in it although they are newer.
+    pub late: BTreeMap<CrateName, BTreeSet<Version>>,
     /// Whether it has lines of the index's second format, which old cargos would misread.
     pub second_format: bool,
     /// The crates in it.
@@ -123,14 +141,18 @@ impl IndexPin {
             requirements.entry(name.clone()).or_default().insert(versions.to_string());
         }
         let named = wanted.names.iter().chain(requirements.keys()).chain(wanted.locked.keys());
-        let names = named.filter(|name| has(name)).cloned().collect();
-        let locked = wanted.locked.iter().filter(|(name, _)| has(name));
+        let names: BTreeSet<CrateName> = named.filter(|name| has(name)).cloned().collect();
+        let those = |versions: &BTreeMap<CrateName, BTreeSet<Version>>| {
+            versions.iter().filter(|(name, _)| has(name)).map(|(name, them)| (name.clone(), them.clone())).collect()
+        };
+        let newest = |name: &CrateName| slice.files.get(&index_path(name))?.newest(wanted.late.get(name));
         Self {
             nar_hash: slice.nar_hash(),
-            until: slice.files.values().filter_map(SliceFile::newest).max(),
+            until: names.iter().filter_map(newest).max(),
+            late: those(&wanted.late),
             second_format: slice.files.is_empty() || cargo >= UNDERSTANDS_FORMAT_2,
             names,
-            locked: locked.map(|(name, versions)| (name.clone(), versions.clone())).collect(),
+            locked: those(&wanted.locked),
             requirements,
             yanked: slice.yanked.iter().cloned().collect(),
         }
@@ -150,6 +172,7 @@ impl IndexPin {
         Wanted {
             names: self.names.clone(),
             locked: self.locked.clone(),
+            late: self.late.clone(),
             requirements: self.requirements.iter().flat_map(of).collect(),
             yanked: Yanked::Just(self.yanked.clone()),
         }
@@ -193,49 +216,6 @@ impl Rebuild {
     pub fn id(&self) -> CrateId {
         CrateId { name: self.name.clone(), version: self.version.clone() }
     }
-}
-
-/// What a verdict has to know besides the two crates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Facts {
-    /// When the crate was published, by the index.
-    pub published: Option<Timestamp>,
-    /// Whether the commit holds the Cargo.lock that the publisher's cargo started from.
-    pub lock_tracked: bool,
-    /// Entries of the published Cargo.lock that can't have been there when the crate was published.
-    pub lock_faults: Vec<String>,
-    /// The repository that the commit was taken from.
-    pub repository: RepositoryUrl,
-    /// The tag that the commit was found by, where the crate itself names none.
-    pub found_by: Option<String>,
-    /// What of the repository reaches the commit; none where that could not be asked.
-    pub reach: Option<Reach>,
-    /// What contradicts where the crate says that it comes from.
-    pub contradictions: Vec<String>,
-}
-
-impl Facts {
-    /// What the comparison needs, for a crate that a cargo of this range made.
-    #[must_use]
-    pub fn context(&self, cargo_range: Option<Span>) -> Context {
-        Context { lock_tracked: self.lock_tracked, lock_faults: self.lock_faults.clone(), cargo_range }
-    }
-}
-
-/// What of a repository reaches a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reach {
-    /// A branch, the default one if it does, and the nearest tag.
-    By {
-        /// The branch.
-        branch: Option<String>,
-        /// The tag.
-        tag: Option<String>,
-    },
-    /// No branch and no tag: the commit may be of a fork, or of a branch that was deleted or rewritten.
-    Nothing,
 }
 
 /// How a crate is rebuilt: the five inputs that a `.crate` is a function of.
@@ -301,7 +281,8 @@ impl Recipe {
         let submodules = (!self.submodules.is_empty()).then(|| "with submodules checked out".to_owned());
         let dirty = dirty.then(|| "with --allow-dirty, as published".to_owned());
         let alone = (!self.left_out.is_empty()).then(|| "with other members of its workspace left out".to_owned());
-        [index_mode, self.checkout.condition(), submodules, alone, dirty].into_iter().flatten().collect()
+        let checkout = self.checkout.conditions().into_iter();
+        index_mode.into_iter().chain(checkout).chain([submodules, alone, dirty].into_iter().flatten()).collect()
     }
 }
 
@@ -311,25 +292,38 @@ impl Recipe {
 pub enum IndexMode {
     /// From the index as it was right before publication.
     AtPublication,
-    /// From the index as it was when the newest entry of the published Cargo.lock appeared.
-    AtNewestLocked,
+    /// The same, with what came out together with it and is in the published Cargo.lock.
+    WithSiblings,
     /// From the index right before publication, with versions of the published Cargo.lock taken as not yanked.
     WithYanked,
+    /// From the index as it was some minutes before publication.
+    MinutesBefore,
+    /// From the index as it was when the newest entry of the published Cargo.lock appeared.
+    AtNewestLocked,
     /// From the published Cargo.lock, which was put into the worktree: an input that git does not have.
     PublishedLock,
 }
 
 impl IndexMode {
     /// All of them, in the order in which they are tried.
-    pub const ALL: [Self; 4] = [Self::AtPublication, Self::AtNewestLocked, Self::WithYanked, Self::PublishedLock];
+    pub const ALL: [Self; 6] = [
+        Self::AtPublication,
+        Self::WithSiblings,
+        Self::WithYanked,
+        Self::MinutesBefore,
+        Self::AtNewestLocked,
+        Self::PublishedLock,
+    ];
 
     /// The condition that a verdict names; nothing for the strongest claim.
     #[must_use]
     pub fn condition(self) -> Option<&'static str> {
         match self {
             Self::AtPublication => None,
-            Self::AtNewestLocked => Some("with the index as of the newest locked version"),
+            Self::WithSiblings => Some("with versions that came out within a minute after it"),
             Self::WithYanked => Some("with since yanked versions restored"),
+            Self::MinutesBefore => Some("with the index as of ten minutes before"),
+            Self::AtNewestLocked => Some("with the index as of the newest locked version"),
             Self::PublishedLock => Some("with the published Cargo.lock as input"),
         }
     }
@@ -347,6 +341,7 @@ impl Plan {
             judge,
             toolchains: BTreeMap::new(),
             sources: BTreeMap::new(),
+            lfs_objects: BTreeMap::new(),
             indexes: BTreeMap::new(),
             rebuilds: BTreeMap::new(),
             settled: BTreeMap::new(),
@@ -359,6 +354,7 @@ impl Plan {
         self.toolchains.insert(inputs.recipe.toolchain.clone(), inputs.toolchain.clone());
         self.sources.insert(inputs.recipe.source, inputs.source.clone());
         self.sources.extend(inputs.further.iter().map(|(commit, source)| (*commit, source.clone())));
+        self.lfs_objects.extend(inputs.lfs_objects.iter().map(|(hash, object)| (*hash, object.clone())));
         self.indexes.insert(inputs.recipe.index, inputs.index.clone());
         let rebuild = Rebuild {
             name: id.name.clone(),
@@ -389,6 +385,7 @@ impl Plan {
         let commits: BTreeSet<CommitId> =
             recipes().flat_map(|recipe| recipe.further().chain([recipe.source])).collect();
         part.sources.retain(|commit, _| commits.contains(commit));
+        part.lfs_objects.retain(|hash, _| recipes().any(|recipe| recipe.checkout.lfs.values().any(|one| one == hash)));
         part.indexes.retain(|key, _| recipes().any(|recipe| recipe.index == *key));
         part
     }
@@ -430,6 +427,8 @@ pub struct Inputs {
     pub source: Source,
     /// The commits that it needs besides.
     pub further: BTreeMap<CommitId, Source>,
+    /// The LFS objects that it needs.
+    pub lfs_objects: BTreeMap<Sri, LfsObject>,
     /// Its index slice.
     pub index: IndexPin,
     /// Where the published crate can be fetched.

@@ -128,13 +128,9 @@ fn write_record(text: &mut String, record: &Record, out: Option<&Path>) {
             .path
             .as_ref()
             .map_or(String::new(), |path| if path.as_str().is_empty() { String::new() } else { format!(", {path}") });
-        let reach = match &origin.reach {
-            Some(Reach::By { branch, tag }) => {
-                let names: Vec<String> = [branch, tag].into_iter().flatten().map(|name| visible(name)).collect();
-                format!(" (in {})", names.join(" and "))
-            }
-            Some(Reach::Nothing) | None => String::new(),
-        };
+        let names = origin.reach.as_ref().map(Reach::names).unwrap_or_default();
+        let names: Vec<String> = names.into_iter().map(visible).collect();
+        let reach = if names.is_empty() { String::new() } else { format!(" (in {})", names.join(" and ")) };
         let _ = writeln!(text, "      from {} at {}{path}{reach}", origin.repository, origin.commit.short());
     }
     if record.best.is_some() {

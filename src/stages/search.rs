@@ -93,7 +93,7 @@ fn lacking_file(message: &str) -> Option<CrateName> {
 }
 
 /// How many builds of one crate are looked at.
-const TRIES_LIMIT: usize = 40;
+const TRIES_LIMIT: usize = 60;
 
 /// How often names are added to a slice for one crate.
 const MISSED_LIMIT: usize = 12;

@@ -143,6 +143,8 @@ pub struct Wanted {
     pub names: BTreeSet<CrateName>,
     /// Versions that a lock file names; they are in whatever the requirements say.
     pub locked: BTreeMap<CrateName, BTreeSet<Version>>,
+    /// Versions that are in although they came out after the cut.
+    pub late: BTreeMap<CrateName, BTreeSet<Version>>,
     /// What the manifests require.
     pub requirements: Vec<(CrateName, VersionReq)>,
     /// Which versions are taken to be yanked.
@@ -202,15 +204,17 @@ struct SliceLine {
 /// Cuts a slice out of an index, for a cargo of a release.
 #[must_use]
 pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Slice {
-    let usable = |line: &IndexLine| {
-        cut.is_none_or(|cut| cut.includes(line.published)) && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
+    let usable = |name: &CrateName, line: &IndexLine| {
+        let late = || wanted.late.get(name).is_some_and(|versions| versions.contains(&line.version));
+        let there = cut.is_none_or(|cut| cut.includes(line.published)) || late();
+        there && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
     };
     let mut kept: BTreeMap<&CrateName, BTreeSet<usize>> = BTreeMap::new();
     // Takes the usable lines of a crate that are wanted; gives what those require that were not taken before.
     let mut take = |name: &CrateName, is_wanted: &dyn Fn(&IndexLine) -> bool| {
         let Some((name, lines)) = index.get_key_value(name) else { return Vec::<&(CrateName, VersionReq)>::new() };
         let taken = kept.entry(name).or_default();
-        let fresh = lines.iter().enumerate().filter(|(_, line)| usable(line) && is_wanted(line));
+        let fresh = lines.iter().enumerate().filter(|(_, line)| usable(name, line) && is_wanted(line));
         let fresh = fresh.filter(|(at, _)| taken.insert(*at));
         let required = fresh.flat_map(|(_, line)| line.requirements()).map(|required| &required.on);
         required.filter(|(name, _)| wanted.names.contains(name)).collect()
@@ -265,10 +269,12 @@ fn write(index: &Index, kept: &BTreeMap<&CrateName, BTreeSet<usize>>, wanted: &W
 }
 
 impl SliceFile {
-    /// When the newest of its lines was published.
+    /// When the newest of its lines was published, but for some `late` versions.
     #[must_use]
-    pub fn newest(&self) -> Option<Timestamp> {
-        self.lines.iter().filter_map(|line| self.of[line.at].published).max()
+    pub fn newest(&self, late: Option<&BTreeSet<Version>>) -> Option<Timestamp> {
+        let lines = self.lines.iter().map(|line| &self.of[line.at]);
+        let timely = lines.filter(|line| late.is_none_or(|late| !late.contains(&line.version)));
+        timely.filter_map(|line| line.published).max()
     }
 
     /// The file's text. Made anew each time: a run has many slices, of mostly the same lines.
@@ -438,6 +444,16 @@ mod tests {
         let slice = cut(&index, &wanted, None, Minor(85));
         let text = slice.files["index/1/a"].text();
         assert!(text.contains("\"yanked\": false") && !text.contains("true"), "{text}");
+    }
+
+    #[test]
+    fn a_late_version_is_in_whatever_the_cut() {
+        let late = BTreeMap::from([(name("a"), ["2.0.0".parse().unwrap()].into())]);
+        let before = Some(Cut::Before("2021-01-01T00:00:00Z".parse().unwrap()));
+        let slice = cut(&index(), &Wanted { late: late.clone(), ..wanted("*") }, before, Minor(95));
+        assert_eq!(versions(&slice, "index/1/a"), ["1.0.0", "2.0.0"]);
+        let newest = slice.files["index/1/a"].newest(late.get(&name("a")));
+        assert_eq!(newest, "2020-01-01T00:00:00Z".parse().ok());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A web server on loopback: files of a folder, and git repositories through git's own CGI program.
+//! A web server on loopback: files of a folder, git repositories through git's own CGI program, and their LFS objects.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ impl Server {
             std::thread::spawn(move || {
                 while let Ok(request) = http.recv() {
                     log.lock().unwrap().push(format!("{} {}", request.method(), request.url()));
-                    answer(request, &folder);
+                    let host = http.server_addr().to_string();
+                    answer(request, &folder, &host);
                 }
             });
         }
@@ -47,9 +48,15 @@ impl Drop for Server {
     }
 }
 
-fn answer(request: Request, folder: &Path) {
+fn answer(request: Request, folder: &Path, host: &str) {
     let path = request.url().split('?').next().unwrap().to_owned();
-    if path.contains(".git/") {
+    if let Some(repository) = path.strip_suffix("/info/lfs/objects/batch") {
+        return offer(request, folder, host, repository);
+    }
+    if path.contains("/lfs/objects/") && !has(&request, "Authorization", TOKEN) {
+        return drop(request.respond(Response::from_data(Vec::new()).with_status_code(401)));
+    }
+    if path.contains(".git/") && !path.contains("/lfs/objects/") {
         return git(request, folder);
     }
     let file: PathBuf = folder.join(path.trim_start_matches('/'));
@@ -57,6 +64,43 @@ fn answer(request: Request, folder: &Path) {
         Ok(bytes) => request.respond(Response::from_data(bytes)),
         Err(_) => request.respond(Response::from_data(Vec::new()).with_status_code(404)),
     };
+}
+
+/// What an offer of LFS objects says to send along.
+const TOKEN: &str = "Bearer of objects";
+
+fn has(request: &Request, name: &'static str, value: &str) -> bool {
+    request.headers().iter().any(|header| header.field.equiv(name) && header.value.as_str() == value)
+}
+
+/// Offers LFS objects as git-lfs's description of the batch API says: what lies where `git lfs fetch` leaves it.
+fn offer(mut request: Request, folder: &Path, host: &str, repository: &str) {
+    let media = "application/vnd.git-lfs+json";
+    if !has(&request, "Content-Type", media) || !has(&request, "Accept", media) {
+        return drop(request.respond(Response::from_data(Vec::new()).with_status_code(422)));
+    }
+    if !folder.join(repository.trim_start_matches('/')).is_dir() {
+        return drop(request.respond(Response::from_data(Vec::new()).with_status_code(404)));
+    }
+    let asked: serde_json::Value = serde_json::from_reader(request.as_reader()).unwrap();
+    assert_eq!(asked["operation"], "download");
+    let objects = asked["objects"].as_array().unwrap().iter().map(|object| {
+        let oid = object["oid"].as_str().unwrap();
+        let path = format!("{repository}/lfs/objects/{}/{}/{oid}", &oid[..2], &oid[2..4]);
+        let mut offered = object.clone();
+        match std::fs::metadata(folder.join(path.trim_start_matches('/'))) {
+            Ok(file) if Some(file.len()) == object["size"].as_u64() => {
+                let header = serde_json::json!({ "Authorization": TOKEN });
+                offered["actions"]["download"] =
+                    serde_json::json!({ "href": format!("http://{host}{path}"), "header": header });
+            }
+            _ => offered["error"] = serde_json::json!({ "code": 404, "message": "Object does not exist" }),
+        }
+        offered
+    });
+    let reply = serde_json::json!({ "transfer": "basic", "objects": objects.collect::<Vec<_>>() });
+    let media = Header::from_bytes("Content-Type", media).unwrap();
+    let _ = request.respond(Response::from_data(reply.to_string()).with_header(media));
 }
 
 /// Runs `git http-backend`: see its manual for the variables.

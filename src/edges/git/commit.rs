@@ -14,6 +14,7 @@ use sha2::Digest as _;
 
 use super::{Error, object_id, refused};
 use crate::builder::git::Id;
+use crate::builder::lfs::{POINTER_LIMIT, Pointer};
 use crate::edges::cache::Doing as _;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::source::{CommitId, SubPath};
@@ -81,6 +82,10 @@ impl Commit {
                 found.submodules = addresses(&blob.data);
             }
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            if name == ".gitattributes" {
+                let blob = repository.find_object(entry.id).map_err(lacking)?;
+                found.uses_lfs |= blob.data.windows(LFS.len()).any(|word| word == LFS);
+            }
             if name == "rust-toolchain.toml" || name == "rust-toolchain" && !found.toolchains.contains_key(folder) {
                 let blob = repository.find_object(entry.id).map_err(lacking)?;
                 found.toolchains.insert(folder.to_owned(), String::from_utf8_lossy(&blob.data).into_owned());
@@ -105,6 +110,16 @@ impl Commit {
         let repository = self.repository.to_thread_local();
         let entry = repository.find_tree(self.root).ok()?.lookup_entry_by_path(path).ok()??;
         entry.mode().is_blob().then(|| entry.object_id().as_bytes().try_into().ok().map(Id))?
+    }
+
+    /// The LFS pointer at a path.
+    #[must_use]
+    pub fn pointer(&self, path: &str) -> Option<Pointer> {
+        let repository = self.repository.to_thread_local();
+        let entry = repository.find_tree(self.root).ok()?.lookup_entry_by_path(path).ok()??;
+        let is_short = |header: gix::odb::find::Header| header.size() < POINTER_LIMIT as u64;
+        let short = entry.mode().is_blob() && repository.find_header(entry.object_id()).is_ok_and(is_short);
+        Pointer::read(&short.then(|| entry.object().ok())??.data)
     }
 
     /// Writes the commit's files to a new folder, if one is given, and hashes them as Nix does.
@@ -144,9 +159,14 @@ pub struct CargoFiles {
     pub executables: BTreeSet<String>,
     /// `rust-toolchain.toml`, or `rust-toolchain`, by folder.
     pub toolchains: BTreeMap<String, String>,
+    /// Whether files may be pointers to LFS objects: a `.gitattributes` says so.
+    pub uses_lfs: bool,
     /// Where submodules come from, by path, as `.gitmodules` has it.
     pub submodules: BTreeMap<String, String>,
 }
+
+/// How `.gitattributes` says of files that they lie elsewhere.
+const LFS: &[u8] = b"filter=lfs";
 
 /// The addresses that a `.gitmodules` names, by path; none where it can't be read.
 fn addresses(text: &[u8]) -> BTreeMap<String, String> {

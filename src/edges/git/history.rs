@@ -80,10 +80,10 @@ impl Git {
         let before = std::fs::read(&memo).ok().and_then(|text| serde_json::from_slice(&text).ok());
         if let Some(before) = before.map(|refs| History::of(&found, refs)) {
             let shown = |commit: &CommitId| matches!(before.reach(*commit), Some(Reach::By { .. }));
-            if !self.online || wanted.iter().all(shown) {
+            if self.network.is_none() || wanted.iter().all(shown) {
                 return Ok(before);
             }
-        } else if !self.online {
+        } else if self.network.is_none() {
             let reason = "it was not asked before, and --offline forbids to".to_owned();
             return Err(Error::Unreachable { url: address, reason });
         }

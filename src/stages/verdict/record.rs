@@ -103,6 +103,8 @@ pub struct TryRecord {
     pub in_range: bool,
     /// How Cargo.lock came about.
     pub index_mode: IndexMode,
+    /// Whether other members of the workspace were left out.
+    pub alone: bool,
     /// What this build alone would say.
     pub level: Level,
     /// Its derivation.

@@ -1,0 +1,97 @@
+//! Cargo.lock: crates whose publishers saw another index than the one of the moment of publication. Each is packaged by a
+//! cargo without recrate, against a registry as it was on the day.
+
+mod common;
+
+use common::place::Place;
+use common::workshop::{Cargo, LocalRegistry, Release, files};
+use serde_json::{Value, json};
+
+/// No helper is ever fetched: packaging looks at the index only.
+const CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+const OWN: &str = "2025-03-01T12:00:00Z";
+
+fn helper(version: &'static str, published: &'static str) -> Release<'static> {
+    Release { name: "helper", version, published, requires: &[] }
+}
+
+/// Publishes `own`, which needs a `helper`, as packaged on a day when the registry had `then`; gives what is said of it
+/// when the registry has `now`, too.
+fn said(then: &[Release<'_>], now: &[Release<'_>]) -> Value {
+    said_after("1", then, |registry| now.iter().for_each(|one| registry.list(one, CHECKSUM)))
+}
+
+/// The same for a requirement, with anything done to the registry.
+fn said_after(requirement: &str, then: &[Release<'_>], change: impl Fn(&LocalRegistry)) -> Value {
+    let place = Place::new();
+    let package = "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2024\"\nrust-version = \"1.85\"\nlicense = \"MIT\"\n\
+        description = \"In need of help\"\nrepository = \"https://git.example/recrate/own\"\n\
+        [dependencies]\n";
+    let manifest = format!("{package}helper = \"{requirement}\"\n");
+    let repository = place.repository("own");
+    repository.commit(&files([("Cargo.toml", &manifest), ("src/lib.rs", "//! Own.\n")]), "own 1.0.0");
+    then.iter().for_each(|one| place.registry.list(one, CHECKSUM));
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    let bytes = cargo.package_as(&repository, "", &place.registry.path, |_| {});
+    change(&place.registry);
+    let own = Release { name: "own", version: "1.0.0", published: OWN, requires: &[("helper", "^1")] };
+    place.registry.publish(&own, &bytes);
+    place.verify("own@1.0.0")
+}
+
+fn assert_reproduced(said: &Value, conditions: &[&str]) {
+    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    assert_eq!(said["conditions"], json!(conditions), "{said:#}");
+}
+
+#[test]
+fn what_came_out_before_or_long_after_needs_no_condition() {
+    let said = said(&[helper("1.0.0", "2025-03-01T11:59:59Z")], &[helper("1.1.0", OWN)]);
+    assert_reproduced(&said, &[]);
+}
+
+#[test]
+fn siblings_that_the_registry_noted_a_little_later() {
+    for time in [OWN, "2025-03-01T12:00:59Z"] {
+        let said = said(&[helper("1.0.0", "2024-01-01T00:00:00Z"), helper("1.1.0", time)], &[]);
+        assert_reproduced(&said, &["with versions that came out within a minute after it"]);
+    }
+}
+
+#[test]
+fn what_came_out_later_than_that_can_not_have_been_locked() {
+    let said = said(&[helper("1.1.0", "2025-03-01T12:01:01Z")], &[helper("1.0.0", "2024-01-01T00:00:00Z")]);
+    assert_ne!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    let details = said["verdict"]["differences"][0]["details"].to_string();
+    assert!(details.contains("helper@1.1.0, which came out after this crate"), "{said:#}");
+}
+
+#[test]
+fn where_cargo_refuses_for_it_that_is_said_beside() {
+    let (early, late) = (helper("1.0.0", "2024-01-01T00:00:00Z"), helper("1.1.0", "2025-03-03T00:00:00Z"));
+    let said = said_after("1.1", &[late], |registry| registry.list(&early, CHECKSUM));
+    assert_eq!(said["verdict"]["kind"], "not-rebuilt", "{said:#}");
+    let fault = "of its Cargo.lock: it names helper@1.1.0, which came out after this crate";
+    assert_eq!(said["contradictions"], json!([fault]), "{said:#}");
+}
+
+#[test]
+fn what_was_yanked_since() {
+    let old = helper("1.0.0", "2024-01-01T00:00:00Z");
+    let said =
+        said_after("1", &[old, helper("1.1.0", "2025-02-01T00:00:00Z")], |registry| registry.yank("helper", "1.1.0"));
+    assert_reproduced(&said, &["with since yanked versions restored"]);
+}
+
+#[test]
+fn an_index_that_lagged_behind() {
+    let said = said(&[helper("1.0.0", "2024-01-01T00:00:00Z")], &[helper("1.1.0", "2025-03-01T11:55:00Z")]);
+    assert_reproduced(&said, &["with the index as of ten minutes before"]);
+}
+
+#[test]
+fn a_lock_file_that_lay_there() {
+    let said = said(&[helper("1.0.0", "2024-01-01T00:00:00Z")], &[helper("1.1.0", "2025-02-01T00:00:00Z")]);
+    assert_reproduced(&said, &["with the index as of the newest locked version"]);
+}
