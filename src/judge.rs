@@ -33,6 +33,7 @@ use crate::stages::provenance::{Claim, Untraceable, claim};
 use crate::stages::report::Report;
 use crate::stages::toolchain::{Toolchain, date};
 use crate::stages::verdict::{Exit, Level, OriginRecord, Record, TryRecord, Verdict};
+use crate::stages::workspace::Others;
 
 /// A crate's part of the plan.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -108,7 +109,7 @@ pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record
         in_range: dating.span.unwrap_or(Span::ALL).contains(toolchain.minor),
         toolchain: toolchain.name.clone(),
         index_mode: recipe.index_mode,
-        alone: !recipe.left_out.is_empty(),
+        others: Others::of(&recipe.left_out),
         level,
         drv: drv.clone(),
         out: out.clone(),

@@ -164,7 +164,7 @@ fn what_a_member_takes_from_git_is_provided_from_the_commit_that_the_lock_file_n
     std::fs::write(&plan, tampered.to_string()).unwrap();
     let said = verify_json_with(recrate(), place.folder.path(), &["--plan", plan.to_str().unwrap()]);
     let reason = said["crates"][0]["verdict"]["reason"].as_str().unwrap();
-    assert!(reason.contains("no Cargo.lock of the package's commit names it"), "{reason}");
+    assert!(reason.contains("no Cargo.lock and no manifest of the package's commit names it"), "{reason}");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn where_it_can_not_be_had_the_member_is_left_out_and_the_verdict_says_so() {
 }
 
 #[test]
-fn a_member_that_cargo_can_not_load_is_left_out_but_never_one_that_the_package_needs() {
+fn a_member_that_cargo_can_not_load_is_left_out_and_of_one_that_the_package_needs_as_little_as_can_be() {
     let place = Place::new();
     let lock = "version = 4\n\n[[package]]\nname = \"own\"\nversion = \"1.0.0\"\n";
     let mut tree = files([
@@ -197,11 +197,124 @@ fn a_member_that_cargo_can_not_load_is_left_out_but_never_one_that_the_package_n
     let needed = format!("{MANIFEST}[dev-dependencies]\nfuzz = {{ path = \"../fuzz\" }}\n");
     tree.insert("own/Cargo.toml".to_owned(), Item::File(needed.into_bytes()));
     let said = verified(&place, &tree, "own", without_fuzz);
-    assert_eq!(said["verdict"]["kind"], "not-rebuilt", "{said:#}");
+    assert_reproduced(&said, &["with other members of its workspace left out, and what those that it needs require"]);
 
     // Of one that the package needs, what that needs for its own tests is spare.
     let tested = "[package]\nname = \"fuzz\"\nversion = \"0.0.0\"\n[dev-dependencies]\nnowhere = \"1\"\n";
     tree.insert("fuzz/Cargo.toml".to_owned(), Item::File(tested.as_bytes().to_vec()));
     let said = verified(&place, &tree, "own", without_fuzz);
     assert_reproduced(&said, &["with other members of its workspace left out"]);
+}
+
+/// What a package requires that its publisher had an old lock file for, which git does not have: cargo loads the whole
+/// workspace for it, and no index gives it.
+const REQUIRED: &str = "[dependencies]\nleaf = \"1\"\ntwig = \"1\"\n";
+
+/// Lists what is required; gives the old lock file.
+fn old_lock(place: &Place) -> String {
+    for (name, version, published) in [
+        ("leaf", "1.0.0", "2023-01-01T00:00:00Z"),
+        ("leaf", "1.1.0", "2024-01-01T00:00:00Z"),
+        ("twig", "1.0.0", "2024-06-01T00:00:00Z"),
+    ] {
+        place.registry.list(&Release { name, version, published, requires: &[] }, &"0".repeat(64));
+    }
+    let locked = place.registry.lock_file(&[("leaf", "1.0.0"), ("twig", "1.0.0")]);
+    format!("{locked}\n[[package]]\nname = \"own\"\nversion = \"1.0.0\"\ndependencies = [\n \"leaf\",\n \"twig\",\n]\n")
+}
+
+const WITH_LOCK: &str = "with the published Cargo.lock as input";
+const BARE: &str = "with other members of its workspace left out, and what those that it needs require";
+
+#[test]
+fn of_those_that_the_package_needs_what_they_require_is_left_out_where_nothing_else_helps() {
+    let place = Place::new();
+    let lock = old_lock(&place);
+    let needed =
+        format!("{MANIFEST}{REQUIRED}[dev-dependencies]\nhelper = {{ path = \"../helper\", features = [\"more\"] }}\n");
+    let helper = "[package]\nname = \"helper\"\nversion = \"0.0.0\"\n[features]\nmore = [\"tool/all\"]\n";
+    let unpinned = "[dependencies]\ntool = { git = \"https://git.example/recrate/tools\", branch = \"main\" }\n";
+    let tree = files([
+        (".gitignore", "Cargo.lock\n"),
+        ("Cargo.toml", "[workspace]\nmembers = [\"own\", \"helper\"]\n"),
+        ("own/Cargo.toml", &needed),
+        ("own/src/lib.rs", "//! Own.\n"),
+        ("helper/Cargo.toml", &format!("{helper}{unpinned}")),
+        ("helper/src/lib.rs", ""),
+    ]);
+    let said = verified(&place, &tree, "own", |tree| {
+        std::fs::write(tree.join("helper/Cargo.toml"), helper.replace("\"tool/all\"", "")).unwrap();
+        std::fs::write(tree.join("Cargo.lock"), &lock).unwrap();
+    });
+    assert_reproduced(&said, &[WITH_LOCK, BARE]);
+}
+
+#[test]
+fn what_a_mere_workspace_patches_from_an_unpinned_branch_is_left_out() {
+    let place = Place::new();
+    let lock = old_lock(&place);
+    let root = "[workspace]\nmembers = [\"own\"]\n";
+    let patch = "[patch.crates-io]\ntool = { git = \"https://git.example/recrate/tools\", branch = \"main\" }\n";
+    let tree = files([
+        (".gitignore", "Cargo.lock\n"),
+        ("Cargo.toml", &format!("{root}{patch}")),
+        ("own/Cargo.toml", &format!("{MANIFEST}{REQUIRED}")),
+        ("own/src/lib.rs", "//! Own.\n"),
+    ]);
+    let said = verified(&place, &tree, "own", |tree| {
+        std::fs::write(tree.join("Cargo.toml"), root).unwrap();
+        std::fs::write(tree.join("Cargo.lock"), &lock).unwrap();
+    });
+    assert_reproduced(&said, &[WITH_LOCK, BARE]);
+}
+
+#[test]
+fn what_is_taken_from_git_by_a_full_rev_needs_no_lock_file() {
+    let place = Place::new();
+    let tool = "[package]\nname = \"tool\"\nversion = \"0.3.0\"\n[dependencies]\nother = { path = \"other\" }\n";
+    let other = "[package]\nname = \"other\"\nversion = \"0.3.0\"\n";
+    let tools =
+        files([("Cargo.toml", tool), ("src/lib.rs", ""), ("other/Cargo.toml", other), ("other/src/lib.rs", "")]);
+    let commit = place.repository("tools").commit(&tools, "tools");
+    let from_git = format!("git = \"https://git.example/recrate/tools\"\nrev = \"{commit}\"\n");
+    let source = format!("source = \"git+https://git.example/recrate/tools?rev={commit}#{commit}\"");
+    let entry = |name: &str| format!("\n[[package]]\nname = \"{name}\"\nversion = \"0.3.0\"\n{source}\n");
+    let lock = old_lock(&place) + &entry("tool") + &entry("other");
+    let manifest = format!("{MANIFEST}{REQUIRED}[dev-dependencies.tool]\n{from_git}");
+    let tree = files([("Cargo.toml", &manifest), ("src/lib.rs", "//! Own.\n"), (".gitignore", "Cargo.lock\n")]);
+    // The publisher's cargo has it at hand.
+    let said = verified(&place, &tree, "", |tree| {
+        let above = tree.parent().unwrap();
+        for (name, text) in [("tool", tool.replace("\"other\"", "\"../other\"")), ("other", other.to_owned())] {
+            let folder = above.join("at-hand").join(name);
+            std::fs::create_dir_all(folder.join("src")).unwrap();
+            std::fs::write(folder.join("Cargo.toml"), text).unwrap();
+            std::fs::write(folder.join("src/lib.rs"), "").unwrap();
+            std::fs::write(folder.join(".cargo-checksum.json"), "{\"files\":{},\"package\":null}").unwrap();
+        }
+        let config = format!(
+            "[source.tools]\n{from_git}replace-with = \"at-hand\"\n[source.at-hand]\ndirectory = \"{}\"\n",
+            above.join("at-hand").display()
+        );
+        std::fs::create_dir(above.join(".cargo")).unwrap();
+        std::fs::write(above.join(".cargo/config.toml"), config).unwrap();
+        std::fs::write(tree.join("Cargo.lock"), &lock).unwrap();
+    });
+    assert_reproduced(&said, &[WITH_LOCK]);
+
+    // Only this very commit is put there.
+    let plan = place.folder.path().join("plan.json");
+    verify_json(place.folder.path(), &["own@1.0.0", "--plan", plan.to_str().unwrap()]);
+    let mut tampered: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
+    let recipe = &mut tampered["rebuilds"]["own-1_0_0"]["recipe"];
+    assert_eq!(recipe["gitDependencies"][0]["packages"], json!(["", "other"]), "{recipe:#}");
+    recipe["gitDependencies"][0]["commit"] = recipe["source"].clone();
+    std::fs::write(&plan, tampered.to_string()).unwrap();
+    let said = verify_json_with(recrate(), place.folder.path(), &["--plan", plan.to_str().unwrap()]);
+    let reason = said["crates"][0]["verdict"]["reason"].as_str().unwrap();
+    assert!(reason.contains("no manifest of the package's commit names it"), "{reason}");
+
+    std::fs::remove_dir_all(place.folder.path().join("repositories/tools.git")).unwrap();
+    let said = place.verify("own@1.0.0");
+    assert_ne!(said["verdict"]["kind"], "reproduced", "{said:#}");
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use super::checkout::Checkout;
 use super::commit::Commit;
@@ -84,22 +85,53 @@ fn above<'a>(submodules: &'a Submodules, own: &'a Commit, path: &'a str) -> (&'a
 
 /// The lock files of a package's folder and of those above it, the root's last.
 pub(super) fn locks(root: &Path, package: &str) -> Vec<String> {
-    let folders = Path::new(package).ancestors();
-    folders.filter_map(|folder| std::fs::read_to_string(root.join(folder).join("Cargo.lock")).ok()).collect()
+    beside(root, package, "Cargo.lock").collect()
 }
 
-/// Puts what comes from git under `place`, and gives the part of cargo's configuration that leads there.
+/// The files of this name in a package's folder and in those above it, the root's last.
+fn beside(root: &Path, package: &str, name: &str) -> impl Iterator<Item = String> {
+    let folders = Path::new(package).ancestors();
+    folders.filter_map(move |folder| std::fs::read_to_string(root.join(folder).join(name)).ok())
+}
+
+/// Whether a manifest takes something from a repository by this very commit.
+fn asks(manifest: &Value, url: &str, commit: &str) -> bool {
+    let Value::Table(table) = manifest else { return false };
+    let says = |key: &str, value: &str| table.get(key).and_then(Value::as_str) == Some(value);
+    says("git", url) && says("rev", commit) || table.values().any(|value| asks(value, url, commit))
+}
+
+/// What comes from git, at hand.
+#[derive(Debug, Default)]
+pub struct Provided {
+    /// The part of cargo's configuration that leads there.
+    pub config: String,
+    /// Entries of a lock file for what a manifest alone pins. cargo takes nothing from a directory that no lock file
+    /// names; the entries do not come into the crate, as a published package can't require anything from git.
+    pub locked: String,
+}
+
+/// Puts what comes from git under `place`.
 ///
 /// # Errors
-/// Where no Cargo.lock of the package's own commit names it, or it is not what the plan says.
-pub fn provide(dependencies: &[GitDependency], place: &Path, root: &Path, package_path: &str) -> Result<String, Fault> {
+/// Where neither a Cargo.lock nor a manifest of the package's own commit names it, or it is not what the plan says.
+pub fn provide(
+    dependencies: &[GitDependency],
+    place: &Path,
+    root: &Path,
+    package_path: &str,
+) -> Result<Provided, Fault> {
     let locks = locks(root, package_path);
-    let mut config = String::new();
+    let manifests = beside(root, package_path, "Cargo.toml").filter_map(|text| text.parse::<Table>().ok());
+    let manifests: Vec<Value> = manifests.map(Value::Table).collect();
+    let mut provided = Provided::default();
     for (number, GitDependency { commit, packages, reference, url }) in dependencies.iter().enumerate() {
         let (front, back) = (format!("source = \"git+{url}"), format!("#{}\"", commit.id));
         let named = |line: &str| line.starts_with(&front) && line.ends_with(&back);
-        if !locks.iter().flat_map(|lock| lock.lines()).any(named) {
-            return Err(commit.unproven(format!("no Cargo.lock of the package's commit names it for {url}")));
+        let locked = locks.iter().flat_map(|lock| lock.lines()).any(named);
+        if !locked && !manifests.iter().any(|manifest| asks(manifest, url, &commit.id.to_string())) {
+            let reason = format!("no Cargo.lock and no manifest of the package's commit names it for {url}");
+            return Err(commit.unproven(reason));
         }
         let folder = place.join(number.to_string());
         let (tree, source) = (folder.join("tree"), folder.join("packages"));
@@ -117,10 +149,32 @@ pub fn provide(dependencies: &[GitDependency], place: &Path, root: &Path, packag
             std::fs::write(&checksums, "{\"files\":{},\"package\":null}").at(checksums)?;
             let entry = source.join(number.to_string());
             symlink(&package, &entry).at(entry)?;
+            if !locked {
+                provided.locked += &lock_entry(&tree, &package, url, &commit.id.to_string());
+            }
         }
-        config += &replacement(number, url, reference, &source);
+        provided.config += &replacement(number, url, reference, &source);
     }
-    Ok(config)
+    Ok(provided)
+}
+
+/// A lock file's entry of a package that is taken from git by the full id of a commit; nothing where its manifest can't
+/// be read: cargo will say so.
+fn lock_entry(tree: &Path, package: &Path, url: &str, commit: &str) -> String {
+    let read = |folder: &Path| std::fs::read_to_string(folder.join("Cargo.toml")).ok()?.parse::<Table>().ok();
+    let said = || {
+        let manifest = read(package)?;
+        let package = manifest.get("package")?;
+        let version = match package.get("version")?.as_str() {
+            Some(version) => version.to_owned(),
+            None => read(tree)?.get("workspace")?.get("package")?.get("version")?.as_str()?.to_owned(),
+        };
+        Some((package.get("name")?.as_str()?.to_owned(), version))
+    };
+    let Some((name, version)) = said() else { return String::new() };
+    let [name, version, source] =
+        [name, version, format!("git+{url}?rev={commit}#{commit}")].map(|text| Value::from(text).to_string());
+    format!("\n[[package]]\nname = {name}\nversion = {version}\nsource = {source}\n")
 }
 
 /// The part of cargo's configuration that puts a folder in a repository's stead.

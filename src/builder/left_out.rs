@@ -1,15 +1,16 @@
 //! What of other packages of the workspace is left out so that cargo can load it. The package's own manifest is never
-//! touched, nor is that of the workspace.
+//! touched; that of the workspace only where it is no package's, and then only what it takes from git.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use super::further::locks;
 use super::{At, Fault};
 
-/// What of another package of the workspace a package can do without.
+/// What of another package of the workspace, or of the workspace itself, a package can do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spare {
@@ -17,10 +18,14 @@ pub enum Spare {
     All,
     /// What it needs for its own tests.
     DevDependencies,
+    /// Whatever it needs.
+    Dependencies,
+    /// Of a workspace that is no package itself: what replaces crates by others from git.
+    GitPatches,
 }
 
 impl Spare {
-    const EACH: [Self; 2] = [Self::All, Self::DevDependencies];
+    const EACH: [Self; 4] = [Self::All, Self::DevDependencies, Self::Dependencies, Self::GitPatches];
 
     /// As the derivation has it.
     #[must_use]
@@ -28,6 +33,8 @@ impl Spare {
         match self {
             Self::All => "all",
             Self::DevDependencies => "dev-dependencies",
+            Self::Dependencies => "dependencies",
+            Self::GitPatches => "git-patches",
         }
     }
 }
@@ -50,24 +57,33 @@ pub fn read(text: &str) -> Result<LeftOut, Fault> {
 /// Takes it out of the manifests.
 ///
 /// # Errors
-/// Where one can't be read or written, or is the package's own, or lies above it, or is none.
+/// Where one can't be read or written, or is the package's own, or lies above it and is no mere workspace, or is none.
 pub fn take_out(left_out: &LeftOut, root: &Path, package: &str) -> Result<(), Fault> {
     let oldest = oldest_for(root, package);
     for (number, (folder, spare)) in left_out.iter().enumerate() {
         let file = root.join(folder).join("Cargo.toml");
-        // What lies at or above the package has a say in its content, and a new manifest would cut files out of it.
-        if Path::new(package).starts_with(folder) || !file.is_file() {
+        if !file.is_file() {
             return Err(Fault::Variable("leftOut"));
         }
-        let text = match spare {
+        let text = std::fs::read_to_string(&file).at(&file)?;
+        // What lies at or above the package has a say in its content, and a new manifest would cut files out of it. Where
+        // no package lies there, what is patched has not.
+        let above = Path::new(package).starts_with(folder);
+        let patches = *spare == Spare::GitPatches;
+        if above != patches || patches && !is_mere_workspace(&text) {
+            return Err(Fault::Variable("leftOut"));
+        }
+        let less = match spare {
             // cargo sees a package that wants nothing, and never looks at the file that it names.
             Spare::All => {
                 let name = format!("name = \"left-out-{number}\"\nversion = \"0.0.0\"\n");
                 format!("[package]\n{name}{oldest}[lib]\npath = \"Cargo.toml\"\n")
             }
-            Spare::DevDependencies => without_dev_dependencies(&std::fs::read_to_string(&file).at(&file)?),
+            Spare::DevDependencies => without(&text, &["dev-dependencies"]),
+            Spare::Dependencies => without(&text, &DEPENDENCY_TABLES),
+            Spare::GitPatches => without_git_patches(&text),
         };
-        std::fs::write(&file, text).at(file)?;
+        std::fs::write(&file, less).at(file)?;
     }
     Ok(())
 }
@@ -87,31 +103,119 @@ fn oldest_for(root: &Path, package: &str) -> &'static str {
     }
 }
 
-/// A manifest without the sections of its dev-dependencies.
-fn without_dev_dependencies(text: &str) -> String {
-    let mut skipping = false;
-    let mut kept = String::with_capacity(text.len());
-    for line in text.lines() {
-        if line.trim_start().starts_with('[') {
-            skipping = line.contains("dev-dependencies") || line.contains("dev_dependencies");
-        }
-        if !skipping {
-            kept.push_str(line);
-            kept.push('\n');
+/// The tables of dependencies.
+const DEPENDENCY_TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
+
+/// A manifest without these tables of dependencies, and without what its features want of them. The features themselves
+/// stay: others may ask for them. What is no TOML stays as it is: cargo will say so.
+fn without(text: &str, kinds: &[&str]) -> String {
+    let Ok(mut manifest) = text.parse::<Table>() else { return text.to_owned() };
+    let taken = take(&mut manifest, kinds);
+    let kept: BTreeSet<String> =
+        take(&mut manifest.clone(), &DEPENDENCY_TABLES).into_iter().map(|(key, _)| key).collect();
+    let mut features = match manifest.remove("features") {
+        Some(Value::Table(features)) => features,
+        _ => Table::new(),
+    };
+    // An optional dependency is a feature of its name, too.
+    for (key, dependency) in taken.iter().filter(|(key, _)| !kept.contains(key)) {
+        if dependency.get("optional").is_some() {
+            features.entry(key.clone()).or_insert_with(|| Value::Array(Vec::new()));
         }
     }
-    kept
+    let gone = |key: &str| taken.iter().any(|(taken, _)| taken == key) && !kept.contains(key);
+    for (_, wants) in &mut features {
+        if let Value::Array(wants) = wants {
+            wants.retain(|want| {
+                let want = want.as_str().unwrap_or_default();
+                let of = want.strip_prefix("dep:").or_else(|| Some(want.split_once('/')?.0.trim_end_matches('?')));
+                of.is_none_or(|of| !gone(of))
+            });
+        }
+    }
+    if !features.is_empty() {
+        manifest.insert("features".to_owned(), Value::Table(features));
+    }
+    manifest.to_string()
+}
+
+/// Takes tables of dependencies out of a manifest, for all targets; gives what was in them.
+fn take(manifest: &mut Table, kinds: &[&str]) -> Vec<(String, Value)> {
+    let mut taken = Vec::new();
+    let mut take_from = |table: &mut Table| {
+        for kind in kinds.iter().flat_map(|kind| [(*kind).to_owned(), kind.replace('-', "_")]) {
+            if let Some(Value::Table(dependencies)) = table.remove(&kind) {
+                taken.extend(dependencies);
+            }
+        }
+    };
+    take_from(manifest);
+    if let Some(Value::Table(targets)) = manifest.get_mut("target") {
+        targets.iter_mut().filter_map(|(_, target)| target.as_table_mut()).for_each(take_from);
+    }
+    taken
+}
+
+fn is_mere_workspace(text: &str) -> bool {
+    text.parse::<Table>().is_ok_and(|manifest| !manifest.contains_key("package") && !manifest.contains_key("project"))
+}
+
+/// A manifest whose patches from git are gone.
+fn without_git_patches(text: &str) -> String {
+    let Ok(mut manifest) = text.parse::<Table>() else { return text.to_owned() };
+    let from_git = |patch: &Value| patch.get("git").is_some();
+    if let Some(Value::Table(sources)) = manifest.get_mut("patch") {
+        sources.iter_mut().filter_map(|(_, patches)| patches.as_table_mut()).for_each(|patches| {
+            patches.retain(|_, patch| !from_git(patch));
+        });
+    }
+    if let Some(Value::Table(replaced)) = manifest.get_mut("replace") {
+        replaced.retain(|_, replacement| !from_git(replacement));
+    }
+    manifest.to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TEXT: &str = "[package]\nname = \"a\"\n[features]\nbare = []\nboth = [\"bare\", \"x/f\", \"dep:v\", \"u?/g\"]\n\
+        [dev-dependencies]\nx = \"1\"\ny = { features = [\n  \"z\",\n] }\n\
+        [target.'cfg(unix)'.dev-dependencies.w]\nversion = \"2\"\n\
+        [dependencies]\nv = { version = \"1\", optional = true }\n[target.'cfg(unix)'.dependencies]\nu = \"1\"\n";
+
+    fn less(kinds: &[&str]) -> Table {
+        without(TEXT, kinds).parse().unwrap()
+    }
+
     #[test]
-    fn sections_of_dev_dependencies_go_and_all_others_stay() {
-        let text = "[package]\nname = \"a\"\n[dev-dependencies]\nx = \"1\"\ny = { features = [\n  \"z\",\n] }\n\
-            [target.'cfg(unix)'.dev-dependencies.w]\nversion = \"2\"\n[dependencies]\nv = \"1\"\n";
-        assert_eq!(without_dev_dependencies(text), "[package]\nname = \"a\"\n[dependencies]\nv = \"1\"\n");
+    fn dev_dependencies_go_with_what_features_want_of_them_and_all_others_stay() {
+        let less = less(&["dev-dependencies"]);
+        let expected = "[package]\nname = \"a\"\n[features]\nbare = []\nboth = [\"bare\", \"dep:v\", \"u?/g\"]\n\
+            [dependencies]\nv = { version = \"1\", optional = true }\n[target.'cfg(unix)'.dependencies]\nu = \"1\"\n";
+        assert_eq!(less, expected.parse().unwrap());
+    }
+
+    #[test]
+    fn without_any_dependency_the_features_are_still_there() {
+        let expected =
+            "[package]\nname = \"a\"\n[features]\nbare = []\nboth = [\"bare\"]\nv = []\n[target.'cfg(unix)']\n";
+        assert_eq!(less(&DEPENDENCY_TABLES), expected.parse().unwrap());
+        assert_eq!(without("no TOML", &DEPENDENCY_TABLES), "no TOML");
+    }
+
+    #[test]
+    fn patches_from_git_go_out_of_a_mere_workspace_only() {
+        let root = tempfile::tempdir().unwrap();
+        let (file, patches) =
+            (root.path().join("Cargo.toml"), "[patch.crates-io]\na.git = \"https://x\"\nb.path = \"b\"\n");
+        std::fs::write(&file, format!("[workspace]\n{patches}")).unwrap();
+        let take_out = || take_out(&LeftOut::from([(String::new(), Spare::GitPatches)]), root.path(), "own");
+        take_out().unwrap();
+        let less: Table = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+        assert_eq!(less, "[workspace]\n[patch.crates-io]\nb.path = \"b\"\n".parse().unwrap());
+        std::fs::write(&file, format!("[package]\n[workspace]\n{patches}")).unwrap();
+        assert!(take_out().is_err());
     }
 
     #[test]
@@ -133,7 +237,11 @@ mod tests {
     #[test]
     fn an_unknown_word_is_refused() {
         assert_eq!(
-            read("all a b\ndev-dependencies c\n").unwrap().into_iter().map(|one| one.1).collect::<Vec<_>>(),
+            read("all a b\ndev-dependencies c\ndependencies d\ngit-patches \n")
+                .unwrap()
+                .into_iter()
+                .map(|one| one.1)
+                .collect::<Vec<_>>(),
             Spare::EACH
         );
         assert!(read("some a\n").is_err());

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::checkout::Checkout;
 use super::commit::Commit;
-use super::further::{self, GitDependency, Submodules};
+use super::further::{self, GitDependency, Provided, Submodules};
 use super::left_out::{self, LeftOut};
 use super::status::{FILE, LOG, Outcome, SCHEMA, Status};
 use super::worktree::Worktree;
@@ -114,7 +114,7 @@ fn package(
     build: &Path,
     root: &Path,
     out: &Path,
-    from_git: &str,
+    from_git: &Provided,
 ) -> Result<Outcome, Fault> {
     let ignored = recipe.lock.as_ref().map_or(&[][..], |(_, paths)| paths);
     if !recipe.outside_git {
@@ -123,11 +123,11 @@ fn package(
     if let Some((lock, paths)) = &recipe.lock {
         for path in paths {
             let path = root.join(path);
-            std::fs::write(&path, lock).at(path)?;
+            std::fs::write(&path, [&lock[..], from_git.locked.as_bytes()].concat()).at(path)?;
         }
     }
     left_out::take_out(&recipe.left_out, root, &recipe.package_path)?;
-    let (exit, said) = run_cargo(recipe, build, &root.join(&recipe.package_path), from_git)?;
+    let (exit, said) = run_cargo(recipe, build, &root.join(&recipe.package_path), &from_git.config)?;
     let said = without_store_paths(&said);
     let log = out.join(LOG);
     std::fs::write(&log, &said).at(log)?;

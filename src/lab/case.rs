@@ -27,7 +27,7 @@ use crate::stages::search::{Subject, Tried, best};
 use crate::stages::slice::{Cut, Index, IndexLine, Wanted};
 use crate::stages::toolchain::{Dating, asked_for, prefer};
 use crate::stages::verdict::{OriginRecord, Record, TryRecord, Verdict};
-use crate::stages::workspace::{root_of, spare};
+use crate::stages::workspace::{Others, root_of, spare};
 
 /// A crate on its way.
 #[derive(Debug)]
@@ -101,8 +101,10 @@ pub struct Located {
     pub checkout: Checkout,
     /// What it needs besides.
     pub further: Further,
-    /// What of its workspace it can do without.
-    pub spare: BTreeMap<SubPath, Spare>,
+    /// What of its workspace is left out so that cargo sees what the package needs.
+    pub needed: BTreeMap<SubPath, Spare>,
+    /// The same so that it sees nothing of what that requires.
+    pub bare: BTreeMap<SubPath, Spare>,
     /// What the verdict has to know.
     pub facts: Facts,
     /// Where the published lock file would be put.
@@ -265,8 +267,9 @@ impl Case {
             })
             .collect();
         let lock_paths = BTreeSet::from([workspace.join(LOCK), path.join(LOCK)]).into_iter().collect();
-        let spare = spare(&path, &files.manifests);
-        self.subject.can_be_alone = !spare.is_empty();
+        let spare = |others| spare(&path, &files.manifests, others);
+        let (needed, bare) = (spare(Others::Needed), spare(Others::Bare));
+        self.subject.can_be_alone = !bare.is_empty();
         self.located = Some(Located {
             commit,
             path,
@@ -274,7 +277,8 @@ impl Case {
             export,
             checkout,
             further,
-            spare,
+            needed,
+            bare,
             facts,
             lock_paths,
             wanted,
@@ -383,7 +387,7 @@ impl Case {
                 toolchain: built.inputs.toolchain.name.clone(),
                 in_range: self.subject.candidates[tried.attempt.candidate].in_range,
                 index_mode: tried.attempt.index_mode,
-                alone: !built.inputs.recipe.left_out.is_empty(),
+                others: Others::of(&built.inputs.recipe.left_out),
                 level: tried.verdict.level(),
                 drv: built.drv.clone(),
                 out: built.out.clone(),

@@ -40,7 +40,7 @@ struct Wanted {
 enum Place {
     /// The submodule at this path.
     Submodule(String),
-    /// These packages of the workspace's Cargo.lock.
+    /// These packages, as the workspace's Cargo.lock says; all, where it is silent and a manifest says which commit.
     Git(GitSource, BTreeSet<String>),
 }
 
@@ -75,8 +75,14 @@ impl Further {
         let mut further = Self { files: traces.files().map(|file| path.join(file)).collect(), ..Self::default() };
         further.name("", files);
         further.want_submodules("", repository, files, export);
-        let locked = files.locks.get(workspace).map(|text| git_packages(text)).unwrap_or_default();
-        for (source, names) in locked {
+        let mut pinned = files.locks.get(workspace).map(|text| git_packages(text)).unwrap_or_default();
+        for folder in BTreeSet::from([path, workspace]) {
+            let manifest = files.manifests.get(folder).map(|text| Manifest::read(text)).unwrap_or_default();
+            for source in manifest.git_revisions() {
+                pinned.entry(source).or_default();
+            }
+        }
+        for (source, names) in pinned {
             let repository = source.url.parse::<RepositoryUrl>().map_err(|error| error.to_string());
             let commit = source.commit;
             further.wanted.push(Wanted { place: Place::Git(source, names), repository, commit });
@@ -124,7 +130,9 @@ impl Further {
                 self.submodules.insert(path, wanted.commit);
             }
             Place::Git(source, names) => {
-                let named = |text: &str| Manifest::read(text).name().is_some_and(|name| names.contains(name));
+                let named = |text: &str| {
+                    Manifest::read(text).name().is_some_and(|name| names.is_empty() || names.contains(name))
+                };
                 let packages = files.manifests.iter().filter(|(_, text)| named(text));
                 self.git_dependencies.push(GitDependency {
                     commit: source.commit,
@@ -195,6 +203,8 @@ impl Case {
                 },
             };
             match &wanted.place {
+                // What no lock file names cargo may do without; it will say.
+                Place::Git(_, names) if names.is_empty() => continue,
                 // Members that take something from git may be left out.
                 Place::Git(..) if self.subject.can_be_alone => {
                     self.subject.must_be_alone = true;

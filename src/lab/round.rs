@@ -21,6 +21,7 @@ use crate::stages::plan::{IndexMode, IndexPin, Inputs, Plan, Recipe, Source};
 use crate::stages::search::{Refusal, Tried, Try, next};
 use crate::stages::slice::{Slice, Yanked, cut, required_by};
 use crate::stages::verdict::Verdict;
+use crate::stages::workspace::Others;
 use crate::stages::yanked::since_yanked;
 
 /// `nix/` as it was when this program was built: what registers the derivations.
@@ -291,6 +292,11 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
     // It has no note of a commit: cargo leaves none where it is told to pass over changes, or finds no git.
     let found = case.origin.found_by.is_some();
     let outside_git = found && !NO_NOTE_WHERE_DIRTY.contains(toolchain.minor);
+    let left_out = match attempt.others {
+        Others::Whole => BTreeMap::new(),
+        Others::Needed => located.needed.clone(),
+        Others::Bare => located.bare.clone(),
+    };
     let inputs = Inputs {
         recipe: Recipe {
             toolchain: toolchain.name.clone(),
@@ -301,7 +307,7 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
             checkout: located.checkout.clone(),
             submodules: located.further.submodules.clone(),
             git_dependencies: located.further.git_dependencies.clone(),
-            left_out: if attempt.alone { located.spare.clone() } else { BTreeMap::new() },
+            left_out,
             allow_dirty: case.origin.dirty || found && !outside_git,
             outside_git,
             exclude_lockfile: case.lock.is_none() && toolchain.minor >= EXCLUDES_LOCKFILE,

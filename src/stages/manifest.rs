@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 use semver::VersionReq;
 use toml::{Table, Value};
 
+use crate::builder::further::Reference;
+use crate::model::source::GitSource;
+
 /// A manifest; empty where the text is no TOML.
 #[derive(Debug, Clone, Default)]
 pub struct Manifest {
@@ -111,9 +114,29 @@ impl Manifest {
     /// The folders of crates that replace others in the whole workspace.
     #[must_use]
     pub fn patches(&self) -> Vec<&str> {
+        self.replacements().filter_map(path).collect()
+    }
+
+    /// Whether crates are replaced by others from git in the whole workspace.
+    #[must_use]
+    pub fn patches_from_git(&self) -> bool {
+        self.replacements().any(|patch| patch.get("git").is_some())
+    }
+
+    /// What is taken from git by the full id of a commit, here or in the workspace's list.
+    #[must_use]
+    pub fn git_revisions(&self) -> BTreeSet<GitSource> {
+        let pinned = |value: &Value| {
+            let (url, rev) = (value.get("git")?.as_str()?.to_owned(), value.get("rev")?.as_str()?);
+            Some(GitSource { url, reference: Reference::Rev(rev.to_owned()), commit: rev.parse().ok()? })
+        };
+        self.dependencies().map(|(_, value)| value).chain(self.replacements()).filter_map(pinned).collect()
+    }
+
+    fn replacements(&self) -> impl Iterator<Item = &Value> {
         let patches = self.table.get("patch").and_then(Value::as_table).into_iter().flat_map(Table::values);
         let replacements = self.table.get("replace").into_iter();
-        patches.chain(replacements).filter_map(Value::as_table).flat_map(Table::values).filter_map(path).collect()
+        patches.chain(replacements).filter_map(Value::as_table).flat_map(Table::values)
     }
 
     fn dependencies(&self) -> impl Iterator<Item = (&String, &Value)> {

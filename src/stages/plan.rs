@@ -18,6 +18,7 @@ use super::lock::Skipped;
 use super::slice::{Cut, Index, Slice, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
 use super::toolchain::Toolchain;
 use super::verdict::{Record, Verdict};
+use super::workspace::Others;
 use crate::builder::further::Reference;
 use crate::builder::left_out::Spare;
 use crate::model::digest::{Sha256, Sri};
@@ -236,7 +237,7 @@ pub struct Recipe {
     pub checkout: Checkout,
     /// The submodules that were checked out, too, by path: each is a gitlink of the commit, or of a submodule above it.
     pub submodules: BTreeMap<String, CommitId>,
-    /// What members of the workspace take from git, as the commit's own Cargo.lock says.
+    /// What members of the workspace take from git, as the commit's own Cargo.lock, or a manifest by a full `rev`, says.
     pub git_dependencies: Vec<GitDependency>,
     /// What is taken out of manifests of other packages of the workspace so that cargo can load it, by folder.
     pub left_out: BTreeMap<SubPath, Spare>,
@@ -280,7 +281,7 @@ impl Recipe {
         let index_mode = self.index_mode.condition().map(str::to_owned);
         let submodules = (!self.submodules.is_empty()).then(|| "with submodules checked out".to_owned());
         let dirty = dirty.then(|| "with --allow-dirty, as published".to_owned());
-        let alone = (!self.left_out.is_empty()).then(|| "with other members of its workspace left out".to_owned());
+        let alone = Others::of(&self.left_out).condition().map(str::to_owned);
         let checkout = self.checkout.conditions().into_iter();
         index_mode.into_iter().chain(checkout).chain([submodules, alone, dirty].into_iter().flatten()).collect()
     }

@@ -14,6 +14,7 @@ use super::compare::proof::Proof;
 use super::plan::IndexMode;
 use super::toolchain::Candidate;
 use super::verdict::{Level, Verdict};
+use super::workspace::Others;
 use crate::builder::status::Outcome;
 use crate::model::krate::CrateName;
 
@@ -24,8 +25,8 @@ pub struct Try {
     pub candidate: usize,
     /// How Cargo.lock comes about.
     pub index_mode: IndexMode,
-    /// Whether members of the workspace that the package can do without are left out.
-    pub alone: bool,
+    /// What cargo sees of the other members of the workspace.
+    pub others: Others,
     /// Crates that cargo missed in the index slice before.
     pub missed: BTreeSet<CrateName>,
 }
@@ -126,8 +127,9 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
     }
     // The published lock file knows what the package needs, and nothing of the others.
     let others_lack = matches!(last.refusal, Some(Refusal::MissingCrate(_) | Refusal::NoVersion));
-    if others_lack && attempt.index_mode == IndexMode::PublishedLock && subject.can_be_alone && !attempt.alone {
-        return Some(Try { alone: true, ..attempt.clone() });
+    let fewer = attempt.others.next().filter(|_| subject.can_be_alone);
+    if let Some(others) = fewer.filter(|_| others_lack && attempt.index_mode == IndexMode::PublishedLock) {
+        return Some(Try { others, ..attempt.clone() });
     }
     if let Some(Refusal::MissingCrate(name)) = &last.refusal
         && attempt.missed.len() < MISSED_LIMIT
@@ -142,10 +144,11 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
         return Some(Try { index_mode, ..attempt.clone() });
     }
     // What cargo refuses may be about others.
-    let first_refused = |one: &Tried| one.attempt.candidate == attempt.candidate && one.refusal.is_some();
-    let was_alone = |one: &Tried| one.attempt.candidate == attempt.candidate && one.attempt.alone;
-    if subject.can_be_alone && tried.iter().any(first_refused) && !tried.iter().any(was_alone) {
-        return Some(Try { alone: true, ..first(subject, attempt.candidate)? });
+    let with_this = || tried.iter().filter(|one| one.attempt.candidate == attempt.candidate);
+    let fewest = with_this().map(|one| one.attempt.others).max();
+    let refused = with_this().any(|one| Some(one.attempt.others) == fewest && one.refusal.is_some());
+    if let Some(others) = fewest.and_then(Others::next).filter(|_| subject.can_be_alone && refused) {
+        return Some(Try { others, ..first(subject, attempt.candidate)? });
     }
     let next = attempt.candidate + 1;
     let candidate = subject.candidates.get(next)?;
@@ -157,8 +160,8 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
 
 fn first(subject: &Subject, candidate: usize) -> Option<Try> {
     subject.candidates.get(candidate)?;
-    let (index_mode, alone) = (IndexMode::AtPublication, subject.must_be_alone);
-    Some(Try { candidate, index_mode, alone, missed: BTreeSet::new() })
+    let others = if subject.must_be_alone { Others::Needed } else { Others::Whole };
+    Some(Try { candidate, index_mode: IndexMode::AtPublication, others, missed: BTreeSet::new() })
 }
 
 /// Nothing better can come.
@@ -197,7 +200,7 @@ pub fn best(tried: &[Tried]) -> Option<usize> {
             _ => 0,
         };
         let fewest = std::cmp::Reverse(one.verdict.differences().len());
-        let claim = std::cmp::Reverse((one.attempt.alone, one.attempt.index_mode));
+        let claim = std::cmp::Reverse((one.attempt.others, one.attempt.index_mode));
         (rank(one.verdict.level()), proof, fewest, claim, std::cmp::Reverse(*at))
     })
 }
@@ -315,13 +318,14 @@ mod tests {
         let mut seen = Vec::new();
         let mut tried = Vec::new();
         while let Some(attempt) = next(&both, &tried) {
-            seen.push((attempt.candidate, attempt.alone));
+            seen.push((attempt.candidate, attempt.others));
             let (verdict, refusal) = refused();
             tried.push(Tried { attempt, verdict, refusal });
         }
-        assert_eq!(seen, [(0, false), (0, true), (1, false), (1, true)]);
+        use Others::{Bare, Needed, Whole};
+        assert_eq!(seen, [(0, Whole), (0, Needed), (0, Bare), (1, Whole), (1, Needed), (1, Bare)]);
         both.must_be_alone = true;
-        assert!(next(&both, &[]).unwrap().alone);
+        assert_eq!(next(&both, &[]).unwrap().others, Needed);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::manifest::Manifest;
 use crate::builder::left_out::Spare;
 use crate::model::source::SubPath;
@@ -19,9 +21,73 @@ pub fn root_of(package: &SubPath, manifests: &Manifests) -> SubPath {
         .unwrap_or_else(|| package.clone())
 }
 
-/// What of the other packages of its workspace a package can do without, by folder.
+/// What cargo sees of the other members of a workspace, the strongest claim first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Others {
+    /// All of them, as they are.
+    Whole,
+    /// Those that the package needs, without their dev-dependencies.
+    Needed,
+    /// The same without whatever they require, nor what the workspace patches from git.
+    Bare,
+}
+
+impl Others {
+    /// Of a recipe, by what it leaves out.
+    #[must_use]
+    pub fn of(left_out: &BTreeMap<SubPath, Spare>) -> Self {
+        let is_bare = |spare: &Spare| matches!(spare, Spare::Dependencies | Spare::GitPatches);
+        match left_out.values().any(is_bare) {
+            _ if left_out.is_empty() => Self::Whole,
+            false => Self::Needed,
+            true => Self::Bare,
+        }
+    }
+
+    /// What comes after it.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Whole => Some(Self::Needed),
+            Self::Needed => Some(Self::Bare),
+            Self::Bare => None,
+        }
+    }
+
+    /// The condition that a verdict names; none for the strongest claim.
+    #[must_use]
+    pub fn condition(self) -> Option<&'static str> {
+        match self {
+            Self::Whole => None,
+            Self::Needed => Some("with other members of its workspace left out"),
+            Self::Bare => Some("with other members of its workspace left out, and what those that it needs require"),
+        }
+    }
+}
+
+/// What of the other packages of its workspace a package can do without, by folder, so that cargo sees just `others`.
 #[must_use]
-pub fn spare(package: &SubPath, manifests: &Manifests) -> BTreeMap<SubPath, Spare> {
+pub fn spare(package: &SubPath, manifests: &Manifests, others: Others) -> BTreeMap<SubPath, Spare> {
+    if others == Others::Whole {
+        return BTreeMap::new();
+    }
+    let mut spare = needed(package, manifests);
+    if others == Others::Bare {
+        for what in spare.values_mut().filter(|what| **what == Spare::DevDependencies) {
+            *what = Spare::Dependencies;
+        }
+        let root = root_of(package, manifests);
+        let shared = manifests.get(&root).map(|text| Manifest::read(text)).unwrap_or_default();
+        if shared.name().is_none() && shared.patches_from_git() {
+            spare.insert(root, Spare::GitPatches);
+        }
+    }
+    spare
+}
+
+/// What it can do without where others keep what they require.
+fn needed(package: &SubPath, manifests: &Manifests) -> BTreeMap<SubPath, Spare> {
     let root = root_of(package, manifests);
     let shared = manifests.get(&root).map(|text| Manifest::read(text)).unwrap_or_default();
     let mut kept = BTreeSet::from([package.clone(), root.clone()]);
@@ -91,10 +157,28 @@ mod tests {
         .map(|(folder, text)| (path(folder), text.to_owned()))
         .collect();
         assert_eq!(root_of(&path("own"), &manifests), path(""));
-        let spare_of = |package: &str| spare(&path(package), &manifests);
+        let spare_of = |package: &str| spare(&path(package), &manifests, Others::Needed);
         let spared: Vec<_> = spare_of("own").into_iter().filter(|(_, what)| *what == Spare::All).collect();
         assert_eq!(spared, [(path("fuzz"), Spare::All)]);
         assert_eq!(spare_of("own")[&path("dev")], Spare::DevDependencies);
-        assert!(spare(&path("elsewhere"), &Manifests::new()).is_empty());
+        assert!(spare(&path("elsewhere"), &Manifests::new(), Others::Bare).is_empty());
+        let bare = spare(&path("own"), &manifests, Others::Bare);
+        assert_eq!((bare[&path("dev")], bare[&path("fuzz")]), (Spare::Dependencies, Spare::All));
+        assert!(!bare.contains_key(&path("")), "it patches nothing from git");
+        for others in [Others::Whole, Others::Needed, Others::Bare] {
+            assert_eq!(Others::of(&spare(&path("own"), &manifests, others)), others);
+        }
+    }
+
+    #[test]
+    fn what_a_mere_workspace_patches_from_git_can_be_spared() {
+        let virtual_root = "[workspace]\n[patch.crates-io]\np = { git = \"https://git.example/p\" }\n";
+        for (root, expected) in
+            [(virtual_root.to_owned(), true), (format!("[package]\nname = \"r\"\n{virtual_root}"), false)]
+        {
+            let manifests = Manifests::from([(path(""), root), (path("own"), "[package]\nname = \"own\"".to_owned())]);
+            let spare = spare(&path("own"), &manifests, Others::Bare);
+            assert_eq!(spare.get(&path("")), expected.then_some(&Spare::GitPatches));
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::model::release::Span;
 use crate::model::source::{CommitId, RepositoryUrl, SubPath};
 use crate::stages::plan::{IndexMode, Reach};
 use crate::stages::toolchain::Dating;
+use crate::stages::workspace::Others;
 
 /// What is kept of one crate: the verdict and how it was reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,8 +104,8 @@ pub struct TryRecord {
     pub in_range: bool,
     /// How Cargo.lock came about.
     pub index_mode: IndexMode,
-    /// Whether other members of the workspace were left out.
-    pub alone: bool,
+    /// What cargo saw of the other members of the workspace.
+    pub others: Others,
     /// What this build alone would say.
     pub level: Level,
     /// Its derivation.
