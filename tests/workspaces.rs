@@ -71,6 +71,25 @@ fn submodules(repositories: &Path) -> impl Fn(&Path) {
 }
 
 #[test]
+fn files_of_submodules_may_be_reached_through_links() {
+    let place = Place::new();
+    let vendored = place.repository("vendored").commit(&files([("c/vendored.c", "int vendored;\n")]), "vendored");
+    let mut tree = files([
+        ("package/Cargo.toml", MANIFEST),
+        ("package/src/lib.rs", "//! Own.\n"),
+        (".gitmodules", "[submodule \"v\"]\n\tpath = vendored\n\turl = ../vendored.git\n"),
+    ]);
+    tree.insert("vendored".to_owned(), Item::Submodule(vendored));
+    tree.insert("package/src/c".to_owned(), Item::Link("../../vendored/c".to_owned()));
+    let repository = place.folder.path().join("repositories/vendored.git");
+    let said = verified(&place, &tree, "package", |tree| {
+        std::fs::remove_dir(tree.join("vendored")).unwrap();
+        git(&["clone", "-q", repository.to_str().unwrap(), "vendored"], tree);
+    });
+    assert_reproduced(&said, &["with submodules checked out"]);
+}
+
+#[test]
 fn files_of_submodules_come_from_their_own_commits() {
     let place = Place::new();
     let tree = with_submodules(&place);

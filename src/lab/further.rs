@@ -72,7 +72,11 @@ impl Further {
         export: &Export,
         traces: &Traces,
     ) -> Self {
-        let mut further = Self { files: traces.files().map(|file| path.join(file)).collect(), ..Self::default() };
+        let files_of = traces.files().map(|file| path.join(file)).flat_map(|file| {
+            let behind = behind_link(&file, &files.links);
+            [Some(file), behind].into_iter().flatten()
+        });
+        let mut further = Self { files: files_of.collect(), ..Self::default() };
         further.name("", files);
         further.want_submodules("", repository, files, export);
         let mut pinned = files.locks.get(workspace).map(|text| git_packages(text)).unwrap_or_default();
@@ -245,6 +249,14 @@ fn submodule_address(repository: &RepositoryUrl, address: &str) -> Result<Reposi
     absolute.parse().map_err(|error: crate::model::source::BadSource| error.to_string())
 }
 
+/// Where a file lies that the package has through a link; none where no link is in its path.
+fn behind_link(file: &str, links: &BTreeMap<String, String>) -> Option<String> {
+    let at_or_below = |link: &String| file == link || is_below(file, link);
+    let (link, target) = links.iter().find(|(link, _)| at_or_below(link))?;
+    let folder = link.rsplit_once('/').map_or("", |(folder, _)| folder).parse().ok()?;
+    Some(format!("{}{}", resolve(&folder, target)?, &file[link.len()..]))
+}
+
 fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
@@ -260,6 +272,17 @@ fn join(folder: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_may_lie_behind_a_link() {
+        let links = BTreeMap::from([("a/src/generated".to_owned(), "../../vendored/x".to_owned())]);
+        let behind = |file: &str| behind_link(file, &links);
+        assert_eq!(behind("a/src/generated/mod.rs").as_deref(), Some("vendored/x/mod.rs"));
+        assert_eq!(behind("a/src/generated").as_deref(), Some("vendored/x"));
+        assert_eq!(behind("a/src/generated.rs"), None);
+        let out = BTreeMap::from([("a".to_owned(), "../../b".to_owned())]);
+        assert_eq!(behind_link("a/c", &out), None);
+    }
 
     #[test]
     fn addresses_of_submodules_may_be_relative() {
