@@ -127,9 +127,9 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
     }
     // The published lock file knows what the package needs, and nothing of the others.
     let others_lack = matches!(last.refusal, Some(Refusal::MissingCrate(_) | Refusal::NoVersion));
-    let fewer = attempt.others.next().filter(|_| subject.can_be_alone);
-    if let Some(others) = fewer.filter(|_| others_lack && attempt.index_mode == IndexMode::PublishedLock) {
-        return Some(Try { others, ..attempt.clone() });
+    let whole = attempt.others == Others::Whole && subject.can_be_alone;
+    if others_lack && attempt.index_mode == IndexMode::PublishedLock && whole {
+        return Some(Try { others: Others::Needed, ..attempt.clone() });
     }
     if let Some(Refusal::MissingCrate(name)) = &last.refusal
         && attempt.missed.len() < MISSED_LIMIT
@@ -309,6 +309,24 @@ mod tests {
             _ => (Verdict::Reproduced, None),
         });
         assert_eq!(steps, ["0 AtPublication 0", "0 AtPublication 1"]);
+    }
+
+    #[test]
+    fn what_the_published_lock_lacks_for_others_is_added_before_they_lose_what_they_require() {
+        let mut subject = subject(&[true]);
+        subject.can_be_alone = true;
+        let missing = || Refusal::MissingCrate("x".parse().unwrap());
+        let mut tried = Vec::new();
+        while let Some(attempt) = next(&subject, &tried) {
+            let (verdict, refusal) = match (attempt.index_mode, attempt.missed.len()) {
+                (IndexMode::PublishedLock, 0) => (Verdict::NotRebuilt { reason: String::new() }, Some(missing())),
+                (IndexMode::PublishedLock, _) => (Verdict::Reproduced, None),
+                _ => (differs(&[LOCK]), None),
+            };
+            tried.push(Tried { attempt, verdict, refusal });
+        }
+        let last = &tried.last().unwrap().attempt;
+        assert_eq!((last.others, last.missed.len()), (Others::Needed, 1));
     }
 
     #[test]
