@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn an_unknown_word_is_refused() {
         assert_eq!(
-            read("all a b\ndev-dependencies c\ndependencies d\ngit-patches \n")
+            read("all a b\ndev-dependencies c\ndependencies d\ngit-patches e\n")
                 .unwrap()
                 .into_iter()
                 .map(|one| one.1)

@@ -1,10 +1,11 @@
 //! One round: at most one build of each open crate, all of them at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use semver::VersionReq;
 
 use super::case::{Built, Case, Registries};
 use super::seed::Content;
@@ -13,7 +14,7 @@ use crate::builder::status::{FILE, Status};
 use crate::edges::console::Console;
 use crate::edges::nix::Event;
 use crate::edges::run_directory::RunDirectory;
-use crate::model::krate::CrateId;
+use crate::model::krate::{CrateId, CrateName};
 use crate::model::release::{Minor, Span};
 use crate::stages::derivation::{Derivations, Hermetic, Leaf, derive};
 use crate::stages::lock::RegistryName;
@@ -269,16 +270,21 @@ fn inputs_of(case: &Case, attempt: &Try, registries: &Registries) -> Option<(Inp
     let registry = registries.get(&RegistryName::Default)?.as_ref().ok()?;
     // What cargo missed, with everything the manifests name, and what that requires in turn: else it would miss one
     // after the other.
-    let mut missed = attempt.missed.clone();
-    if !missed.is_empty() {
-        missed.extend(wanted.requirements.iter().map(|(name, _)| name.clone()));
+    let mut asked: HashSet<(CrateName, VersionReq)> = HashSet::new();
+    if !attempt.missed.is_empty() {
+        asked.extend(attempt.missed.iter().map(|name| (name.clone(), VersionReq::STAR)));
+        asked.extend(wanted.requirements.iter().cloned());
     }
-    while !missed.is_empty() && wanted.names.len() < NAMES_LIMIT {
-        let fetched = registry.indexes(&missed).ok()?;
-        wanted.names.append(&mut missed);
-        let required = fetched.values().flat_map(|lines| required_by(lines, when));
-        missed = required.filter(|name| !wanted.names.contains(name)).collect();
-        index.extend(fetched);
+    let mut seen = HashSet::new();
+    while !asked.is_empty() && wanted.names.len() < NAMES_LIMIT {
+        let names: BTreeSet<CrateName> = asked.iter().map(|(name, _)| name.clone()).collect();
+        index.extend(registry.indexes(&names).ok()?);
+        wanted.names.extend(names);
+        let lines = |name| index.get(name).map(|lines| lines.as_slice()).unwrap_or_default();
+        let required =
+            asked.iter().flat_map(|(name, versions)| required_by(lines(name), versions, when, &attempt.missed));
+        let required = required.filter(|one| !seen.contains(*one) && !asked.contains(*one)).cloned().collect();
+        seen.extend(std::mem::replace(&mut asked, required));
     }
     if attempt.index_mode == IndexMode::WithYanked {
         let mut restored = located.yanked.clone();

@@ -125,12 +125,6 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
     if tried.len() >= TRIES_LIMIT {
         return None;
     }
-    // The published lock file knows what the package needs, and nothing of the others.
-    let others_lack = matches!(last.refusal, Some(Refusal::MissingCrate(_) | Refusal::NoVersion));
-    let whole = attempt.others == Others::Whole && subject.can_be_alone;
-    if others_lack && attempt.index_mode == IndexMode::PublishedLock && whole {
-        return Some(Try { others: Others::Needed, ..attempt.clone() });
-    }
     if let Some(Refusal::MissingCrate(name)) = &last.refusal
         && attempt.missed.len() < MISSED_LIMIT
         && !attempt.missed.contains(name)
@@ -138,6 +132,12 @@ pub fn next(subject: &Subject, tried: &[Tried]) -> Option<Try> {
         let mut again = attempt.clone();
         again.missed.insert(name.clone());
         return Some(again);
+    }
+    // The published lock file knows what the package needs, and nothing of the others.
+    let others_lack = matches!(last.refusal, Some(Refusal::MissingCrate(_) | Refusal::NoVersion));
+    let whole = attempt.others == Others::Whole && subject.can_be_alone;
+    if others_lack && attempt.index_mode == IndexMode::PublishedLock && whole {
+        return Some(Try { others: Others::Needed, ..attempt.clone() });
     }
     let weaker = subject.index_modes.iter().copied().find(|mode| *mode > attempt.index_mode);
     if let Some(index_mode) = weaker.filter(|_| lock_is_all_that_differs(last)) {
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_published_lock_lacks_for_others_is_added_before_they_lose_what_they_require() {
+    fn what_the_published_lock_lacks_for_others_is_added_before_they_are_left_out() {
         let mut subject = subject(&[true]);
         subject.can_be_alone = true;
         let missing = || Refusal::MissingCrate("x".parse().unwrap());
@@ -326,7 +326,7 @@ mod tests {
             tried.push(Tried { attempt, verdict, refusal });
         }
         let last = &tried.last().unwrap().attempt;
-        assert_eq!((last.others, last.missed.len()), (Others::Needed, 1));
+        assert_eq!((last.others, last.missed.len()), (Others::Whole, 1));
     }
 
     #[test]

@@ -5,16 +5,16 @@
 //! thousands of crates for two dev-dependencies. The one thing that a cut can't give back is `yanked`, which has no
 //! date: a slice says which versions it takes to be yanked.
 
+mod nar;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
-use nix_archive::nar::Encoder;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
-use sha2::Digest as _;
 
-use crate::model::digest::{Sha256, Sri};
+use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
 
@@ -234,16 +234,24 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
     write(index, &kept, wanted)
 }
 
-/// The crates that the newest version of a crate requires whatever its features are, up to a cut: what cargo will most
-/// likely ask for once it has asked for the crate.
-#[must_use]
-pub fn required_by(lines: &[IndexLine], cut: Option<Cut>) -> BTreeSet<CrateName> {
-    let newest = lines
-        .iter()
-        .filter(|line| line.version.pre.is_empty() && cut.is_none_or(|cut| cut.includes(line.published)))
-        .max_by(|a, b| a.version.cmp(&b.version));
-    let required = newest.into_iter().flat_map(IndexLine::requirements);
-    required.filter(|required| !required.optional).map(|required| required.on.0.clone()).collect()
+/// What the newest version that a requirement matches requires, up to a cut: what cargo will most likely ask for once it
+/// has asked for the crate. What is optional is among it only where cargo `missed` some of it: a feature wants it then, and
+/// may want the rest.
+pub fn required_by<'a>(
+    lines: &'a [IndexLine],
+    versions: &VersionReq,
+    cut: Option<Cut>,
+    missed: &BTreeSet<CrateName>,
+) -> impl Iterator<Item = &'a (CrateName, VersionReq)> {
+    let plain = *versions == VersionReq::STAR;
+    let fits = |line: &&IndexLine| {
+        let wanted = if plain { line.version.pre.is_empty() } else { versions.matches(&line.version) };
+        wanted && cut.is_none_or(|cut| cut.includes(line.published))
+    };
+    let newest = lines.iter().filter(fits).max_by(|a, b| a.version.cmp(&b.version));
+    let required = newest.map(IndexLine::requirements).unwrap_or_default();
+    let wanted = required.iter().any(|one| one.optional && missed.contains(&one.on.0));
+    required.iter().filter(move |one| wanted || !one.optional).map(|one| &one.on)
 }
 
 /// The first cargo that understands lines of format 2; older ones would misread them (1.46) or pass them over.
@@ -306,60 +314,6 @@ pub fn index_path(name: &CrateName) -> String {
         2 => format!("index/2/{name}"),
         3 => format!("index/3/{}/{name}", &name[..1]),
         _ => format!("index/{}/{}/{name}", &name[..2], &name[2..4]),
-    }
-}
-
-impl Slice {
-    /// The hash of the slice's NAR: its identity in the store.
-    #[must_use]
-    pub fn nar_hash(&self) -> Sri {
-        let encode = || -> Result<[u8; 32], nix_archive::nar::Error> {
-            let mut encoder = Encoder::new(sha2::Sha256::new())?;
-            encoder.start_directory(None)?;
-            self.folder("index").encode(&mut encoder)?;
-            encoder.end_directory()?;
-            Ok(encoder.finish()?.finalize().into())
-        };
-        // Hashing into memory fails only on names out of order or illegal in a NAR, and a slice's names are crates'.
-        Sri(Sha256(encode().unwrap_or_default()))
-    }
-
-    /// The tree below the registry's root, which has the one folder `index` even where that is empty.
-    fn folder(&self, top: &'static str) -> Folder<'_> {
-        let mut root = Folder::default();
-        root.folders.entry(top).or_default();
-        for (path, file) in &self.files {
-            let mut folder = &mut root;
-            let (parents, name) = path.rsplit_once('/').unwrap_or(("", path));
-            for part in parents.split('/') {
-                folder = folder.folders.entry(part).or_default();
-            }
-            folder.files.insert(name, file);
-        }
-        root
-    }
-}
-
-/// A folder in memory.
-#[derive(Default)]
-struct Folder<'a> {
-    folders: BTreeMap<&'a str, Folder<'a>>,
-    files: BTreeMap<&'a str, &'a SliceFile>,
-}
-
-impl Folder<'_> {
-    fn encode(&self, encoder: &mut Encoder<sha2::Sha256>) -> Result<(), nix_archive::nar::Error> {
-        for name in self.folders.keys().chain(self.files.keys()).collect::<BTreeSet<_>>() {
-            match self.folders.get(name) {
-                Some(folder) => {
-                    encoder.start_directory(Some(name.as_bytes()))?;
-                    folder.encode(encoder)?;
-                    encoder.end_directory()?;
-                }
-                None => encoder.regular(Some(name.as_bytes()), false, self.files[name].text().as_bytes())?,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -444,6 +398,27 @@ mod tests {
         let slice = cut(&index, &wanted, None, Minor(85));
         let text = slice.files["index/1/a"].text();
         assert!(text.contains("\"yanked\": false") && !text.contains("true"), "{text}");
+    }
+
+    #[test]
+    fn what_cargo_will_ask_for_next_is_told_from_the_version_that_it_will_take() {
+        let mut lines = vec![line("a", "1.0.0", "2020-01-01T00:00:00Z", false, "bcd")];
+        lines.push(line("a", "2.0.0", "2022-01-01T00:00:00Z", false, "far"));
+        let optional = line("a", "3.0.0", "2023-01-01T00:00:00Z", false, "one");
+        lines.push(optional.replace(r#""kind":"normal""#, r#""kind":"normal","optional":true"#));
+        let lines = read_index(lines.join("\n").as_bytes());
+        let after = |requirement: &str, cut: &str, missed: &str| -> Vec<String> {
+            let cut = Some(Cut::Before(cut.parse().unwrap()));
+            let missed = missed.parse().into_iter().collect();
+            let requirement = requirement.parse().unwrap();
+            let required = required_by(&lines, &requirement, cut, &missed);
+            required.map(|(name, _)| name.to_string()).collect()
+        };
+        assert_eq!(after("^1", "2025-01-01T00:00:00Z", ""), ["bcd"]);
+        assert_eq!(after("*", "2022-06-01T00:00:00Z", ""), ["far"]);
+        assert_eq!(after("*", "2021-01-01T00:00:00Z", ""), ["bcd"]);
+        assert!(after("^3", "2025-01-01T00:00:00Z", "").is_empty());
+        assert_eq!(after("^3", "2025-01-01T00:00:00Z", "one"), ["one"]);
     }
 
     #[test]
