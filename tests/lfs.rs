@@ -197,3 +197,29 @@ fn a_server_is_asked_once_for_all_and_plain_nix_brings_them_too() {
     let reason = said["crates"][0]["verdict"]["reason"].as_str().unwrap();
     assert!(reason.contains("is not the LFS object that the commit points at"), "{reason}");
 }
+
+#[test]
+fn a_server_that_gives_something_else_or_has_nothing_is_the_crates_verdict() {
+    let place = Place::new();
+    let repository = place.repository("large");
+    let file = keep(&repository, CONTENT);
+    publish(&place, &tree(), smudge(&repository));
+    let server = Server::of(place.folder.path());
+    let mirror = format!("https://git.example/recrate/={}/repositories/", server.address());
+    let cache = place.folder.path().join("cache");
+    let said = || {
+        let mut program = common::recrate();
+        program.env("RECRATE_CACHE", &cache);
+        let said = common::verify_json_with(program, place.folder.path(), &["large@1.0.0", "--git-mirror", &mirror]);
+        let verdict = &said["crates"][0]["verdict"];
+        (verdict["kind"].as_str().unwrap().to_owned(), verdict["reason"].as_str().unwrap_or_default().to_owned())
+    };
+    std::fs::write(&file, CONTENT.replace("like", "dare")).unwrap();
+    let (kind, reason) = said();
+    assert!(kind == "inconclusive" && reason.contains("gives something else"), "{kind}: {reason}");
+    std::fs::remove_file(&file).unwrap();
+    let (kind, reason) = said();
+    assert!(kind == "unverifiable" && reason.contains("Object does not exist"), "{kind}: {reason}");
+    keep(&repository, CONTENT);
+    assert_eq!(said().0, "reproduced", "nothing wrong is remembered");
+}

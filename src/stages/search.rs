@@ -4,8 +4,9 @@
 //! finds every build in the store. An exact checksum needs no trust in the search: it proves itself.
 //!
 //! The order: cargos by evidence; with each, the index at publication. Where Cargo.lock alone still differs, the same
-//! cargo with the weaker index modes, strongest claim first. Where anything else that cargo writes differs, the next
-//! cargo.
+//! cargo with the weaker index modes, strongest claim first. Where cargo misses a crate, the same with it. Where cargo
+//! refuses whatever it is given, fewer of the workspace's other members. Where anything else that cargo writes differs, the
+//! next cargo.
 
 use std::collections::BTreeSet;
 
