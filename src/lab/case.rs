@@ -27,7 +27,7 @@ use crate::stages::search::{Subject, Tried, best};
 use crate::stages::slice::{Cut, Index, IndexLine, Wanted};
 use crate::stages::toolchain::{Dating, asked_for, prefer};
 use crate::stages::verdict::{OriginRecord, Record, TryRecord, Verdict};
-use crate::stages::workspace::{Others, root_of, spare};
+use crate::stages::workspace::{Others, bare, needed, root_of};
 
 /// A crate on its way.
 #[derive(Debug)]
@@ -267,8 +267,8 @@ impl Case {
             })
             .collect();
         let lock_paths = BTreeSet::from([workspace.join(LOCK), path.join(LOCK)]).into_iter().collect();
-        let spare = |others| spare(&path, &files.manifests, others);
-        let (needed, bare) = (spare(Others::Needed), spare(Others::Bare));
+        let needed = needed(&path, &workspace, &files.manifests);
+        let bare = bare(&needed, &workspace, &files.manifests);
         self.subject.can_be_alone = !bare.is_empty();
         self.located = Some(Located {
             commit,

@@ -1,14 +1,18 @@
 //! LFS objects that stood in the publisher's checkout where commits have only pointers to them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::case::{Case, Settled};
 use super::{Lab, in_parallel};
 use crate::edges::git::Error;
-use crate::edges::git::lfs::{Objects, Sizes};
+use crate::edges::git::lfs::Sizes;
 use crate::model::digest::Sri;
 use crate::model::source::RepositoryUrl;
 use crate::stages::plan::LfsObject;
+
+/// What came of asking repositories for LFS objects: each as plans have it, with where it lies.
+type Found = BTreeMap<(RepositoryUrl, Sri), Result<(LfsObject, PathBuf), Error>>;
 
 impl Lab {
     /// Brings the LFS objects that cases need, in as few requests as can be. Cases that need one that can't be had end
@@ -21,10 +25,10 @@ impl Lab {
                 by_repository.entry(case.origin.repository.clone()).or_default().extend(wanted);
             }
         }
-        let fetched = self.lfs_objects_of(by_repository);
+        let found = self.lfs_objects_of(by_repository);
         let (mut furnished, mut settled) = (Vec::new(), Vec::new());
         for mut case in cases {
-            match case.take_objects(&fetched) {
+            match case.take_objects(&found) {
                 Ok(()) => furnished.push(case),
                 Err((path, error)) => {
                     let verdict = error.verdict(&format!("the LFS object of its file {path}"));
@@ -36,12 +40,16 @@ impl Lab {
     }
 
     /// Gets the LFS objects of several repositories.
-    pub(super) fn lfs_objects_of(&self, wanted: BTreeMap<RepositoryUrl, Sizes>) -> BTreeMap<RepositoryUrl, Objects> {
-        let fetched = in_parallel(self.workers, wanted.into_iter().collect(), |(repository, wanted)| {
-            let objects = self.git.lfs_objects(&repository, &wanted);
-            (repository, objects)
+    pub(super) fn lfs_objects_of(&self, wanted: BTreeMap<RepositoryUrl, Sizes>) -> Found {
+        let fetched = in_parallel(self.workers, wanted.into_iter().collect(), |(repository, sizes)| {
+            let objects = self.git.lfs_objects(&repository, &sizes).into_iter();
+            let found = objects.filter_map(|(hash, file)| {
+                let object = LfsObject { repository: repository.clone(), size: *sizes.get(&hash)? };
+                Some(((repository.clone(), hash), file.map(|file| (object, file))))
+            });
+            found.collect::<Vec<_>>()
         });
-        fetched.into_iter().collect()
+        fetched.into_iter().flatten().collect()
     }
 }
 
@@ -56,15 +64,12 @@ impl Case {
         objects.collect()
     }
 
-    fn take_objects<'a>(&mut self, fetched: &'a BTreeMap<RepositoryUrl, Objects>) -> Result<(), (String, &'a Error)> {
-        let sizes = self.lfs_objects();
-        let repository = &self.origin.repository;
-        let Some((located, objects)) = self.located.as_mut().zip(fetched.get(repository)) else { return Ok(()) };
+    fn take_objects<'a>(&mut self, found: &'a Found) -> Result<(), (String, &'a Error)> {
+        let Some(located) = &mut self.located else { return Ok(()) };
         for (path, hash) in &located.checkout.lfs {
-            let (Some(object), Some(size)) = (objects.get(hash), sizes.get(hash)) else { continue };
-            let file = object.as_ref().map_err(|error| (path.clone(), error))?;
-            let object = LfsObject { repository: repository.clone(), size: *size };
-            located.further.objects.insert(*hash, (object, file.clone()));
+            let Some(object) = found.get(&(self.origin.repository.clone(), *hash)) else { continue };
+            let object = object.as_ref().map_err(|error| (path.clone(), error))?;
+            located.further.objects.insert(*hash, object.clone());
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ impl Lab {
         for (hash, object) in plan.lfs_objects.iter().filter(|(hash, _)| lacks(&Leaf::LfsObject(**hash))) {
             objects.entry(object.repository.clone()).or_default().insert(*hash, object.size);
         }
-        let objects = self.lfs_objects_of(objects).into_values().flatten();
+        let objects = self.lfs_objects_of(objects).into_iter();
         let commits = self.commits_of(by_repository).into_values().filter_map(Result::ok);
         let registry = self.default_registry();
         let pins = plan.indexes.values().filter(|pin| lacks(&Leaf::Index(pin.nar_hash))).collect();
@@ -124,7 +124,7 @@ impl Lab {
         let toolchains = plan.toolchains.iter().filter_map(|(name, wanted)| Some((name.clone(), here(wanted)?)));
         Ok(Inputs {
             commits: commits.collect(),
-            objects: objects.filter_map(|(hash, file)| Some((hash, file.ok()?))).collect(),
+            objects: objects.filter_map(|((_, hash), found)| Some((hash, found.ok()?.1))).collect(),
             slices: slices.into_iter().flatten().collect(),
             toolchains: toolchains.collect(),
         })

@@ -66,48 +66,43 @@ impl Others {
     }
 }
 
-/// What of the other packages of its workspace a package can do without, by folder, so that cargo sees just `others`.
+/// What of the other packages of its workspace, whose root is given, a package can do without, by folder, where the others
+/// keep what they require: [`Others::Needed`].
 #[must_use]
-pub fn spare(package: &SubPath, manifests: &Manifests, others: Others) -> BTreeMap<SubPath, Spare> {
-    if others == Others::Whole {
-        return BTreeMap::new();
-    }
-    let mut spare = needed(package, manifests);
-    if others == Others::Bare {
-        for what in spare.values_mut().filter(|what| **what == Spare::DevDependencies) {
-            *what = Spare::Dependencies;
-        }
-        let root = root_of(package, manifests);
-        let shared = manifests.get(&root).map(|text| Manifest::read(text)).unwrap_or_default();
-        if shared.name().is_none() && shared.patches_from_git() {
-            spare.insert(root, Spare::GitPatches);
-        }
-    }
-    spare
-}
-
-/// What it can do without where others keep what they require.
-fn needed(package: &SubPath, manifests: &Manifests) -> BTreeMap<SubPath, Spare> {
-    let root = root_of(package, manifests);
-    let shared = manifests.get(&root).map(|text| Manifest::read(text)).unwrap_or_default();
+pub fn needed(package: &SubPath, root: &SubPath, manifests: &Manifests) -> BTreeMap<SubPath, Spare> {
+    let shared = manifests.get(root).map(|text| Manifest::read(text)).unwrap_or_default();
     let mut kept = BTreeSet::from([package.clone(), root.clone()]);
     let mut queue = vec![package.clone()];
-    queue.extend(shared.patches().into_iter().filter_map(|path| resolve(&root, path)));
+    queue.extend(shared.patches().into_iter().filter_map(|path| resolve(root, path)));
     while let Some(folder) = queue.pop() {
         kept.insert(folder.clone());
         let manifest = manifests.get(&folder).map(|text| Manifest::read(text)).unwrap_or_default();
         let own = manifest.dependency_paths().into_iter().filter_map(|path| resolve(&folder, path));
-        let inherited = manifest.inherited().into_iter().filter_map(|key| resolve(&root, shared.shared_path(key)?));
+        let inherited = manifest.inherited().into_iter().filter_map(|key| resolve(root, shared.shared_path(key)?));
         queue.extend(own.chain(inherited).filter(|folder| !kept.contains(folder)));
     }
     // What lies above the package may have a say in its content.
-    let inside = |folder: &SubPath| folder.ancestors().contains(&root) && !package.ancestors().contains(folder);
+    let inside = |folder: &SubPath| folder.ancestors().contains(root) && !package.ancestors().contains(folder);
     let named = |(_, text): &(&SubPath, &String)| Manifest::read(text).name().is_some();
     let packages = manifests.iter().filter(named).map(|(folder, _)| folder);
     packages
         .filter(|folder| *folder != package && inside(folder))
         .map(|folder| (folder.clone(), if kept.contains(folder) { Spare::DevDependencies } else { Spare::All }))
         .collect()
+}
+
+/// The same where they keep nothing of that, and the workspace nothing that it patches from git: [`Others::Bare`].
+#[must_use]
+pub fn bare(needed: &BTreeMap<SubPath, Spare>, root: &SubPath, manifests: &Manifests) -> BTreeMap<SubPath, Spare> {
+    let mut bare = needed.clone();
+    for what in bare.values_mut().filter(|what| **what == Spare::DevDependencies) {
+        *what = Spare::Dependencies;
+    }
+    let shared = manifests.get(root).map(|text| Manifest::read(text)).unwrap_or_default();
+    if shared.name().is_none() && shared.patches_from_git() {
+        bare.insert(root.clone(), Spare::GitPatches);
+    }
+    bare
 }
 
 /// A path as a manifest in `folder` has it, relative to the repository, up to the first part that is a pattern; none
@@ -128,6 +123,16 @@ pub fn resolve(folder: &SubPath, path: &str) -> Option<SubPath> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn spare(package: &SubPath, manifests: &Manifests, others: Others) -> BTreeMap<SubPath, Spare> {
+        let root = root_of(package, manifests);
+        let needed = needed(package, &root, manifests);
+        match others {
+            Others::Whole => BTreeMap::new(),
+            Others::Needed => needed,
+            Others::Bare => bare(&needed, &root, manifests),
+        }
+    }
 
     fn path(text: &str) -> SubPath {
         text.parse().unwrap()
