@@ -3,12 +3,17 @@
 # This is the second of two independent generators; the first is src/stages/derivation.rs, inside the driver. Both must
 # give the same .drv paths, and every run of recrate asserts it. The plan's format is docs/plan.schema.json.
 #
-#   nix-build nix/plan.nix -A report --argstr planFile "$PWD/plan.json"
+#   nix-build nix/plan.nix -A report --argstr planFile "$PWD/plan.json" --arg lockFile ./Cargo.lock
 {
   planFile ? null,
   plan ? builtins.fromJSON (builtins.readFile planFile),
-  # The weakest verdict that is good enough.
-  accept ? "archive-differs",
+  # The Cargo.lock that the plan must cover: one that has changed since fails the evaluation.
+  lockFile ? null,
+  # The policy: strict, default or contents-only.
+  accept ? "default",
+  # Repositories that have another address today, besides those that recrate knows: a list of { from, to }. A plan has no say
+  # in them.
+  renamedRepositories ? [ ],
   # recrate's own programs, { builder, fetcher, judge }, to take in place of the ones that the plan pins. What is
   # rebuilt is the same; the derivations are others than recrate's own.
   programs ? null,
@@ -23,12 +28,14 @@
   registry ? null,
 }:
 
-assert plan.schema == 1 || throw "recrate: this plan has schema ${toString plan.schema}, this nix/ reads schema 1";
+assert
+  plan.schema == 2
+  || throw "recrate: this plan has schema ${toString plan.schema}, this nix/ reads schema 2";
 
 let
   inherit (plan) system;
 
-  # A leaf whose content the plan pins, named `name`. Nix takes it from the store, or else runs `fetch`.
+  # An input whose content the plan pins, named `name`. Nix takes it from the store, or else runs its builder.
   fixed =
     {
       name,
@@ -80,7 +87,7 @@ let
     (if gitMirrors == null then { } else { RECRATE_GIT_MIRRORS = gitMirrors; })
     // (if registry == null then { } else { RECRATE_REGISTRY = registry; });
 
-  # A leaf that recrate's fetcher brings where the store lacks it.
+  # An input that recrate's fetcher fetches where the store lacks it.
   fetched =
     name: hash: verb: asks:
     fixed (
@@ -102,7 +109,7 @@ let
       }
     );
 
-  # A leaf that recrate puts into the store; where it is missing, the builder says so.
+  # An input that recrate puts into the store; where it is missing, the builder says so.
   seeded =
     name: hash:
     fixed {
@@ -137,13 +144,13 @@ let
       }
   ) plan.toolchains;
 
-  sources = builtins.mapAttrs (
-    commitId: source:
-    fetched "source" source.narHash "commit" {
+  commits = builtins.mapAttrs (
+    commitId: pin:
+    fetched "source" pin.narHash "commit" {
       inherit commitId;
-      inherit (source) repository;
+      inherit (pin) repository;
     }
-  ) plan.sources;
+  ) plan.commits;
 
   objects = builtins.mapAttrs (
     hash: object:
@@ -167,79 +174,57 @@ let
     set.${key} or (throw "recrate: the plan names the ${what} ${key}, which it does not hold");
 
   # A commit, with what proves it.
-  proven = commitId: {
-    inherit commitId;
-    commit = (lookup "commit" plan.sources commitId).commitObject;
-    gitlinks = builtins.concatStringsSep "" (
-      builtins.attrValues (
-        builtins.mapAttrs (path: id: "${id} ${path}\n") plan.sources.${commitId}.submodules
-      )
-    );
-    source = lookup "commit" sources commitId;
+  proven = id: {
+    inherit id;
+    inherit (lookup "commit" plan.commits id) gitlinks object;
+    source = "${lookup "commit" commits id}";
   };
 
+  # What the builder reads: src/contract/recipe.rs.
+  recipeOf =
+    { name, build, ... }:
+    let
+      inherit (build.rebuild) recipe;
+    in
+    {
+      inherit (recipe)
+        allowDirty
+        checkout
+        excludeLockfile
+        outsideGit
+        packagePath
+        prune
+        publishedLockfile
+        ;
+      cargo = "${lookup "toolchain" toolchains recipe.toolchain}";
+      cargoRelease = plan.toolchains.${recipe.toolchain}.release;
+      commit = proven recipe.commit;
+      gitDependencies = map (
+        dependency: dependency // { commit = proven dependency.commit; }
+      ) recipe.gitDependencies;
+      index = "${lookup "index slice" indexes recipe.index}";
+      lfs = builtins.mapAttrs (_: hash: "${lookup "LFS object" objects hash}") recipe.lfs;
+      packageName = name;
+      submodules = builtins.mapAttrs (_: proven) recipe.submodules;
+    };
+
   rebuild =
-    { name, version, recipe, ... }:
-    derivation (proven recipe.source // {
-      name = "rebuild-${name}-${version}";
+    package:
+    derivation {
+      name = "rebuild-${package.name}-${package.version}";
       inherit system;
       builder = "${builder}";
       args = [ "package" ];
-      inherit (recipe) allowDirty;
-      cargoRelease = plan.toolchains.${recipe.toolchain}.release;
-      checkout = builtins.concatStringsSep " " (
-        (if recipe.checkout.crlf == "all" then [ "crlf" ] else [ ])
-        ++ (if recipe.checkout.executables == "all" then [ "executables-all" ] else [ ])
-        ++ (if recipe.checkout.executables == "none" then [ "executables-none" ] else [ ])
-        ++ (if recipe.checkout.linksAsText then [ "links-as-text" ] else [ ])
-      );
-      crlfFiles = builtins.concatStringsSep "\n" (recipe.checkout.crlf.files or [ ]);
-      inherit (recipe) excludeLockfile;
-      gitDependencies = builtins.toJSON (
-        map (
-          dependency:
-          dependency
-          // {
-            commit = proven dependency.commit;
-          }
-        ) recipe.gitDependencies
-      );
-      index = lookup "index slice" indexes recipe.index;
-      leftOut = builtins.concatStringsSep "" (
-        builtins.attrValues (builtins.mapAttrs (path: what: "${what} ${path}\n") recipe.leftOut)
-      );
-      lfs = builtins.toJSON (
-        builtins.mapAttrs (_: hash: "${lookup "LFS object" objects hash}") recipe.checkout.lfs
-      );
-      lock = recipe.lock or "";
-      lockPaths = builtins.concatStringsSep "\n" (recipe.lockPaths or [ ]);
-      inherit (recipe) outsideGit;
-      packageName = name;
-      inherit (recipe) packagePath;
-      passAsFile = [
-        "commit"
-        "crlfFiles"
-        "gitDependencies"
-        "leftOut"
-        "lfs"
-        "lock"
-        "submodules"
-      ];
-      submodules = builtins.toJSON (builtins.mapAttrs (_: proven) recipe.submodules);
-      toolchain = lookup "toolchain" toolchains recipe.toolchain;
-    });
+      recipe = builtins.toJSON (recipeOf package);
+      passAsFile = [ "recipe" ];
+    };
 
   # A published crate, under the name that nixpkgs gives it: whoever builds with `importCargoLock` has it already.
   published =
-    {
-      name,
-      version,
-      checksum,
-      url,
-      ...
-    }:
+    { name, version, build, ... }:
     let
-      leaf = {
+      inherit (build.rebuild) checksum url;
+      input = {
         name = "crate-${name}-${version}.tar.gz";
         hash = checksum;
         recursive = false;
@@ -248,7 +233,7 @@ let
     in
     if address == null then
       fixed (
-        leaf
+        input
         // {
           inherit system;
           builder = "${builder}";
@@ -257,7 +242,7 @@ let
       )
     else
       fixed (
-        leaf
+        input
         // {
           system = "builtin";
           builder = "builtin:fetchurl";
@@ -286,60 +271,231 @@ let
     };
 
   verdict =
-    job: rebuild:
-    judged "verdict-${rebuild.name}-${rebuild.version}" "verdict"
-      "whether ${rebuild.name} ${rebuild.version} is what its commit gives"
-      {
+    job: package:
+    let
+      named = judged "verdict-${package.name}-${package.version}";
+      inherit (package.build.rebuild) recipe;
+    in
+    if package.build ? rebuild then
+      named "verdict" "whether ${package.name} ${package.version} is what its commit gives" {
         inherit accept;
         case = builtins.toJSON {
-          inherit rebuild;
-          toolchain = plan.toolchains.${rebuild.recipe.toolchain};
+          inherit package;
+          toolchain = plan.toolchains.${recipe.toolchain};
           drv = builtins.unsafeDiscardStringContext rebuilds.${job}.drvPath;
           out = builtins.unsafeDiscardStringContext rebuilds.${job}.outPath;
+          renamed = renamedRepositories;
         };
         passAsFile = [ "case" ];
-        published = published rebuild;
+        index = lookup "index slice" indexes recipe.index;
+        published = published package;
         rebuilt = rebuilds.${job};
-      };
-
-  settled =
-    _: record:
-    judged "verdict-${record.name}-${record.version}" "settled"
-      "why there is nothing to rebuild of ${record.name} ${record.version}"
-      {
+      }
+    else
+      named "obstacle" "why ${package.name} ${package.version} can't be rebuilt" {
         inherit accept;
-        record = builtins.toJSON record;
-        passAsFile = [ "record" ];
+        package = builtins.toJSON package;
+        passAsFile = [ "package" ];
       };
 
   gate =
     _: verdict:
-    judged "gate-${verdict.name}" "gate" "fails unless the verdict is good enough" { inherit verdict; };
+    judged "gate-${verdict.name}" "gate" "fails unless the policy accepts the package" { inherit verdict; };
 
   # What nix-eval-jobs and its kin walk into.
   walked = jobs: jobs // { recurseForDerivations = true; };
 
-  # One rebuild per crate. None of them knows the registry's checksum.
+  # What a package is called in attributes and jobs; src/model/package.rs computes the same.
+  job =
+    package:
+    let
+      name = builtins.replaceStrings [ "_" ] [ "__" ] package.name;
+      version = builtins.replaceStrings [ "." "+" ] [ "_" "__" ] package.version;
+      address = builtins.replaceStrings (map (one: one.char) punctuation) (
+        map (one: "_${one.hex}") punctuation
+      ) package.registry;
+    in
+    if package.registry == "default" then "${name}-${version}" else "_${address}-${name}-${version}";
+
+  # Printable ASCII that is no letter and no digit, with its code.
+  punctuation =
+    builtins.concatMap
+      (
+        row:
+        builtins.genList (at: {
+          char = builtins.substring at 1 row.chars;
+          hex = "${row.high}${builtins.substring (row.low + at) 1 "0123456789abcdef"}";
+        }) (builtins.stringLength row.chars)
+      )
+      [
+        {
+          chars = "!\"#$%&'()*+,-./";
+          high = "2";
+          low = 1;
+        }
+        {
+          chars = ":;<=>?";
+          high = "3";
+          low = 10;
+        }
+        {
+          chars = "@";
+          high = "4";
+          low = 0;
+        }
+        {
+          chars = "[\\]^_";
+          high = "5";
+          low = 11;
+        }
+        {
+          chars = "`";
+          high = "6";
+          low = 0;
+        }
+        {
+          chars = "{|}~";
+          high = "7";
+          low = 11;
+        }
+      ];
+
+  # The package list of a lock file, a line for each; src/stages/coverage.rs computes the same.
+  line =
+    {
+      name,
+      version,
+      source,
+      checksum,
+    }:
+    let
+      orNone = text: if text == null then "-" else text;
+    in
+    "${name} ${version} ${orNone source} ${orNone checksum}";
+
+  sorted = lines: builtins.attrNames (builtins.listToAttrs (map (name: { inherit name; value = null; }) lines));
+
+  digest =
+    lines: builtins.hashString "sha256" (builtins.concatStringsSep "" (map (one: "${one}\n") lines));
+
+  # How a lock file names a registry.
+  sourceOf =
+    registry:
+    if registry == "default" then
+      "registry+https://github.com/rust-lang/crates.io-index"
+    else if builtins.substring 0 7 registry == "sparse+" then
+      registry
+    else
+      "registry+${registry}";
+
+  planned = sorted (
+    map (
+      package:
+      line {
+        inherit (package) name version;
+        source = sourceOf package.registry;
+        checksum = package.lockedChecksum;
+      }
+    ) (builtins.attrValues plan.packages)
+    ++ map (
+      skipped:
+      line {
+        inherit (skipped)
+          name
+          version
+          source
+          checksum
+          ;
+      }
+    ) plan.skipped
+  );
+
+  locked =
+    let
+      lock = builtins.fromTOML (builtins.readFile lockFile);
+      metadata = lock.metadata or { };
+      known = checksum: if checksum == "<none>" then null else checksum;
+    in
+    sorted (
+      map (
+        package:
+        line {
+          inherit (package) name version;
+          source = package.source or null;
+          checksum =
+            package.checksum
+              or (known (metadata."checksum ${package.name} ${package.version} (${package.source or ""})" or "<none>"));
+        }
+      ) (lock.package or [ ])
+    );
+
+  without =
+    lines: others:
+    let
+      known = builtins.listToAttrs (map (name: { inherit name; value = null; }) others);
+    in
+    builtins.filter (one: !known ? ${one}) lines;
+
+  # A plan that contradicts itself, or is not about the lock file, gives nothing.
+  checked =
+    value:
+    let
+      misnamed = builtins.filter (name: name != job plan.packages.${name}) (
+        builtins.attrNames plan.packages
+      );
+      other = builtins.filter (
+        package:
+        package.build ? rebuild
+        && (
+          package.build.rebuild.checksum != package.checksum
+          || package.lockedChecksum != null && package.lockedChecksum != package.checksum
+        )
+      ) (builtins.attrValues plan.packages);
+      missing = without locked planned;
+      stale = without planned locked;
+    in
+    if misnamed != [ ] then
+      throw "recrate: this plan has ${builtins.head misnamed} under a name that is not its own"
+    else if other != [ ] then
+      throw "recrate: this plan has two checksums for ${(builtins.head other).name}"
+    else if plan.lockfile != null && plan.lockfile != digest planned then
+      throw "recrate: this plan does not have the packages of the lock file that it is for"
+    else if lockFile == null then
+      value
+    else if missing != [ ] then
+      throw "recrate: the plan does not cover ${builtins.head missing}: run `recrate plan` again"
+    else if stale != [ ] then
+      throw "recrate: the plan has ${builtins.head stale}, which the lock file does not: run `recrate plan` again"
+    else
+      value;
+
+  # One rebuild per package. None of them knows the registry's checksum.
   rebuilds = builtins.mapAttrs (
-    _: entry:
-    rebuild entry
+    _: package:
+    rebuild package
     // {
       meta = {
-        description = "cargo package of ${entry.name} ${entry.version}, from its commit";
+        description = "cargo package of ${package.name} ${package.version}, from its commit";
         timeout = 3600;
         maxSilent = 1800;
       };
     }
-  ) plan.rebuilds;
+  ) (checked (onlyRebuilds plan.packages));
 
-  # One verdict per crate of the lock file. Each succeeds, whatever it says.
-  verdicts = builtins.mapAttrs verdict plan.rebuilds // builtins.mapAttrs settled plan.settled;
+  onlyRebuilds =
+    packages:
+    removeAttrs packages (
+      builtins.filter (name: !(packages.${name}.build ? rebuild)) (builtins.attrNames packages)
+    );
+
+  # One verdict per package of the lock file. Each succeeds, whatever it is.
+  verdicts = builtins.mapAttrs verdict (checked plan.packages);
 in
 {
   rebuilds = walked rebuilds;
   verdicts = walked verdicts;
 
-  # One per verdict, that fails where it is worse than accepted: for `nix flake check`.
+  # One per verdict, that fails where the policy does not accept the package: for `nix flake check`.
   gates = walked (builtins.mapAttrs gate verdicts);
 
   # One over all. To Hydra it is an aggregate, too, and red where a verdict is.
@@ -347,10 +503,13 @@ in
     _hydraAggregate = true;
     inherit accept;
     constituents = builtins.attrValues verdicts;
+    lockfile = if lockFile == null then "" else "compared";
     skipped = builtins.toJSON plan.skipped;
+    toolchains = builtins.toJSON plan.toolchains;
     passAsFile = [
       "constituents"
       "skipped"
+      "toolchains"
     ];
   };
 

@@ -14,13 +14,11 @@
 
 pub mod checkout;
 pub mod commit;
-pub mod further;
+pub mod extra_sources;
 pub mod git;
-pub mod left_out;
-pub mod lfs;
 pub mod package;
+pub mod prune;
 pub mod sandbox;
-pub mod status;
 pub mod toolchain;
 pub mod worktree;
 
@@ -28,7 +26,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Why a build fails. That cargo refuses a package is *not* such a fault: it is a [`status::Outcome`].
+use crate::contract::program::exit;
+
+/// Why a build fails. That cargo refuses a package is *not* such a fault: it is an [`crate::contract::status::Outcome`].
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The derivation lacks a variable, or has one that can't be read.
@@ -36,6 +36,9 @@ pub enum Fault {
         "the derivation's variable `{0}` is missing or malformed: the plan was not made by this version of recrate"
     )]
     Variable(&'static str),
+    /// The recipe asks for something that no plan of recrate asks for.
+    #[error("the recipe's `{0}` is not allowed: the plan was not made by this version of recrate")]
+    Recipe(&'static str),
     /// The build does not run in Nix's sandbox.
     #[error(
         "not building outside the Nix sandbox: {0}\n\
@@ -58,28 +61,11 @@ pub enum Fault {
         path: PathBuf,
     },
     /// A file operation failed.
-    #[error("{path}: {source}")]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] std::io::Error),
     /// An archive can't be unpacked.
     #[error("{0}")]
     Archive(String),
-}
-
-/// Gives an I/O error the path it is about.
-pub(crate) trait At<T> {
-    /// Turns the error into a [`Fault::File`] at `path`.
-    fn at(self, path: impl Into<PathBuf>) -> Result<T, Fault>;
-}
-
-impl<T> At<T> for std::io::Result<T> {
-    fn at(self, path: impl Into<PathBuf>) -> Result<T, Fault> {
-        self.map_err(|source| Fault::File { path: path.into(), source })
-    }
 }
 
 /// A variable of the derivation.
@@ -90,7 +76,7 @@ pub(crate) fn variable(name: &'static str) -> Result<String, Fault> {
 /// A variable that Nix passes as a file because it may be long (`passAsFile`).
 pub(crate) fn file_variable(name: &'static str) -> Result<String, Fault> {
     let path = std::env::var(format!("{name}Path")).map_err(|_| Fault::Variable(name))?;
-    std::fs::read_to_string(&path).at(path)
+    Ok(fs_err::read_to_string(path)?)
 }
 
 /// The builder's whole `main`: `arguments` as the system gives them, program name first.
@@ -111,22 +97,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             );
             return ExitCode::FAILURE;
         }
-        _ => return ended::<Fault>("recrate-builder", None),
+        _ => return exit::<Fault>("recrate-builder", None),
     };
-    ended("recrate-builder", Some(done))
-}
-
-/// How a program that Nix runs ends; `done` is none where it has no such verb.
-pub(crate) fn ended<E: std::fmt::Display>(program: &str, done: Option<Result<(), E>>) -> ExitCode {
-    match done {
-        Some(Ok(())) => ExitCode::SUCCESS,
-        Some(Err(error)) => {
-            eprintln!("recrate: {error}");
-            ExitCode::FAILURE
-        }
-        None => {
-            eprintln!("{program} is run by Nix; it is of no use by hand. See `recrate verify --help`.");
-            ExitCode::from(2)
-        }
-    }
+    exit("recrate-builder", Some(done))
 }

@@ -1,12 +1,12 @@
 //! The command line: one small file per subcommand. `main` parses, runs, prints and exits.
 
+pub mod build_options;
 pub mod completions;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod plan;
 pub mod reproduce;
-pub mod setting;
 pub mod subject;
 pub mod toolchain;
 pub mod verify;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::stages::diff::visible;
+use crate::stages::escape::visible;
 
 /// Rebuild every crate of a Cargo.lock from its git commit, and compare bit for bit.
 ///
@@ -26,8 +26,7 @@ use crate::stages::diff::visible;
 #[command(
     version,
     propagate_version = true,
-    after_help = "First time here? `recrate doctor` tells what this machine \
-    still needs."
+    after_help = "First time here? `recrate doctor` checks what this machine still needs."
 )]
 pub struct Cli {
     /// What to do.
@@ -53,28 +52,28 @@ pub enum Command {
 /// How a command ends, besides well.
 #[derive(Debug)]
 pub enum Failure {
-    /// 2: wrong use or unreadable input.
+    /// 2: usage error or unreadable input.
     Usage(String),
-    /// 70: the machinery failed.
-    Machinery(String),
+    /// 70: recrate or the machine is at fault.
+    Internal(String),
     /// 130: the user wanted to stop.
     Interrupted(String),
 }
 
 impl Failure {
-    /// Wrong use or unreadable input.
+    /// Usage error or unreadable input.
     pub fn usage(error: impl std::fmt::Display) -> Self {
         Self::Usage(error.to_string())
     }
 
-    /// The machinery failed.
-    pub fn machinery(error: impl std::fmt::Display) -> Self {
-        Self::Machinery(error.to_string())
+    /// recrate or the machine is at fault.
+    pub fn internal(error: impl std::fmt::Display) -> Self {
+        Self::Internal(error.to_string())
     }
 }
 
 impl Cli {
-    /// Runs the command; says what went wrong on stderr and gives the exit status.
+    /// Runs the command; prints what went wrong on stderr and gives the exit status.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let done = match self.command {
@@ -90,7 +89,7 @@ impl Cli {
         let (code, text) = match done {
             Ok(code) => return code,
             Err(Failure::Usage(text)) => (2, text),
-            Err(Failure::Machinery(text)) => (70, text),
+            Err(Failure::Internal(text)) => (70, text),
             Err(Failure::Interrupted(text)) => (130, text),
         };
         let lines: Vec<String> = text.lines().map(visible).collect();

@@ -2,11 +2,15 @@
 
 pub mod cache;
 pub mod cargo_config;
+#[cfg(feature = "driver")]
 pub mod console;
 pub mod git;
 pub mod network;
+#[cfg(feature = "driver")]
 pub mod nix;
 pub mod registry;
+#[cfg(feature = "driver")]
 pub mod run_directory;
 pub mod software_heritage;
+#[cfg(feature = "driver")]
 pub mod toolchains;

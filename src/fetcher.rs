@@ -1,6 +1,6 @@
-//! The fetcher: brings the commits, LFS objects and index slices that a plan pins, where the store lacks them.
+//! The fetcher: fetches the commits, LFS objects and index slices that a plan pins, where the store lacks them.
 //!
-//! It is the builder of fixed-output derivations: Nix lets it use the network, and takes what it brings only if the
+//! It is the builder of fixed-output derivations: Nix lets it use the network, and takes what it fetches only if the
 //! hash is the plan's. A plan names registries as lock files do and repositories as crates do; where they really are on
 //! this machine is said by variables that Nix passes on:
 //!
@@ -22,14 +22,15 @@ use std::process::{Command, ExitCode};
 
 use base64::Engine as _;
 
-use crate::builder::ended;
+use crate::contract::program::exit;
 use crate::edges::cache::Cache;
 use crate::edges::cargo_config::{CargoConfig, Place};
 use crate::edges::git::{Git, Mirror};
 use crate::edges::network::Network;
 use crate::edges::registry::{Registry, write_slice};
+use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
-use crate::model::source::{CommitId, RepositoryUrl};
+use crate::model::repository::RepositoryUrl;
 use crate::stages::plan::IndexPin;
 
 /// What certificates are read from; set for the process that does the work.
@@ -45,9 +46,9 @@ pub fn main<'a>(arguments: &[OsString], certificates: impl Iterator<Item = &'a [
         "commit" => commit(),
         "lfs-object" => lfs_object(),
         "index" => index(),
-        _ => return ended::<String>("recrate-fetcher", None),
+        _ => return exit::<String>("recrate-fetcher", None),
     };
-    ended("recrate-fetcher", Some(done))
+    exit("recrate-fetcher", Some(done))
 }
 
 /// Runs this program again with certificates: the user's own, where Nix passes them on, or the ones given.
@@ -59,7 +60,7 @@ fn with_certificates<'a>(arguments: &[OsString], certificates: impl Iterator<Ite
             certificates.map(|der| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", line(der)));
         let file = std::env::temp_dir().join("certificates.pem");
         // Where this fails, https will say so.
-        let _ = std::fs::write(&file, pem.collect::<String>());
+        let _ = fs_err::write(&file, pem.collect::<String>());
         file
     });
     let run = std::env::current_exe()
@@ -90,45 +91,44 @@ fn cache() -> Cache {
 
 /// Repositories, and which of them is to be asked.
 fn repository() -> Result<(Git, RepositoryUrl), String> {
-    let repository = variable("repository")?.parse().map_err(said)?;
+    let repository = variable("repository")?.parse().map_err(text_of)?;
     let rules = std::env::var("RECRATE_GIT_MIRRORS").unwrap_or_default();
     let mirrors = rules.split_whitespace().map(str::parse).collect::<Result<Vec<Mirror>, _>>()?;
     Ok((Git { cache: cache(), mirrors, archive: None, network: Network::acquire(false) }, repository))
 }
 
-/// Brings the files of a commit. Nix checks their hash, and the builder will prove them.
+/// Fetches the files of a commit. Nix checks their hash, and the builder will prove them.
 fn commit() -> Result<(), String> {
     let (git, repository) = repository()?;
-    let id: CommitId = variable("commitId")?.parse().map_err(said)?;
-    let found = git.commits(&repository, &[id]).pop().ok_or("there is no commit")?.map_err(said)?;
-    found.export(Some(&out()?)).map_err(said)?;
+    let id: CommitId = variable("commitId")?.parse().map_err(text_of)?;
+    let found = git.commits(&repository, &[id]).pop().ok_or("no commit")?.map_err(text_of)?;
+    found.export(Some(&out()?)).map_err(text_of)?;
     Ok(())
 }
 
-/// Brings an LFS object. Nix checks its hash.
+/// Fetches an LFS object. Nix checks its hash.
 fn lfs_object() -> Result<(), String> {
     let (git, repository) = repository()?;
-    let hash: Sri = variable("outputHash")?.parse().map_err(said)?;
-    let size = variable("size")?.parse().map_err(said)?;
+    let hash: Sri = variable("outputHash")?.parse().map_err(text_of)?;
+    let size = variable("size")?.parse().map_err(text_of)?;
     let found = git.lfs_objects(&repository, &BTreeMap::from([(hash, size)])).remove(&hash);
-    let file = found.ok_or("there is no object")?.map_err(said)?;
-    let out = out()?;
-    std::fs::copy(&file, &out).map_err(|error| format!("{}: {error}", file.display()))?;
+    let file = found.ok_or("no object")?.map_err(text_of)?;
+    fs_err::copy(&file, out()?).map_err(text_of)?;
     Ok(())
 }
 
 /// Cuts an index slice again. Nix checks its hash.
 fn index() -> Result<(), String> {
     let file = variable("slicePath")?;
-    let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let text = fs_err::read_to_string(file).map_err(text_of)?;
     let pin: IndexPin = serde_json::from_str(&text).map_err(|error| format!("the slice can't be read: {error}"))?;
     let place = match std::env::var("RECRATE_REGISTRY").ok().filter(|address| !address.is_empty()) {
         Some(folder) if folder.starts_with('/') => Place::Local(folder.into()),
         Some(address) => Place::Sparse(format!("{}/", address.trim_start_matches("sparse+").trim_end_matches('/'))),
-        None => CargoConfig::default().default_registry().map_err(said)?,
+        None => CargoConfig::default().default_registry().map_err(text_of)?,
     };
     let registry = Registry::new(place, cache(), Network::acquire(false));
-    let lines = registry.indexes(&pin.names).map_err(said)?;
+    let lines = registry.indexes(&pin.names).map_err(text_of)?;
     if let Some(lacking) = pin.names.iter().find(|name| !lines.contains_key(*name)) {
         return Err(format!("the registry has no {lacking}"));
     }
@@ -139,9 +139,9 @@ fn index() -> Result<(), String> {
              not as recrate wrote it"
         );
     }
-    write_slice(&slice, &out()?).map_err(said)
+    write_slice(&slice, &out()?).map_err(text_of)
 }
 
-fn said(error: impl std::fmt::Display) -> String {
+fn text_of(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

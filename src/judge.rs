@@ -1,52 +1,61 @@
 //! The judge: compares what a plan's rebuilds made with what was published, as Nix derivations of its own.
 //!
 //! It is the builder of everything in a plan that comes after the rebuilds. It sees no network and no driver: what it
-//! says follows from the two crates and the plan's recipe alone.
+//! reports follows from the published bytes, the rebuild's output and the plan. It calls the same function as the driver.
 //!
 //! | verb | what | variables of the derivation |
 //! |---|---|---|
-//! | `verdict` | one crate against its rebuild | `published`, `rebuilt`, `accept`, `case`: a [`CaseFile`] in a file |
-//! | `settled` | a crate that there is nothing to rebuild of | `accept`, `record`: a [`Record`] in a file |
-//! | `gate` | fails where a verdict is worse than accepted | `verdict` |
-//! | `report` | all of them | `accept`, `skipped` and `constituents`, the verdicts' paths, in files |
+//! | `verdict` | one package against its rebuild | `published`, `rebuilt`, `index`, `accept`, `case`: a [`CaseFile`] in a file |
+//! | `obstacle` | a package that can't be rebuilt | `accept`, `package`: a [`PlannedPackage`] in a file |
+//! | `gate` | fails where a package does not pass | `verdict` |
+//! | `report` | all of them | `accept`, `lockfile`; `skipped`, `toolchains` and `constituents`, the verdicts' paths, in files |
 //!
-//! A verdict succeeds whatever it says; where that is worse than `accept`, its output has `nix-support/failed`, which
-//! Hydra shows as a failure with output. So does a report.
+//! A verdict succeeds whatever it is; where the policy `accept` does not let the package pass, its output has
+//! `nix-support/failed`, which Hydra shows as a failure with output. So does a report.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::builder::ended;
-use crate::builder::status::{FILE, Outcome, Status};
-use crate::model::release::Span;
-use crate::stages::artefact::{Archive, Artefact};
+use crate::contract::program::exit;
+use crate::contract::status::{FILE, Outcome, Status};
+use crate::stages::artefact::Archive;
 use crate::stages::diff::differences;
+use crate::stages::findings::Contents;
+use crate::stages::html;
+use crate::stages::judge::{Output, Replayed, judge_obstacle};
 use crate::stages::lock::Skipped;
-use crate::stages::page;
-use crate::stages::plan::{IndexMode, Rebuild};
-use crate::stages::provenance::{Claim, Untraceable, claim};
-use crate::stages::report::Report;
-use crate::stages::toolchain::{Toolchain, date};
-use crate::stages::verdict::{Exit, Level, OriginRecord, Record, TryRecord, Verdict};
-use crate::stages::workspace::Others;
+use crate::stages::lock_evidence::locked_versions;
+use crate::stages::plan::{Build, PlannedPackage};
+use crate::stages::policy::{BuiltIn, DecisionName, Exit};
+use crate::stages::record::Record;
+use crate::stages::renamed_repositories::{Renamed, with_known};
+use crate::stages::report::text::View;
+use crate::stages::report::{Entry, Report};
+use crate::stages::slice::{Index, index_path, read_index};
+use crate::stages::toolchain::{Origin, Toolchain};
+use crate::stages::verdict::Verdict;
 
-/// A crate's part of the plan.
+/// A package's part of the plan.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CaseFile {
-    /// The rebuild.
-    pub rebuild: Rebuild,
+    /// The package.
+    pub package: PlannedPackage,
     /// Its cargo.
     pub toolchain: Toolchain,
-    /// Its derivation.
+    /// The rebuild's derivation.
     pub drv: String,
-    /// The derivation's output.
+    /// The path of its output.
     pub out: String,
+    /// Renamed repositories besides those that recrate knows: by whoever evaluates, not by the plan.
+    pub renamed: Vec<Renamed>,
 }
 
 /// The judge's whole `main`: `arguments` as the system gives them, program name first.
@@ -54,137 +63,78 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let verb = arguments.get(1).and_then(|verb| verb.to_str()).unwrap_or_default();
     let done = match verb {
         "verdict" => verdict(),
-        "settled" => settled(),
+        "obstacle" => obstacle(),
         "gate" => gate(),
         "report" => report(),
-        _ => return ended::<String>("recrate-judge", None),
+        _ => return exit::<String>("recrate-judge", None),
     };
-    ended("recrate-judge", Some(done))
+    exit("recrate-judge", Some(done))
 }
 
-/// What a rebuild, whose output lies at `place`, says of the crate whose bytes were `published`.
+/// Reads what a rebuild left in its output, which lies at `place`.
 ///
 /// # Errors
-/// Where the plan's recipe is not about that crate, or the output can't be read: then nothing can be said.
-pub fn judge(case: &CaseFile, published: Vec<u8>, place: &Path) -> Result<Record, String> {
-    let CaseFile { rebuild, toolchain, drv, out } = case;
+/// Where it is not there or not readable, in a few words.
+pub fn read_output(place: &Path) -> Result<Output, String> {
     let status: Status = parse(&place.join(FILE))?;
-    let id = rebuild.id();
-    let artefact = Artefact::check(id.clone(), rebuild.checksum, published).map_err(said)?;
-    let archive = match Archive::read(&id, artefact.bytes()) {
-        Ok(archive) => archive,
-        Err(error) => {
-            let verdict = Verdict::HostileArchive { reason: error.to_string() };
-            return Ok(Record::new(&id, Some(rebuild.checksum), verdict));
-        }
+    let rebuilt = match &status.outcome {
+        Outcome::Packaged { file } => read(&place.join(file))?,
+        Outcome::Refused { .. } | Outcome::LinkLeavesTree { .. } | Outcome::NoPackage { .. } => Vec::new(),
     };
-    let claim = match claim(&archive) {
-        Ok(claim) => Some(claim),
-        Err(Untraceable::NoVcsInfo) if rebuild.facts.found_by.is_some() => None,
-        Err(error) => return Err(format!("nothing can be rebuilt of {id}: {error}")),
-    };
-    agrees(rebuild, claim.as_ref(), &status)?;
-    let dirty = claim.is_some_and(|claim| claim.dirty);
-
-    let dating = date(&archive, rebuild.facts.published);
-    let context = rebuild.facts.context(dating.span);
-    let read_output = |file: &str| read(&place.join(file));
-    let alone = Verdict::of_build(&id, artefact.bytes(), &status.outcome, read_output, &context);
-    let level = alone.level();
-    let recipe = &rebuild.recipe;
-    let facts = &rebuild.facts;
-    let verdict = alone.in_light_of(dirty, facts);
-    let beside = facts.beside(&verdict);
-    let mut record = Record::new(&id, Some(rebuild.checksum), verdict).dated(&dating);
-    record.conditions = recipe.conditions(dirty);
-    record.origin = Some(OriginRecord {
-        repository: facts.repository.clone(),
-        commit: recipe.source,
-        path: Some(recipe.package_path.clone()),
-        reach: facts.reach.clone(),
-    });
-    record.contradictions = beside;
-    record.best = Some(0);
-    record.tries.push(TryRecord {
-        in_range: dating.span.unwrap_or(Span::ALL).contains(toolchain.minor),
-        toolchain: toolchain.name.clone(),
-        index_mode: recipe.index_mode,
-        others: Others::of(&recipe.left_out),
-        level,
-        drv: drv.clone(),
-        out: out.clone(),
-    });
-    Ok(record)
-}
-
-/// The two crates, where there are two, and what was found.
-struct Judged {
-    record: Record,
-    published: PathBuf,
-    rebuilt: Option<PathBuf>,
-    diff: String,
+    Ok(Output::Built { status, rebuilt })
 }
 
 fn verdict() -> Result<(), String> {
-    let case: CaseFile = given("case")?;
-    let (published, out) = (path("published")?, path("rebuilt")?);
-    let bytes = read(&published)?;
-    let record = judge(&case, bytes.clone(), &out)?;
-    let rebuilt = rebuilt(&out)?;
-    let id = case.rebuild.id();
-    let archives = match &rebuilt {
-        Some(file) if record.verdict != Verdict::Reproduced => {
-            Archive::read(&id, &bytes).ok().zip(Archive::read(&id, &read(file)?).ok())
-        }
-        _ => None,
+    let CaseFile { package, toolchain, drv, out, renamed } = given("case")?;
+    let Build::Rebuild(planned) = &package.build else { return Err("the case is not a rebuild".to_owned()) };
+    let (published, place) = (path("published")?, path("rebuilt")?);
+    let output = read_output(&place)?;
+    let index = match &planned.recipe.published_lockfile {
+        Some(lockfile) => read_slice(&path("index")?, &String::from_utf8_lossy(&lockfile.content.0))?,
+        None => Index::new(),
     };
+    let replayed = Replayed {
+        package: &package,
+        planned,
+        toolchain: &toolchain,
+        drv: &drv,
+        out: &out,
+        output: &output,
+        index: &index,
+        renamed: &with_known(renamed),
+        claimed_by_plan: true,
+    };
+    let bytes = read(&published)?;
+    let record = replayed.record(bytes.clone());
+    let (file, rebuilt) = match &output {
+        Output::Built { status: Status { outcome: Outcome::Packaged { file }, .. }, rebuilt } => {
+            (Some(place.join(file)), rebuilt.as_slice())
+        }
+        Output::Built { .. } | Output::Failed(_) => (None, &[][..]),
+    };
+    let id = package.key.id();
+    let differs = !matches!(record.findings.contents, Contents::BitForBit | Contents::NotCompared);
+    let archives = Archive::read(&id, &bytes).ok().zip(Archive::read(&id, rebuilt).ok()).filter(|_| differs);
     let diff = archives.map(|(theirs, mine)| differences(&theirs, &mine, false)).unwrap_or_default();
-    write(&Judged { record, published, rebuilt, diff })
+    write(record, &[("published", Some(published)), ("rebuilt", file)], &diff)
 }
 
-/// The crate in a rebuild's output; none where cargo made none.
-fn rebuilt(out: &Path) -> Result<Option<PathBuf>, String> {
-    let status: Status = parse(&out.join(FILE))?;
-    Ok(match status.outcome {
-        Outcome::Packaged { file } => Some(out.join(file)),
-        Outcome::Refused { .. } | Outcome::LinkLeavesTree { .. } | Outcome::NoPackage { .. } => None,
-    })
+/// The lines that an index slice has of what a lock file names.
+fn read_slice(folder: &Path, lock: &str) -> Result<Index, String> {
+    let mut index = Index::new();
+    for name in locked_versions(lock).into_keys() {
+        let file = folder.join(index_path(&name));
+        if file.is_file() {
+            index.insert(name, Arc::new(read_index(&read(&file)?)));
+        }
+    }
+    Ok(index)
 }
 
-/// A recipe that is not about the crate proves nothing, however equal the bytes; nor does one that hides an input.
-fn agrees(rebuild: &Rebuild, claim: Option<&Claim>, status: &Status) -> Result<(), String> {
-    let (id, recipe) = (rebuild.id(), &rebuild.recipe);
-    if status.commit != recipe.source.to_string() {
-        return Err(format!("{id} was not rebuilt from the plan's commit, {}", recipe.source));
-    }
-    if let Some(claim) = claim {
-        if claim.commit != recipe.source {
-            return Err(format!(
-                "the plan rebuilds {id} from commit {}, the crate itself names {}",
-                recipe.source, claim.commit
-            ));
-        }
-        if claim.path.as_ref().is_some_and(|path| *path != recipe.package_path) {
-            return Err(format!("the plan rebuilds {id} from another folder than the crate itself names"));
-        }
-        if claim.dirty != recipe.allow_dirty {
-            return Err(format!(
-                "the plan and {id} itself disagree on whether it was published with uncommitted changes"
-            ));
-        }
-        if recipe.outside_git {
-            return Err(format!("the plan packages {id} as from outside of git, the crate itself names a commit"));
-        }
-    }
-    if (recipe.index_mode == IndexMode::PublishedLock) == recipe.lock.is_empty() {
-        return Err(format!("the plan does not say truly whether a Cargo.lock is an input of {id}"));
-    }
-    Ok(())
-}
-
-fn settled() -> Result<(), String> {
-    let record: Record = given("record")?;
-    write(&Judged { record, published: PathBuf::new(), rebuilt: None, diff: String::new() })
+fn obstacle() -> Result<(), String> {
+    let package: PlannedPackage = given("package")?;
+    let Build::Obstacle(obstacle) = &package.build else { return Err("the package can be rebuilt".to_owned()) };
+    write(Record::new(package.key.clone(), package.checksum, judge_obstacle(obstacle, true)), &[], "")
 }
 
 fn gate() -> Result<(), String> {
@@ -192,85 +142,95 @@ fn gate() -> Result<(), String> {
     let text = read(&verdict.join("verdict.txt"))?;
     eprint!("{}", String::from_utf8_lossy(&text));
     if verdict.join("nix-support/failed").exists() {
-        return Err("worse than what is accepted".to_owned());
+        return Err("not accepted by the policy".to_owned());
     }
-    std::os::unix::fs::symlink(&verdict, path("out")?).map_err(said)
+    fs_err::os::unix::fs::symlink(&verdict, path("out")?).map_err(text_of)
 }
 
 fn report() -> Result<(), String> {
     let skipped: Vec<Skipped> = given("skipped")?;
-    let verdicts = String::from_utf8(read(&path("constituentsPath")?)?).map_err(said)?;
-    let records = verdicts
+    let toolchains: BTreeMap<String, Toolchain> = given("toolchains")?;
+    let verdicts = String::from_utf8(read(&path("constituentsPath")?)?).map_err(text_of)?;
+    let records: Vec<Record> = verdicts
         .split_whitespace()
         .map(|verdict| parse(&Path::new(verdict).join("verdict.json")))
         .collect::<Result<_, _>>()?;
-    let accept = accept()?;
-    let report = Report::new(records, skipped, accept);
-    let out = Output::new()?;
+    let mut notices = Vec::new();
+    if std::env::var("lockfile").unwrap_or_default().is_empty() {
+        notices.push("the plan was not compared with a Cargo.lock: pass `lockFile` to notice when it is out of date".to_owned());
+    }
+    for toolchain in toolchains.values() {
+        if let Origin::Imported { nar_hash } = &toolchain.origin {
+            let name = &toolchain.name;
+            notices.push(format!("cargo {name} is not an official archive: the author of the plan imported it ({nar_hash})"));
+        }
+    }
+    let report = Report::new(records, skipped, accept()?, notices);
+    let out = Out::new()?;
     out.write("report.json", &report.to_json())?;
-    out.write("report.txt", &report.to_text(None, false))?;
-    out.write("report.html", &page::of_report(&report))?;
-    let mut metrics = format!("crates {}\nskipped {}\n", report.crates.len(), report.skipped.len());
-    for level in Level::ALL {
-        let name = level.to_string().replace(' ', "-");
-        let _ = writeln!(metrics, "crates.{name} {}", report.counts.get(&level).copied().unwrap_or(0));
+    out.write("report.txt", &report.to_text(View { verbose: false, ..View::PLAIN }))?;
+    out.write("report.html", &html::of_report(&report))?;
+    let mut metrics = format!("packages {}\nskipped {}\n", report.packages.len(), report.skipped.len());
+    for verdict in Verdict::ALL {
+        let name = verdict.to_string().replace(", ", "-").replace(' ', "-");
+        let _ = writeln!(metrics, "verdicts.{name} {}", report.verdicts.get(&verdict).copied().unwrap_or(0));
+    }
+    for decision in DecisionName::ALL {
+        let _ = writeln!(metrics, "decisions.{decision} {}", report.decisions.get(&decision).copied().unwrap_or(0));
     }
     let products = [
         ("report", "recrate", "", "report.html"),
         ("file", "json", "report.json", ""),
         ("file", "text", "report.txt", ""),
     ];
-    out.support(
-        &products.map(|(kind, subtype, file, index)| out.product(kind, subtype, file, index)),
-        &metrics,
-        "report",
-    )?;
-    let exit = Exit::of(report.crates.iter().map(|record| record.verdict.level()), accept);
-    out.fail_unless(exit == Exit::Accepted)
+    let products = products.map(|(kind, subtype, file, index)| out.product(kind, subtype, file, index));
+    out.support(&products, &metrics, "report")?;
+    out.fail_unless(report.exit() == Exit::Passed)
 }
 
-/// Writes what a verdict's output has.
-fn write(judged: &Judged) -> Result<(), String> {
-    let Judged { record, published, rebuilt, diff } = judged;
+/// Writes what a verdict's output has; `crates` are the two crates, as far as there are.
+fn write(record: Record, crates: &[(&str, Option<PathBuf>)], diff: &str) -> Result<(), String> {
     let accept = accept()?;
-    let level = record.verdict.level();
-    let report = Report::new(vec![record.clone()], Vec::new(), accept);
-    let out = Output::new()?;
-    out.write("verdict.json", &(serde_json::to_string_pretty(record).map_err(said)? + "\n"))?;
-    out.write("verdict.txt", &report.to_text(None, false))?;
-    out.write("verdict.html", &page::of_crate(record, &report, diff))?;
+    let report = Report::new(vec![record.clone()], Vec::new(), accept, Vec::new());
+    let entry = Entry::new(record, accept);
+    let out = Out::new()?;
+    let json = serde_json::to_string_pretty(&entry).expect("a record is plain data");
+    out.write("verdict.json", &(json + "\n"))?;
+    out.write("verdict.txt", &report.to_text(View::PLAIN))?;
+    out.write("verdict.html", &html::of_package(&entry, &report, diff))?;
     let mut products =
         vec![out.product("report", "verdict", "", "verdict.html"), out.product("file", "json", "verdict.json", "")];
     if !diff.is_empty() {
         out.write("diff.txt", diff)?;
         products.push(out.product("file", "diff", "diff.txt", ""));
     }
+    let findings = &entry.record.findings;
     let mut metrics = format!(
         "reproduced {}\nfiles.differing {}\n",
-        u8::from(level == Level::Reproduced),
-        record.verdict.differences().len()
+        u8::from(entry.verdict == Verdict::Reproduced),
+        findings.contents.differences().len()
     );
-    for (what, file) in [("published", Some(published)), ("rebuilt", rebuilt.as_ref())] {
-        let Some(file) = file.filter(|file| file.is_file()) else { continue };
+    for (what, file) in crates {
+        let Some(file) = file.as_ref().filter(|file| file.is_file()) else { continue };
         products.push(format!("file crate-{what} {}\n", file.display()));
-        let _ = writeln!(metrics, "{what}.size {} bytes", file.metadata().map_err(said)?.len());
+        let _ = writeln!(metrics, "{what}.size {} bytes", fs_err::metadata(file).map_err(text_of)?.len());
     }
-    out.support(&products, &metrics, &format!("{}-{}", record.name, record.version))?;
-    out.fail_unless(level >= accept)
+    out.support(&products, &metrics, &entry.record.key.id().stem())?;
+    out.fail_unless(entry.decision.passes())
 }
 
 /// The output that Nix wants.
-struct Output(PathBuf);
+struct Out(PathBuf);
 
-impl Output {
+impl Out {
     fn new() -> Result<Self, String> {
         let out = path("out")?;
-        std::fs::create_dir_all(out.join("nix-support")).map_err(said)?;
+        fs_err::create_dir_all(out.join("nix-support")).map_err(text_of)?;
         Ok(Self(out))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), String> {
-        std::fs::write(self.0.join(name), text).map_err(|error| format!("{name}: {error}"))
+        fs_err::write(self.0.join(name), text).map_err(text_of)
     }
 
     /// A line of `hydra-build-products`: see Hydra's manual, "Build products".
@@ -286,15 +246,13 @@ impl Output {
         self.write("nix-support/hydra-release-name", name)
     }
 
-    fn fail_unless(&self, accepted: bool) -> Result<(), String> {
-        if accepted { Ok(()) } else { self.write("nix-support/failed", "") }
+    fn fail_unless(&self, passes: bool) -> Result<(), String> {
+        if passes { Ok(()) } else { self.write("nix-support/failed", "") }
     }
 }
 
-fn accept() -> Result<Level, String> {
-    let name = std::env::var("accept").map_err(said)?;
-    serde_json::from_value(serde_json::Value::String(name.clone()))
-        .map_err(|_| format!("`{name}` is no verdict: see `recrate verify --help` for those there are"))
+fn accept() -> Result<BuiltIn, String> {
+    std::env::var("accept").map_err(text_of)?.parse()
 }
 
 fn path(variable: &str) -> Result<PathBuf, String> {
@@ -311,9 +269,9 @@ fn parse<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
+    fs_err::read(file).map_err(text_of)
 }
 
-fn said(error: impl std::fmt::Display) -> String {
+fn text_of(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

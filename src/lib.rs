@@ -1,33 +1,34 @@
-//! recrate rebuilds every crate of a `Cargo.lock` from its git commit, with a pinned `cargo package` in the Nix
+//! recrate rebuilds every crate of a `Cargo.lock` from its git commit, with a pinned `cargo package` inside the Nix
 //! sandbox, and compares the result with the registry's checksum, bit for bit.
 //!
-//! The way of the data, one module per arrow (see `docs/ARCHITECTURE.md`):
+//! See `docs/ARCHITECTURE.md` for the map. A module uses only modules below its own:
 //!
-//! ```text
-//! Cargo.lock ─► locked crates ─► published crate ─► provenance ─► recipe(s) ─► derivation ─► rebuilt crate ─► verdict ─► report
-//! ```
-//!
-//! Four floors; a module uses only floors below its own: [`commands`] and [`lab`] drive, [`edges`] touch the outside
-//! world, [`stages`] are pure functions from values to values, [`model`] has the words. [`fetcher`] and [`judge`] drive,
-//! too, as programs of their own that Nix runs: they bring inputs and give verdicts. [`builder`] is apart: it is what
-//! rebuilds inside the sandbox, and needs none of them.
+//! | module | what it is |
+//! |---|---|
+//! | `commands` | parse, run, print, exit |
+//! | [`fetcher`], [`judge`], [`builder`] | the programs that Nix runs |
+//! | [`pipeline`] | the driver: each crate's way from the lock file to its record |
+//! | [`edges`] | the outside world, one thing each |
+//! | [`stages`] | pure functions from values to values |
+//! | [`contract`] | what driver, builder and judge hand to each other |
+//! | [`model`] | the words: no I/O, no clock |
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
 pub mod builder;
+pub mod contract;
+pub mod model;
 
 #[cfg(feature = "driver")]
 pub mod commands;
-#[cfg(feature = "driver")]
+#[cfg(feature = "network")]
 pub mod edges;
-#[cfg(feature = "driver")]
+#[cfg(feature = "network")]
 pub mod fetcher;
 #[cfg(feature = "stages")]
 pub mod judge;
 #[cfg(feature = "driver")]
-pub mod lab;
-#[cfg(feature = "stages")]
-pub mod model;
+pub mod pipeline;
 #[cfg(feature = "stages")]
 pub mod stages;

@@ -1,7 +1,13 @@
 //! The words of this program: values without I/O and without a clock.
 
+pub mod commit;
 pub mod digest;
+#[cfg(feature = "stages")]
 pub mod krate;
 pub mod nonempty;
+#[cfg(feature = "stages")]
+pub mod package;
 pub mod release;
-pub mod source;
+#[cfg(feature = "stages")]
+pub mod repository;
+pub mod sub_path;

@@ -1,21 +1,34 @@
-//! The stages: pure functions from values to values, one per arrow of the way of the data, in its order.
+//! The stages: pure functions from values to values. In the order of the data:
+//!
+//! [`lock`] → [`artefact`], [`published`] → [`provenance`] → [`toolchain`], [`slice`], [`search`] → [`plan`] →
+//! [`derivation`] → [`compare`] → [`judge`], [`findings`] → [`verdict`], [`policy`] → [`report`].
 
 pub mod artefact;
 pub mod checkout;
+pub mod claims;
 pub mod compare;
+pub mod coverage;
 pub mod deflate;
 pub mod derivation;
 pub mod diff;
+pub mod escape;
+pub mod findings;
+pub mod html;
+pub mod judge;
 pub mod lock;
+pub mod lock_evidence;
 pub mod manifest;
-pub mod moves;
-pub mod page;
 pub mod plan;
+pub mod policy;
 pub mod provenance;
+pub mod published;
+pub mod recipe;
+pub mod record;
+pub mod renamed_repositories;
 pub mod report;
 pub mod search;
 pub mod slice;
 pub mod toolchain;
 pub mod verdict;
 pub mod workspace;
-pub mod yanked;
+pub mod yanked_since;

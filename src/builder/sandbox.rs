@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use super::{At, Fault, file_variable, variable};
+use super::{Fault, variable};
+use crate::contract::recipe::Recipe;
 
 /// Folders of a host that Nix's sandbox never shows.
 const HOST_FOLDERS: [&str; 6] = ["/home", "/root", "/usr", "/var", "/opt", "/nix/var"];
@@ -14,21 +15,20 @@ const HOST_FOLDERS: [&str; 6] = ["/home", "/root", "/usr", "/var", "/opt", "/nix
 const SPARE_STORE_PATHS: usize = 16;
 
 /// Fails unless this process is in Nix's sandbox: no network but loopback, no host folders, and a store that holds
-/// hardly more than the derivation's own inputs.
+/// hardly more than the derivation's own inputs. `recipe` is the derivation's, where it has one.
 ///
 /// # Errors
 /// [`Fault::Unsandboxed`] with what was seen.
-pub fn require() -> Result<(), Fault> {
-    match observe()? {
+pub fn require(recipe: Option<&Recipe>) -> Result<(), Fault> {
+    match observe(recipe)? {
         None => Ok(()),
         Some(leak) => Err(Fault::Unsandboxed(leak)),
     }
 }
 
 /// What can be seen here that a sandbox would hide, if anything.
-fn observe() -> Result<Option<String>, Fault> {
-    let devices = "/proc/net/dev";
-    let table = std::fs::read_to_string(devices).at(devices)?;
+fn observe(recipe: Option<&Recipe>) -> Result<Option<String>, Fault> {
+    let table = fs_err::read_to_string("/proc/net/dev")?;
     if let Some(interface) = foreign_interface(&table) {
         return Ok(Some(format!("the network interface `{interface}` can be seen")));
     }
@@ -36,25 +36,21 @@ fn observe() -> Result<Option<String>, Fault> {
         return Ok(Some(format!("the host's folder {folder} can be seen")));
     }
     let store = variable("NIX_STORE").unwrap_or_else(|_| "/nix/store".to_owned());
-    let listed: Vec<String> = std::fs::read_dir(&store)
-        .at(&store)?
+    let listed: Vec<String> = fs_err::read_dir(&store)?
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
         .collect();
-    Ok(foreign_store_path(&listed, &closure()).map(|path| format!("the store shows {path}, which is no input")))
+    Ok(foreign_store_path(&listed, &closure(recipe)).map(|path| format!("the store shows {path}, which is no input")))
 }
 
-/// The variables, passed as files, whose JSON names store paths: as many as a workspace needs.
-const FILES: [&str; 3] = ["gitDependencies", "lfs", "submodules"];
-
-/// The base names of every store path that the derivation's variables mention.
-fn closure() -> Vec<String> {
-    let files = FILES.into_iter().filter_map(|name| file_variable(name).ok());
-    std::env::vars().map(|(_, value)| value).chain(files).flat_map(|value| store_paths(&value)).collect()
+/// The base names of every store path that the derivation's variables and recipe mention.
+fn closure(recipe: Option<&Recipe>) -> Vec<String> {
+    let recipe = recipe.into_iter().flat_map(Recipe::store_paths).map(|path| path.display().to_string());
+    std::env::vars().map(|(_, value)| value).chain(recipe).flat_map(|value| store_paths(&value)).collect()
 }
 
-/// The base names of store paths that stand alone, or as strings of JSON.
+/// The base names of store paths in a text, white space between them.
 fn store_paths(value: &str) -> Vec<String> {
-    let words = value.split(|at: char| at.is_whitespace() || at == '"');
+    let words = value.split_whitespace();
     words.filter_map(|word| Some(word.strip_prefix("/nix/store/")?.split('/').next()?.to_owned())).collect()
 }
 
@@ -79,8 +75,8 @@ fn foreign_store_path(listed: &[String], closure: &[String]) -> Option<String> {
 /// Only where `$out` can't be written.
 pub fn probe() -> Result<(), Fault> {
     let out = variable("out")?;
-    let said = observe()?.unwrap_or_else(|| "sandboxed".to_owned());
-    std::fs::write(&out, said).at(out)
+    let seen = observe(None)?.unwrap_or_else(|| "sandboxed".to_owned());
+    Ok(fs_err::write(out, seen)?)
 }
 
 #[cfg(test)]
@@ -96,9 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_named_by_words_and_by_json() {
-        assert_eq!(store_paths("/nix/store/a-x/bin /nix/store/b-y"), ["a-x", "b-y"]);
-        assert_eq!(store_paths(r#"{"a b.png":"/nix/store/c-lfs-object","x/nix/store/d":"e"}"#), ["c-lfs-object"]);
+    fn inputs_are_the_store_paths_among_the_words() {
+        assert_eq!(store_paths("/nix/store/a-x/bin /nix/store/b-y x/nix/store/c"), ["a-x", "b-y"]);
     }
 
     #[test]

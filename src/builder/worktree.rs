@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::checkout::Checkout;
-use super::git::{Id, Kind, Mode, hash};
-use super::{At, Fault};
+use fs_err::os::unix::fs::{OpenOptionsExt as _, symlink};
+
+use super::Fault;
+use super::checkout::Conversion;
+use super::git::Mode;
+use crate::contract::checkout::Executables;
+use crate::contract::git::{Kind, ObjectId, hash};
 
 /// The time that every file of the worktree gets. It must lie before the index is written, so that git's "racy"
 /// entries don't arise, and be the same at every build: cargos before 1.50 record it.
@@ -19,7 +23,7 @@ const FILE_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Tree {
     /// Its id.
-    pub id: Id,
+    pub id: ObjectId,
     /// Its body, without the header.
     pub body: Vec<u8>,
 }
@@ -30,7 +34,7 @@ pub struct Tracked {
     /// Relative to the repository's root, `/` between the parts, any bytes.
     pub path: Vec<u8>,
     /// Blob id, or the commit id of a submodule.
-    pub id: Id,
+    pub id: ObjectId,
     /// Its git mode.
     pub mode: Mode,
     /// What `lstat` says of the copy.
@@ -41,7 +45,7 @@ pub struct Tracked {
 #[derive(Debug)]
 pub struct Worktree {
     /// The id of the root tree.
-    pub root: Id,
+    pub root: ObjectId,
     /// Every tree object, the root's last.
     pub trees: Vec<Tree>,
     /// Every tracked path, in the order of git's index.
@@ -49,10 +53,10 @@ pub struct Worktree {
     /// Links of the worktree, relative to its root.
     pub links: Vec<PathBuf>,
     /// How it is checked out.
-    pub checkout: Checkout,
+    pub conversion: Conversion,
 }
 
-/// Copies `source` to `destination`, which must not exist, as `checkout` says, and computes its git objects: those of
+/// Copies `source` to `destination`, which must not exist, as `conversion` says, and computes its git objects: those of
 /// the source, whatever the checkout makes of it.
 ///
 /// `gitlinks` are the submodules: path and commit. Their folders are empty in `source`.
@@ -62,12 +66,12 @@ pub struct Worktree {
 pub fn copy(
     source: &Path,
     destination: &Path,
-    gitlinks: &BTreeMap<Vec<u8>, Id>,
-    checkout: &Checkout,
+    gitlinks: &BTreeMap<Vec<u8>, ObjectId>,
+    conversion: &Conversion,
 ) -> Result<Worktree, Fault> {
-    let checkout = checkout.clone();
     let (trees, tracked, links) = (Vec::new(), Vec::new(), Vec::new());
-    let mut worktree = Worktree { root: Id::NULL, trees, tracked, links, checkout };
+    let root = hash(Kind::Tree, b"");
+    let mut worktree = Worktree { root, trees, tracked, links, conversion: conversion.clone() };
     worktree.root = worktree.copy_folder(source, destination, &mut Vec::new(), gitlinks)?;
     worktree.tracked.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(worktree)
@@ -79,12 +83,12 @@ impl Worktree {
         source: &Path,
         destination: &Path,
         path: &mut Vec<u8>,
-        gitlinks: &BTreeMap<Vec<u8>, Id>,
-    ) -> Result<Id, Fault> {
-        std::fs::create_dir(destination).at(destination)?;
-        let mut entries: Vec<(Vec<u8>, Mode, Id)> = Vec::new();
-        for entry in std::fs::read_dir(source).at(source)? {
-            let entry = entry.at(source)?;
+        gitlinks: &BTreeMap<Vec<u8>, ObjectId>,
+    ) -> Result<ObjectId, Fault> {
+        fs_err::create_dir(destination)?;
+        let mut entries: Vec<(Vec<u8>, Mode, ObjectId)> = Vec::new();
+        for entry in fs_err::read_dir(source)? {
+            let entry = entry?;
             let name = entry.file_name();
             let (from, to) = (entry.path(), destination.join(&name));
             let length = path.len();
@@ -93,17 +97,17 @@ impl Worktree {
             }
             path.extend_from_slice(name.as_bytes());
 
-            let kind = entry.file_type().at(&from)?;
+            let kind = entry.file_type()?;
             let (mode, id) = if let (true, Some(commit)) = (kind.is_dir(), gitlinks.get(path.as_slice())) {
-                std::fs::create_dir(&to).at(&to)?;
+                fs_err::create_dir(&to)?;
                 self.track(path, *commit, Mode::Submodule, &to)?;
                 (Mode::Submodule, *commit)
             } else if kind.is_dir() {
                 (Mode::Tree, self.copy_folder(&from, &to, path, gitlinks)?)
             } else {
-                let (mode, id) = copy_leaf(&from, &to, path, kind.is_symlink(), &self.checkout)?;
+                let (mode, id) = copy_leaf(&from, &to, path, kind.is_symlink(), &self.conversion)?;
                 self.track(path, id, mode, &to)?;
-                if mode == Mode::Link && !self.checkout.links_as_text {
+                if mode == Mode::Link && !self.conversion.checkout.links_as_text {
                     self.links.push(PathBuf::from(std::ffi::OsStr::from_bytes(path)));
                 }
                 (mode, id)
@@ -132,37 +136,49 @@ impl Worktree {
         Ok(id)
     }
 
-    fn track(&mut self, path: &[u8], id: Id, mode: Mode, copy: &Path) -> Result<(), Fault> {
-        let metadata = std::fs::symlink_metadata(copy).at(copy)?;
+    fn track(&mut self, path: &[u8], id: ObjectId, mode: Mode, copy: &Path) -> Result<(), Fault> {
+        let metadata = fs_err::symlink_metadata(copy)?;
         self.tracked.push(Tracked { path: path.to_vec(), id, mode, metadata });
         Ok(())
     }
 }
 
 /// Copies one file or link and says what git makes of it.
-fn copy_leaf(from: &Path, to: &Path, path: &[u8], is_link: bool, checkout: &Checkout) -> Result<(Mode, Id), Fault> {
+fn copy_leaf(
+    from: &Path,
+    to: &Path,
+    path: &[u8],
+    is_link: bool,
+    conversion: &Conversion,
+) -> Result<(Mode, ObjectId), Fault> {
+    let checkout = &conversion.checkout;
     if is_link {
-        let target = std::fs::read_link(from).at(from)?;
+        let target = fs_err::read_link(from)?;
         let id = hash(Kind::Blob, target.as_os_str().as_bytes());
         if checkout.links_as_text {
             write_file(to, target.as_os_str().as_bytes(), 0o644)?;
         } else {
-            symlink(&target, to).at(to)?;
+            symlink(&target, to)?;
         }
         return Ok((Mode::Link, id));
     }
-    let body = std::fs::read(from).at(from)?;
-    let executable = std::fs::metadata(from).at(from)?.mode() & 0o100 != 0;
+    let body = fs_err::read(from)?;
+    let executable = fs_err::metadata(from)?.mode() & 0o100 != 0;
     let mode = if executable { Mode::Executable } else { Mode::File };
-    let permissions = if checkout.executables.unwrap_or(executable) { 0o755 } else { 0o644 };
+    let kept = match checkout.executables {
+        Executables::AsCommitted => executable,
+        Executables::None => false,
+        Executables::All => true,
+    };
+    let permissions = if kept { 0o755 } else { 0o644 };
     let id = hash(Kind::Blob, &body);
-    write_file(to, &checkout.file(path, body)?, permissions)?;
+    write_file(to, &conversion.file(path, body)?, permissions)?;
     Ok((mode, id))
 }
 
 fn write_file(to: &Path, body: &[u8], permissions: u32) -> Result<(), Fault> {
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(permissions).open(to).at(to)?;
-    file.write_all(body).at(to)?;
-    file.set_permissions(std::fs::Permissions::from_mode(permissions)).at(to)?;
-    file.set_modified(UNIX_EPOCH + FILE_TIME).at(to)
+    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(permissions).open(to)?;
+    file.write_all(body)?;
+    file.set_permissions(std::fs::Permissions::from_mode(permissions))?;
+    Ok(file.set_modified(UNIX_EPOCH + FILE_TIME)?)
 }

@@ -22,7 +22,7 @@ impl Completions {
     pub fn run(&self) -> Result<ExitCode, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "recrate", &mut script);
-        print(&String::from_utf8_lossy(&script)).map_err(Failure::machinery)?;
+        print(&String::from_utf8_lossy(&script)).map_err(Failure::internal)?;
         Ok(ExitCode::SUCCESS)
     }
 }

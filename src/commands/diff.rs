@@ -4,21 +4,23 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::Failure;
-use super::setting::{Places, cargo_config};
-use crate::builder::status::{FILE, Outcome, Status};
+use super::build_options::BuildOptions;
+use crate::contract::status::{Outcome, Status};
 use crate::edges::console::{colours_on_stdout, print};
-use crate::edges::network::Network;
-use crate::edges::registry::Registry;
-use crate::edges::run_directory::{read_folder, read_kept};
+use crate::edges::run_directory::{Kept, read_folder, read_kept};
+use crate::judge::read_output;
 use crate::model::krate::CrateId;
+use crate::model::package::RegistryName;
 use crate::stages::artefact::Archive;
 use crate::stages::diff::differences;
+use crate::stages::judge::Output;
 use crate::stages::report::OUT;
 
 /// Show how a published crate and its rebuild differ.
 ///
 /// File by file, as a diff from git to what was published; where every file is the same, how the archive differs.
-/// Control characters are shown escaped. Exit status: 0 no difference, 1 a difference, 2 there is no such run.
+/// Control characters are shown escaped. Nothing is built. Exit status: 0 no difference, 1 a difference, 2 there is no such
+/// run.
 #[derive(Debug, clap::Args)]
 pub struct Diff {
     /// The crate, from a run of `recrate verify`
@@ -27,11 +29,11 @@ pub struct Diff {
     /// Folder of that run
     #[arg(long, value_name = "DIR", default_value = OUT)]
     out: PathBuf,
-    /// Use what is in the cache; fetch nothing
-    #[arg(long)]
-    offline: bool,
+    /// The registry that the crate is from, where the run has it from several: `default`, or the address of its index
+    #[arg(long, value_name = "REGISTRY")]
+    registry: Option<RegistryName>,
     #[command(flatten)]
-    places: Places,
+    options: BuildOptions,
 }
 
 impl Diff {
@@ -41,37 +43,50 @@ impl Diff {
     /// Where the run does not have the crate, or its build is gone.
     pub fn run(&self) -> Result<ExitCode, Failure> {
         let id = &self.krate;
-        let absent = |what: &str| Failure::usage(format!("{what}: run `recrate verify {id}` first"));
-        let kept =
-            read_kept(&self.out, id).ok_or_else(|| absent(&format!("{} has no record of {id}", self.out.display())))?;
-        let record = kept.record;
-        let (Some(tried), Some(checksum)) = (record.best.and_then(|at| record.tries.get(at)), record.checksum) else {
-            return Err(Failure::usage(format!("nothing was rebuilt of {id}: {}", record.verdict.level())));
+        let absent = |what: &str| Failure::usage(format!("{what}\nhelp: run `recrate verify {id}` first"));
+        let Kept { record, .. } = self.kept(&absent)?;
+        let (Some(attempt), Some(checksum)) = (record.best_attempt(), record.checksum) else {
+            return Err(Failure::usage(format!("{id} was not rebuilt: {}", record.verdict())));
         };
         // What another store built was copied.
-        let copied = self.out.join("store").join(tried.out.trim_start_matches('/'));
-        let out = if copied.exists() { copied } else { PathBuf::from(&tried.out) };
-        let status = std::fs::read(out.join(FILE)).map_err(|_| absent(&format!("{} is no longer there", tried.out)))?;
-        let status: Status = serde_json::from_slice(&status).map_err(Failure::machinery)?;
-        let Outcome::Packaged { file } = status.outcome else {
+        let copied = self.out.join("store").join(attempt.out.trim_start_matches('/'));
+        let out = if copied.exists() { copied } else { PathBuf::from(&attempt.out) };
+        if !out.exists() {
+            return Err(absent(&format!("{} is no longer there", attempt.out)));
+        }
+        let output = read_output(&out).map_err(Failure::internal)?;
+        let Output::Built { status: Status { outcome: Outcome::Packaged { .. }, .. }, rebuilt } = output else {
             return Err(Failure::usage(format!(
-                "cargo packaged nothing of {id}; see `nix-store --read-log {}`",
-                tried.drv
+                "cargo packaged nothing of {id}\nhelp: `nix-store --read-log {}` shows why",
+                attempt.drv
             )));
         };
-        let rebuilt = std::fs::read(out.join(file)).map_err(Failure::machinery)?;
-        let folder = read_folder(&self.out).ok_or_else(|| absent(&format!("{} is no run", self.out.display())))?;
-        let place = cargo_config(&folder)?.place(&kept.registry).map_err(Failure::usage)?;
-        let network = Network::acquire(self.offline);
-        let registry = Registry::new(place, self.places.cache()?, network);
-        let published = registry.download(id, checksum).map_err(Failure::machinery)?;
-        if published == rebuilt {
-            print(&format!("{id}: no difference\n")).map_err(Failure::machinery)?;
+        let folder = read_folder(&self.out).ok_or_else(|| absent(&format!("{} is not a run", self.out.display())))?;
+        let context = self.options.context(&folder)?;
+        let registry = context.registry(&record.key.registry).map_err(Failure::usage)?;
+        let published = registry.artefact(id, checksum).map_err(Failure::internal)?;
+        if published.bytes() == rebuilt {
+            print(&format!("{id}: no difference\n")).map_err(Failure::internal)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let read = |bytes| Archive::read(id, bytes).map_err(Failure::machinery);
-        let text = differences(&read(&published)?, &read(&rebuilt)?, colours_on_stdout());
-        print(&text).map_err(Failure::machinery)?;
+        let read = |bytes| Archive::read(id, bytes).map_err(Failure::internal);
+        let text = differences(&read(published.bytes())?, &read(&rebuilt)?, colours_on_stdout());
+        print(&text).map_err(Failure::internal)?;
         Ok(ExitCode::FAILURE)
+    }
+
+    /// What the run has of the crate.
+    fn kept(&self, absent: &dyn Fn(&str) -> Failure) -> Result<Kept, Failure> {
+        let id = &self.krate;
+        let mut kept = read_kept(&self.out, id);
+        kept.retain(|kept| self.registry.as_ref().is_none_or(|registry| *registry == kept.record.key.registry));
+        if kept.len() > 1 {
+            let registries: Vec<String> = kept.iter().map(|kept| kept.record.key.registry.to_string()).collect();
+            return Err(Failure::usage(format!(
+                "the run has {id} from several registries\nhelp: add --registry with one of {}",
+                registries.join(", ")
+            )));
+        }
+        kept.pop().ok_or_else(|| absent(&format!("{} has no record of {id}", self.out.display())))
     }
 }

@@ -1,26 +1,29 @@
-//! `recrate doctor`: can this machine rebuild crates, and what is to be mended?
+//! `recrate doctor`: can this machine rebuild crates, and what is to be fixed?
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::Failure;
-use super::setting::{Places, find_program};
+use super::build_options::{Places, find_program};
 use crate::edges::console::print;
 use crate::edges::nix::Nix;
+use crate::pipeline::preflight::{HELP, SANDBOXED, probe};
 use crate::stages::derivation::names;
 
-/// Check that this machine can rebuild crates, and say what to mend.
+/// Check that this machine can rebuild crates, and how to fix what keeps it from that.
+///
+/// Builds a probe, to see whether Nix builds in a sandbox.
 #[derive(Debug, clap::Args)]
 pub struct Doctor {
     #[command(flatten)]
     places: Places,
 }
 
-/// What a check came to: well, or with the mend.
+/// What a check came to: what was found, or how to fix it.
 type Check = Result<String, String>;
 
 impl Doctor {
-    /// Runs every check and prints what it found. The exit status is 0 where nothing is to be mended, 1 otherwise.
+    /// Runs every check and prints what it found. The exit status is 0 where nothing is to be fixed, 1 otherwise.
     ///
     /// # Errors
     /// Where a folder can't be found.
@@ -28,13 +31,13 @@ impl Doctor {
         let nix = Nix::default();
         let settings = nix.settings().unwrap_or_default();
         let setting = |name: &str| settings.get(name).cloned().unwrap_or_default();
-        let toolchains = self.places.toolchains()?.imported().map_err(Failure::machinery)?;
+        let toolchains = self.places.toolchains()?.imported().map_err(Failure::internal)?;
         let checks: [(&str, Check); 8] = [
-            ("Nix", nix.version().map_err(|error| format!("{error}; `apt-get install nix-bin` installs it"))),
+            ("Nix", nix.version().map_err(|error| error.to_string())),
             ("builder", static_program(names::BUILDER)),
             ("fetcher", static_program(names::FETCHER)),
             ("judge", static_program(names::JUDGE)),
-            ("sandbox", self.sandbox(&nix)),
+            ("sandbox", Self::sandbox(&nix)),
             (
                 "sandbox-fallback",
                 match setting("sandbox-fallback").as_str() {
@@ -64,12 +67,12 @@ impl Doctor {
         let mut text = String::new();
         for (name, check) in checks {
             match check {
-                Ok(said) => {
-                    let _ = writeln!(text, "ok    {name}: {said}");
+                Ok(found) => {
+                    let _ = writeln!(text, "ok    {name}: {found}");
                 }
-                Err(mend) => {
+                Err(fix) => {
                     well = false;
-                    let _ = writeln!(text, "MEND  {name}: {mend}");
+                    let _ = writeln!(text, "fix:  {name}: {fix}");
                 }
             }
         }
@@ -81,36 +84,31 @@ impl Doctor {
             (true, None) => "a daemon; whether it trusts this user does not matter to recrate",
         };
         let _ = writeln!(text, "note  store: {who}");
-        print(&text).map_err(Failure::machinery)?;
+        print(&text).map_err(Failure::internal)?;
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Builds a probe that was never built before, and reads what it saw.
-    fn sandbox(&self, nix: &Nix) -> Check {
+    fn sandbox(nix: &Nix) -> Check {
         let builder = find_program(names::BUILDER).ok_or("not probed: the builder is missing")?;
-        let mend = "; set `sandbox = true` in nix.conf, and on a machine without build users \
-             `build-users-group =` (empty)";
-        let added = nix.add(&[builder], true).map_err(|error| format!("{error}{mend}"))?;
-        let path = added.first().ok_or("not probed: the store took no builder")?;
-        let salt = format!("{:?}", std::time::SystemTime::now());
         let system = format!("{}-linux", std::env::consts::ARCH);
-        match nix.probe(path, &system, &salt).map_err(|error| format!("{error}{mend}"))?.as_str() {
-            "sandboxed" => Ok("on, seen by a probe".to_owned()),
-            leak => Err(format!("off: {leak}{mend}")),
+        match probe(nix, &builder, &system)?.as_str() {
+            SANDBOXED => Ok("on (a probe was built)".to_owned()),
+            leak => Err(format!("off: {leak}\n{HELP}")),
         }
     }
 }
 
 /// Whether one of recrate's own programs is there, and static.
 fn static_program(name: &str) -> Check {
-    let mend = format!("`cargo build-{}` builds", name.trim_start_matches("recrate-"));
-    let path = find_program(name).ok_or_else(|| format!("missing; {mend} it"))?;
-    let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
+    let fix = format!("`cargo build-{}` builds", name.trim_start_matches("recrate-"));
+    let path = find_program(name).ok_or_else(|| format!("missing; {fix} it"))?;
+    let bytes = fs_err::read(&path).map_err(|error| error.to_string())?;
     let path = path.display();
     if is_static(&bytes) {
         Ok(format!("static, {path}"))
     } else {
-        Err(format!("{path} links libraries; {mend} a static one"))
+        Err(format!("{path} links libraries; {fix} a static one"))
     }
 }
 

@@ -1,21 +1,23 @@
-//! `recrate explain`: what crates and their commits say of how they were made.
+//! `recrate explain`: what crates and their commits say of how they were packaged.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::Failure;
-use super::setting::Setting;
+use super::build_options::BuildOptions;
 use crate::edges::console::print;
-use crate::lab::case::{Case, Located};
 use crate::model::krate::CrateId;
-use crate::stages::diff::visible;
-use crate::stages::lock::{LockedCrate, RegistryName};
-use crate::stages::plan::Reach;
-use crate::stages::toolchain::{Candidate, Dating, Origin};
-use crate::stages::verdict::{Record, Verdict};
+use crate::model::package::{PackageKey, RegistryName};
+use crate::pipeline::fetch::Ended;
+use crate::pipeline::inspect::InspectedPackage;
+use crate::stages::checkout;
+use crate::stages::claims::{Cause, ClaimedOrigin, Reach};
+use crate::stages::escape::visible;
+use crate::stages::lock::LockedPackage;
+use crate::stages::toolchain::{Candidate, CargoEvidence, Origin};
 
-/// Show what crates say of how they were made, and which cargos would be tried.
+/// Show how crates were packaged, as their bytes and commits tell, and which cargos would be tried.
 ///
 /// Nothing is built. Where the commit can be had, what it says is shown, too: a `rust-toolchain` file, and how the publisher
 /// checked it out. Each trait of the crate that dates its cargo is named with the releases that write it so; the cargos
@@ -26,106 +28,110 @@ pub struct Explain {
     #[arg(value_name = "NAME@VERSION", required = true)]
     crates: Vec<CrateId>,
     #[command(flatten)]
-    setting: Setting,
+    options: BuildOptions,
 }
 
 impl Explain {
     /// Prints what is known; exit status 3 where there is nothing to rebuild.
     ///
     /// # Errors
-    /// Where the machinery fails.
+    /// Where recrate or the machine is at fault.
     pub fn run(&self) -> Result<ExitCode, Failure> {
-        let lab = self.setting.lab(Path::new("."))?;
-        let locked = |id: &CrateId| LockedCrate { id: id.clone(), registry: RegistryName::Default, checksum: None };
-        let (cases, settled) = lab.examine(&self.crates.iter().map(locked).collect::<Vec<_>>());
-        let cases = cases.iter().map(|(case, verdict)| describe(case, verdict.as_ref()));
-        let texts: Vec<String> = cases.chain(settled.iter().map(end)).collect();
-        print(&texts.join("\n")).map_err(Failure::machinery)?;
-        Ok(if settled.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+        let context = self.options.context(Path::new("."))?;
+        let locked = |id: &CrateId| LockedPackage {
+            key: PackageKey::new(RegistryName::Default, id.clone()),
+            checksum: None,
+        };
+        let packages: Vec<LockedPackage> = self.crates.iter().map(locked).collect();
+        let (inspected, ended) = context.examine(&packages).map_err(Failure::internal)?;
+        let texts: Vec<String> = inspected.iter().map(describe).chain(ended.iter().map(describe_end)).collect();
+        print(&texts.join("\n")).map_err(Failure::internal)?;
+        Ok(if ended.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
     }
 }
 
 /// Why there is nothing to rebuild.
-fn end(record: &Record) -> String {
-    let mut text = format!("{}: {}\n", record.id(), record.verdict.level());
-    for line in record.verdict.reason().into_iter().flat_map(str::lines) {
-        let _ = writeln!(text, "  {}", visible(line));
+fn describe_end(ended: &Ended) -> String {
+    let mut text = format!("{}\n", ended.locked.key);
+    if let Some(ClaimedOrigin { repository, commit, .. }) = &ended.obstacle.origin {
+        let _ = writeln!(text, "  from {repository} at {commit}");
+    }
+    let (Cause::ChecksumMismatch { reason }
+    | Cause::MalformedArchive { reason }
+    | Cause::NotPackageable { reason }
+    | Cause::Impossible { reason, .. }
+    | Cause::Error { reason }) = &ended.obstacle.cause;
+    for line in reason.lines() {
+        let _ = writeln!(text, "  can't be rebuilt: {}", visible(line));
     }
     text
 }
 
-/// What is known of a crate; `verdict` is what there is to be said where its commit could not be looked into.
-fn describe(case: &Case, verdict: Option<&Verdict>) -> String {
-    let mut text = format!("{}\n", case.locked.id);
-    if let Some(published) = case.published {
+fn describe(package: &InspectedPackage) -> String {
+    let mut text = format!("{}\n", package.locked.key);
+    let blueprint = &package.blueprint;
+    let claims = &blueprint.claims;
+    if let Some(published) = claims.published {
         let _ = writeln!(text, "  published {published}");
     }
-    let origin = &case.origin;
-    let path = origin.path.as_ref().map(|path| path.as_str()).filter(|path| !path.is_empty());
+    let path = Some(blueprint.package_path.as_str()).filter(|path| !path.is_empty());
     let path = path.map_or(String::new(), |path| format!(", {path}"));
-    let _ = writeln!(text, "  from {} at {}{path}", origin.repository, origin.commit);
-    if let Some(tag) = &origin.found_by {
-        let _ = writeln!(text, "  which it does not say itself: the tag {} is there", visible(tag));
+    let _ = writeln!(text, "  from {} at {}{path}", claims.repository, blueprint.commit);
+    if let Some(tag) = &claims.tag {
+        let _ = writeln!(text, "  not named by the crate: found by tag {}", visible(tag));
     }
-    if origin.dirty {
+    if blueprint.dirty {
         text.push_str("  with uncommitted changes, as its vcs info says\n");
     }
-    let contradictions = match &case.located {
-        Some(located) => &located.facts.contradictions,
-        None => &origin.contradictions,
-    };
-    for contradiction in contradictions {
-        let _ = writeln!(text, "  {}", visible(contradiction));
+    for other in &claims.other_tags {
+        let _ = writeln!(text, "  tag {} is on another commit, {}", visible(&other.tag), other.commit.short());
     }
-    for reason in verdict.and_then(Verdict::reason).into_iter().flat_map(str::lines) {
-        let _ = writeln!(text, "  {}", visible(reason));
+    if let Some(version) = &claims.other_version {
+        let _ = writeln!(text, "  the manifest at the commit has version {}", visible(version));
     }
-    if let Some(located) = &case.located {
-        write_commit(&mut text, located);
+    let names: Vec<String> = claims.reach.names().into_iter().map(visible).collect();
+    match &claims.reach {
+        Reach::Reached { .. } => {
+            let _ = writeln!(text, "  reached by {}", names.join(", "));
+        }
+        Reach::Squashed { commit, .. } => {
+            let _ = writeln!(text, "  squashed into {} ({})", commit.short(), names.join(", "));
+        }
+        Reach::Unreachable => text.push_str("  no branch or tag of the repository reaches it\n"),
+        Reach::Unknown { reason } => {
+            let _ = writeln!(text, "  whether a branch or tag reaches it is unknown: {}", visible(reason));
+        }
     }
-    write_dating(&mut text, &case.dating);
+    if let Some(minor) = package.asked_for {
+        let _ = writeln!(text, "  rust-toolchain asks for {minor}: among the cargos in range it comes first");
+    }
+    if claims.lock_tracked {
+        text.push_str("  with the Cargo.lock that cargo started from\n");
+    }
+    if let Some(condition) = checkout::condition(&blueprint.checkout) {
+        let _ = writeln!(text, "  {condition}");
+    }
+    write_evidence(&mut text, &package.evidence);
     text.push_str("\nwould be tried, in this order:\n");
-    for candidate in &case.subject.candidates {
+    let candidates = &package.subject.candidates;
+    for candidate in candidates {
         write_candidate(&mut text, candidate);
     }
-    if case.subject.candidates.is_empty() {
-        text.push_str("  none: `recrate toolchain add` imports a cargo\n");
-    } else if let Some(span) = case.dating.span.filter(|_| !case.subject.candidates.iter().any(|one| one.in_range)) {
-        let _ = writeln!(text, "  none of these made it: it takes a cargo {span}");
+    if let Some(range) = package.evidence.range.filter(|_| !candidates.iter().any(|one| one.in_range)) {
+        let _ = writeln!(text, "  none of these packaged it: that was cargo {range}");
     }
     text
 }
 
-fn write_commit(text: &mut String, located: &Located) {
-    match &located.facts.reach {
-        Some(Reach::Nothing) => text.push_str("  which no branch and no tag of the repository reaches\n"),
-        Some(reach) => {
-            let names: Vec<String> = reach.names().into_iter().map(visible).collect();
-            let _ = writeln!(text, "  which is in {}", names.join(" and "));
+fn write_evidence(text: &mut String, evidence: &CargoEvidence) {
+    match evidence.range {
+        Some(range) => {
+            let _ = writeln!(text, "\npackaged by cargo {range}:");
         }
-        None => {}
+        None => text.push_str("\npackaged by an unknown cargo; its traits contradict each other:\n"),
     }
-    if let Some(minor) = located.asked_for {
-        let _ =
-            writeln!(text, "  where rust-toolchain asks for {minor}: that cargo comes first among those that may be");
-    }
-    if located.facts.lock_tracked {
-        text.push_str("  with the Cargo.lock that cargo started from\n");
-    }
-    for condition in located.checkout.conditions() {
-        let _ = writeln!(text, "  {condition}");
-    }
-}
-
-fn write_dating(text: &mut String, dating: &Dating) {
-    match dating.span {
-        Some(span) => {
-            let _ = writeln!(text, "\nmade by cargo {span}:");
-        }
-        None => text.push_str("\nmade by no cargo that is known: its traits contradict each other:\n"),
-    }
-    for reading in &dating.readings {
-        let _ = writeln!(text, "  {}: cargo {}", reading.trait_seen, reading.span);
+    for clue in &evidence.clues {
+        let _ = writeln!(text, "  {clue}");
     }
 }
 
@@ -135,6 +141,6 @@ fn write_candidate(text: &mut String, candidate: &Candidate) {
         Origin::Imported { .. } => "imported",
         Origin::Archive { .. } => "official, fetched when it is tried",
     };
-    let outside = if candidate.in_range { "" } else { ", outside of that range" };
+    let outside = if candidate.in_range { "" } else { ", out of range" };
     let _ = writeln!(text, "  {} ({origin}{outside})", toolchain.name);
 }

@@ -1,22 +1,25 @@
-//! What `recrate verify` and `recrate plan` work on, and the work itself: crates to records and a plan.
+//! What `recrate verify` and `recrate plan` work on, and the work itself: packages to records and a plan.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use serde::Serialize;
+
 use super::Failure;
-use super::setting::Setting;
+use super::build_options::BuildOptions;
 use crate::edges::console::Console;
 use crate::edges::run_directory::RunDirectory;
-use crate::lab::{Error, INTERRUPTED};
-use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
-use crate::stages::lock::{self, Locked, LockedCrate, RegistryName};
+use crate::model::package::{PackageKey, RegistryName};
+use crate::pipeline::context::{Error, INTERRUPTED};
+use crate::pipeline::run_key::Work;
+use crate::stages::lock::{self, Locked, LockedPackage};
 use crate::stages::plan::Plan;
+use crate::stages::record::Record;
 use crate::stages::report::OUT;
-use crate::stages::verdict::Record;
 
-/// Crates, and how they are rebuilt.
+/// Packages, and how they are rebuilt.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Subject {
     /// A Cargo.lock (`-` for standard input), or crates as NAME@VERSION
@@ -30,14 +33,27 @@ pub struct Subject {
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
-    setting: Setting,
+    options: BuildOptions,
+}
+
+/// What a subject is, once it was read.
+#[derive(Debug)]
+pub struct Read {
+    /// The packages.
+    pub locked: Locked,
+    /// Whether a lock file names them.
+    pub from_lock_file: bool,
+    /// The folder whose cargo configuration counts.
+    pub folder: PathBuf,
 }
 
 /// What working on a subject came to.
 #[derive(Debug)]
 pub struct Done {
-    /// A record of each crate.
+    /// A record of each package.
     pub records: Vec<Record>,
+    /// What the reader of a report should know of the run.
+    pub notices: Vec<String>,
     /// The recipes of the verdicts.
     pub plan: Plan,
     /// The run directory, still locked.
@@ -57,54 +73,65 @@ impl Subject {
         !self.what.is_empty()
     }
 
-    /// Takes crates through all stages. What was done before in the same run directory is not done again.
+    /// Verifies packages. What was done before in the same run directory, under the same circumstances, is not done again.
     ///
     /// # Errors
-    /// Where the run directory can't be used or the machinery fails.
-    pub fn work(&self, locked: &Locked, folder: &Path) -> Result<Done, Failure> {
-        let lab = self.setting.lab(folder)?;
-        let (git, online) = (&lab.git.mirrors, lab.network.is_some());
-        let decides = format!("{:?} {git:?} {online} {:?} {:?}", locked.crates, lab.available, lab.builder.pin);
-        self.run(&decides, folder, locked.crates.len(), |run, console| lab.verify(locked, run, console))
+    /// Where the run directory can't be used, or recrate or the machine is at fault.
+    pub fn verify(&self, read: &Read) -> Result<Done, Failure> {
+        self.work(read, Work::Verify(&read.locked))
+    }
+
+    /// The same in order to plan.
+    ///
+    /// # Errors
+    /// See [`Subject::verify`].
+    pub fn plan(&self, read: &Read) -> Result<Done, Failure> {
+        self.work(read, Work::Plan(&read.locked))
+    }
+
+    fn work(&self, read: &Read, work: Work<'_>) -> Result<Done, Failure> {
+        let Read { locked, from_lock_file, folder } = read;
+        let context = self.options.context(folder)?;
+        let registries = locked.packages.iter().map(|package| package.key.registry.clone());
+        let key = context.run_key(work, registries);
+        let ((records, plan), run) = in_run(&self.out, &key, folder, locked.packages.len(), self.quiet, |run, console| {
+            context.notices.iter().for_each(|notice| console.warn(notice));
+            context.verify(locked, *from_lock_file, run, console)
+        })?;
+        Ok(Done { records, notices: context.notices.clone(), plan, run })
     }
 
     /// Builds and judges what a plan says.
     ///
     /// # Errors
-    /// Where the plan is for other machines, the run directory can't be used or the machinery fails.
+    /// Where the plan is for other machines, the run directory can't be used, or recrate or the machine is at fault.
     pub fn replay(&self, plan: &Plan, folder: &Path) -> Result<Done, Failure> {
-        let lab = self.setting.lab(folder)?;
-        lab.can_build(plan).map_err(Failure::usage)?;
-        let crates = plan.rebuilds.len() + plan.settled.len();
-        self.run(&plan.to_json(), folder, crates, |run, console| lab.replay(plan, run, console))
+        let context = self.options.context(folder)?;
+        context.can_build(plan).map_err(Failure::usage)?;
+        let registries = plan.packages.values().map(|package| package.key.registry.clone());
+        let key = context.run_key(Work::replay(plan), registries);
+        let ((records, plan), run) = in_run(&self.out, &key, folder, plan.packages.len(), self.quiet, |run, console| {
+            context.replay(plan, run, console)
+        })?;
+        Ok(Done { records, notices: Vec::new(), plan, run })
     }
 
-    fn run(
-        &self,
-        decides: &str,
-        folder: &Path,
-        crates: usize,
-        work: impl FnOnce(&RunDirectory, &Console) -> Result<(Vec<Record>, Plan), Error>,
-    ) -> Result<Done, Failure> {
-        let ((records, plan), run) = in_run(&self.out, decides, folder, crates, self.quiet, work)?;
-        Ok(Done { records, plan, run })
-    }
-
-    /// The crates to verify, and the folder whose cargo configuration counts.
+    /// The packages to verify.
     ///
     /// # Errors
-    /// Where it can't be read.
-    pub fn read(&self) -> Result<(Locked, PathBuf), Failure> {
-        let here = std::env::current_dir().map_err(Failure::machinery)?;
+    /// Where they can't be read.
+    pub fn read(&self) -> Result<Read, Failure> {
+        let here = std::env::current_dir().map_err(Failure::internal)?;
         if self.what.iter().any(|what| what.contains('@') && !Path::new(what).exists()) {
-            let mut crates = Vec::new();
+            let mut packages = Vec::new();
             for what in &self.what {
                 let id: CrateId = what.parse().map_err(Failure::usage)?;
-                crates.push(LockedCrate { id, registry: RegistryName::Default, checksum: None });
+                packages.push(LockedPackage { key: PackageKey::new(RegistryName::Default, id), checksum: None });
             }
-            crates.sort_by(|a, b| a.id.cmp(&b.id));
-            crates.dedup();
-            return Ok((Locked { crates, skipped: Vec::new() }, here));
+            packages.sort();
+            packages.dedup();
+            let locked = Locked { packages, skipped: Vec::new() };
+            return Ok(Read { locked, from_lock_file: false, folder: here });
         }
         let what = match self.what.as_slice() {
             [] => "Cargo.lock",
@@ -118,45 +145,44 @@ impl Subject {
         } else {
             let text = std::fs::read_to_string(what).map_err(|error| {
                 Failure::usage(format!(
-                    "failed to read {what}: {error}; give the path of a Cargo.lock, or NAME@VERSION"
+                    "failed to read {what}: {error}\nhelp: give the path of a Cargo.lock, or NAME@VERSION"
                 ))
             })?;
             let path = std::path::absolute(what).map_err(Failure::usage)?;
             (text, path.parent().unwrap_or(&here).to_owned())
         };
         let locked = lock::read(&text).map_err(|error| Failure::usage(format!("{what}: {error}")))?;
-        Ok((locked, folder))
+        Ok(Read { locked, from_lock_file: true, folder })
     }
 }
 
-/// Does something in a run directory, with progress and ^C. `decides` tells runs apart that may not go on from each
-/// other, `folder` is whose configuration counts.
+/// Does something in a run directory, with progress and ^C. Only runs with the same `key` go on from each other; `folder` is
+/// whose configuration counts.
 ///
 /// # Errors
-/// Where the run directory can't be used or the machinery fails.
+/// Where the run directory can't be used, or recrate or the machine is at fault.
 pub fn in_run<T>(
     out: &Path,
-    decides: &str,
+    key: &impl Serialize,
     folder: &Path,
-    crates: usize,
+    packages: usize,
     quiet: bool,
     work: impl FnOnce(&RunDirectory, &Console) -> Result<T, Error>,
 ) -> Result<(T, RunDirectory), Failure> {
-    let fingerprint = Sha256::of(decides.as_bytes());
-    let run = RunDirectory::open(out, fingerprint, folder).map_err(Failure::usage)?;
+    let run = RunDirectory::open(out, key, folder).map_err(Failure::usage)?;
     // A second ^C ends the program at once, as ever.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("ending what is under way; ^C again ends at once");
+        eprintln!("stopping; ^C again stops at once");
     });
-    let console = Console::new(crates, quiet);
+    let console = Console::new(packages, quiet);
     let done = work(&run, &console);
     console.finish();
     match done {
         Ok(done) => Ok((done, run)),
         Err(Error::Interrupted) => Err(Failure::Interrupted(Error::Interrupted.to_string())),
-        Err(other) => Err(Failure::machinery(other)),
+        Err(other) => Err(Failure::internal(other)),
     }
 }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::Failure;
-use super::setting::Places;
+use super::build_options::Places;
 use crate::edges::console::print;
 use crate::stages::toolchain::CATALOGUE;
 
 /// List or import the cargos that crates are rebuilt with.
 #[derive(Debug, clap::Subcommand)]
 pub enum Toolchain {
-    /// List the cargos at hand
+    /// List the available cargos
     List {
         /// Show every official release of the catalogue, too
         #[arg(long)]
@@ -43,7 +43,7 @@ impl Toolchain {
         let mut text = String::new();
         match self {
             Self::List { all, places } => {
-                for toolchain in places.toolchains()?.imported().map_err(Failure::machinery)? {
+                for toolchain in places.toolchains()?.imported().map_err(Failure::internal)? {
                     let _ = writeln!(text, "{:<20} cargo {:<10} imported", toolchain.name, toolchain.release);
                 }
                 if *all {
@@ -69,7 +69,7 @@ impl Toolchain {
                 let _ = writeln!(text, "{}: cargo {}", added.name, added.release);
             }
         }
-        print(&text).map_err(Failure::machinery)?;
+        print(&text).map_err(Failure::internal)?;
         Ok(ExitCode::SUCCESS)
     }
 }

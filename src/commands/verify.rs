@@ -1,48 +1,56 @@
-//! `recrate verify`: a lock file, or one crate, to a report.
+//! `recrate verify`: a lock file, one crate or a plan, to a report.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::Failure;
 use super::subject::{Done, Subject};
-use crate::edges::cache::write_whole;
 use crate::edges::console::{colours_on_stdout, print};
-use crate::stages::lock::Skipped;
+use crate::stages::claims::{Cause, Missing, Obstacle};
+use crate::stages::coverage;
+use crate::stages::judge::judge_obstacle;
+use crate::stages::lock::Locked;
 use crate::stages::plan::Plan;
+use crate::stages::policy::BuiltIn;
+use crate::stages::record::Record;
 use crate::stages::report::Report;
-use crate::stages::verdict::{Exit, Level};
+use crate::stages::report::text::View;
 
-/// Verify the crates of a lock file, or a single crate.
+/// Verify the packages of a lock file, or a single crate.
 ///
-/// Every registry crate gets a verdict; git and path packages are listed as skipped. What is finished is kept in the
-/// run directory as it comes: after an interruption, the same command goes on from there. Builds that the Nix store
-/// has are not built again.
+/// Builds each package again from its git commit, in the Nix sandbox, and compares. Git and path packages are listed as
+/// not published. What is finished is kept in the run directory as it comes: after an interruption, the same command goes
+/// on from there. Builds that the Nix store has are not built again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Exit status:
-  0    nothing is worse than --accept
-  1    a crate is worse
-  2    wrong use or unreadable input
-  3    nothing is worse, but some crates could not be told
+  0    the policy accepts every package
+  1    it rejects a package
+  2    usage error or unreadable input
+  3    it rejects none, but some are undetermined
   4    there was nothing to verify
-  70   the machinery failed
+  70   recrate or the machine is at fault
   130  interrupted
 
 Examples:
   recrate verify                                  the Cargo.lock of this folder
   recrate verify itoa@1.0.18                      one crate, without a lock file
   recrate verify --format json > report.json      for programs
+  recrate verify --from-plan plan.json Cargo.lock what a plan says, and whether it covers the lock file
   recrate verify --git-mirror https://github.com/=ssh://git@git.example/mirrors/")]
 pub struct Verify {
-    /// The weakest verdict that is good enough
-    #[arg(long, value_name = "VERDICT", default_value = "archive-differs")]
-    accept: Level,
+    /// The policy: what is required of a package
+    #[arg(long, value_name = "POLICY", default_value = "default")]
+    accept: BuiltIn,
     /// Form of the report on standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
-    /// With a LOCK or crates: write the plan, with which anybody can build the same, to FILE. Without: verify what the
-    /// plan in FILE says, as it stands
+    /// Show every package with all its findings
+    #[arg(long, short)]
+    verbose: bool,
+    /// Verify what the plan in FILE says, without any search. With a LOCK, packages that the plan does not cover are
+    /// undetermined. What the plan says of registry and repositories is asked again, unless --offline is set
     #[arg(long, value_name = "FILE")]
-    plan: Option<PathBuf>,
+    from_plan: Option<PathBuf>,
     #[command(flatten)]
     subject: Subject,
 }
@@ -60,49 +68,81 @@ impl Verify {
     /// Verifies and prints the report.
     ///
     /// # Errors
-    /// Where the input can't be read or the machinery fails.
+    /// Where the input can't be read, or recrate or the machine is at fault.
     pub fn run(&self) -> Result<ExitCode, Failure> {
-        if let Some(path) = self.plan.as_deref().filter(|_| !self.subject.is_given()) {
+        if let Some(path) = &self.from_plan {
             return self.replay(path);
         }
-        let (locked, folder) = self.subject.read()?;
-        if locked.crates.is_empty() {
-            return self.print(&Report::new(Vec::new(), locked.skipped, self.accept), Exit::Nothing);
+        let read = self.subject.read()?;
+        if read.locked.packages.is_empty() {
+            return self.print(&Report::new(Vec::new(), read.locked.skipped, self.accept, Vec::new()));
         }
-        let done = self.subject.work(&locked, &folder)?;
-        if let Some(path) = &self.plan {
-            write_whole(path, done.plan.to_json().as_bytes()).map_err(Failure::machinery)?;
-        }
-        self.report(done, locked.skipped)
+        let Done { records, notices, run, .. } = self.subject.verify(&read)?;
+        let report = Report::new(records, read.locked.skipped, self.accept, notices);
+        run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
+        self.print(&report)
     }
 
     fn replay(&self, path: &Path) -> Result<ExitCode, Failure> {
         let named = |error: String| Failure::usage(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| named(format!("{error}; `recrate plan --output {}` writes a plan", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            named(format!("{error}\nhelp: `recrate plan --output {}` writes a plan", path.display()))
+        })?;
         let plan = Plan::read(&text).map_err(named)?;
-        if plan.rebuilds.is_empty() && plan.settled.is_empty() {
-            return self.print(&Report::new(Vec::new(), plan.skipped, self.accept), Exit::Nothing);
+        let read = if self.subject.is_given() { Some(self.subject.read()?) } else { None };
+        let locked = read.as_ref().map(|read| &read.locked);
+        let uncovered = locked.map(|locked| uncovered(locked, &plan)).unwrap_or_default();
+        let mut notices = Vec::new();
+        match locked {
+            None => notices.push("the plan was not compared with a Cargo.lock: name it to notice when it is out of date".to_owned()),
+            Some(locked) if read.as_ref().is_some_and(|read| read.from_lock_file) && plan.lockfile != Some(coverage::digest(locked)) => {
+                notices.push("the plan was made for another Cargo.lock: `recrate plan` writes a new one".to_owned());
+            }
+            Some(_) => {}
+        }
+        let mut skipped = plan.skipped.clone();
+        skipped.extend(locked.into_iter().flat_map(|locked| locked.skipped.iter().cloned()));
+        skipped.sort();
+        skipped.dedup();
+        if plan.packages.is_empty() {
+            return self.print(&Report::new(uncovered, skipped, self.accept, notices));
         }
         let absolute = std::path::absolute(path).map_err(Failure::usage)?;
-        let folder = absolute.parent().unwrap_or(&absolute);
-        let done = self.subject.replay(&plan, folder)?;
-        self.report(done, plan.skipped)
+        let beside = || absolute.parent().unwrap_or(&absolute).to_owned();
+        let folder = read.as_ref().map_or_else(beside, |read| read.folder.clone());
+        let done = self.subject.replay(&plan, &folder)?;
+        let mut records = done.records;
+        records.extend(uncovered);
+        let report = Report::new(records, skipped, self.accept, notices);
+        done.run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
+        self.print(&report)
     }
 
-    fn report(&self, done: Done, skipped: Vec<Skipped>) -> Result<ExitCode, Failure> {
-        let exit = Exit::of(done.records.iter().map(|record| record.verdict.level()), self.accept);
-        let report = Report::new(done.records, skipped, self.accept);
-        done.run.write("report.json", &report.to_json()).map_err(Failure::machinery)?;
-        self.print(&report, exit)
-    }
-
-    fn print(&self, report: &Report, exit: Exit) -> Result<ExitCode, Failure> {
+    fn print(&self, report: &Report) -> Result<ExitCode, Failure> {
+        let view =
+            View { out: Some(self.subject.out()), verbose: self.verbose, colour: colours_on_stdout() };
         let text = match self.format {
-            Format::Text => report.to_text(Some(self.subject.out()), colours_on_stdout()),
+            Format::Text => report.to_text(view),
             Format::Json => report.to_json(),
         };
-        print(&text).map_err(Failure::machinery)?;
-        Ok(ExitCode::from(exit.code()))
+        print(&text).map_err(Failure::internal)?;
+        Ok(ExitCode::from(report.exit().code()))
     }
+}
+
+/// The packages of a lock file that a plan does not cover: undetermined.
+fn uncovered(locked: &Locked, plan: &Plan) -> Vec<Record> {
+    let covered = |package: &&crate::stages::lock::LockedPackage| {
+        let planned = plan.packages.get(&package.key.job());
+        planned.is_some_and(|planned| package.checksum.is_none_or(|checksum| planned.checksum == Some(checksum)))
+    };
+    let missing = locked.packages.iter().filter(|package| !covered(package));
+    missing
+        .map(|package| {
+            let reason = format!("the plan has no {} with the lock file's checksum: run `recrate plan` again", package.key);
+            let cause = Cause::Impossible { missing: Missing::Planned, reason };
+            let findings = judge_obstacle(&Obstacle { cause, origin: None }, false);
+            Record::new(package.key.clone(), package.checksum, findings)
+        })
+        .collect()
 }

@@ -1,31 +1,7 @@
 //! The cache on disk: files that appear whole or not at all.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-
-/// A file operation that failed, with the file it was about.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to {verb} {path}: {source}")]
-pub struct FileError {
-    verb: &'static str,
-    path: PathBuf,
-    source: std::io::Error,
-}
-
-/// Gives an I/O error the path it is about and what was to be done with it.
-pub trait Doing<T> {
-    /// Turns the error into a [`FileError`].
-    ///
-    /// # Errors
-    /// Where there was one.
-    fn doing(self, verb: &'static str, path: &Path) -> Result<T, FileError>;
-}
-
-impl<T> Doing<T> for std::io::Result<T> {
-    fn doing(self, verb: &'static str, path: &Path) -> Result<T, FileError> {
-        self.map_err(|source| FileError { verb, path: path.to_owned(), source })
-    }
-}
 
 /// recrate's cache folder.
 #[derive(Debug, Clone)]
@@ -50,12 +26,11 @@ impl Cache {
     ///
     /// # Errors
     /// Where it is there but can't be read.
-    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FileError> {
-        let path = self.path(name);
-        match std::fs::read(&path) {
+    pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs_err::read(self.path(name)) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).doing("read", &path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -63,14 +38,14 @@ impl Cache {
     ///
     /// # Errors
     /// Where it can't be written.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+    pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         write_whole(&self.path(name), bytes)
     }
 
     /// When a cached file was written; none where it is not cached.
     #[must_use]
     pub fn age(&self, name: &str) -> Option<std::time::Duration> {
-        std::fs::metadata(self.path(name)).ok()?.modified().ok()?.elapsed().ok()
+        fs_err::metadata(self.path(name)).ok()?.modified().ok()?.elapsed().ok()
     }
 }
 
@@ -78,14 +53,15 @@ impl Cache {
 ///
 /// # Errors
 /// Where it can't be written.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    std::fs::create_dir_all(folder).doing("create the folder", folder)?;
+    fs_err::create_dir_all(folder)?;
     // As readable as any file that the user makes: a temporary one would be for the user alone.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).doing("write in", folder)?;
-    file.write_all(bytes).doing("write", path)?;
-    file.persist(path).map_err(|error| error.error).doing("write", path)?;
+    let about = |error: io::Error| io::Error::new(error.kind(), format!("failed to write {}: {error}", path.display()));
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).map_err(about)?;
+    file.write_all(bytes).map_err(about)?;
+    file.persist(path).map_err(|error| about(error.error))?;
     Ok(())
 }
 

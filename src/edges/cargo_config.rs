@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::cache::{Doing as _, FileError};
-use crate::stages::lock::RegistryName;
+use crate::model::package::RegistryName;
 
 /// Where a registry is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Place {
     /// A sparse index at this address, which ends in a slash.
     Sparse(String),
@@ -51,9 +51,9 @@ struct File {
 pub enum Error {
     /// A file can't be read.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] std::io::Error),
     /// A file is not what cargo would take.
-    #[error("{path} is no cargo configuration: {reason}")]
+    #[error("{path} is not a cargo configuration: {reason}")]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -82,7 +82,7 @@ impl CargoConfig {
             else {
                 continue;
             };
-            let text = std::fs::read_to_string(&path).doing("read", &path)?;
+            let text = fs_err::read_to_string(&path)?;
             let malformed = |error: toml::de::Error| Error::Malformed { path: path.clone(), reason: error.to_string() };
             let file: File = toml::from_str(&text).map_err(malformed)?;
             for (name, mut source) in file.source {
@@ -105,7 +105,7 @@ impl CargoConfig {
     pub fn place(&self, name: &RegistryName) -> Result<Place, Error> {
         match name {
             RegistryName::Default => self.default_registry(),
-            RegistryName::Index(index) => self.registry(index),
+            RegistryName::Index(index) => self.registry(index.as_str()),
         }
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::stages::verdict::Record;
+use crate::stages::escape::visible;
+use crate::stages::record::Record;
 
 /// Shows what goes on: a live line on a terminal, plain lines elsewhere.
 #[derive(Debug)]
@@ -47,10 +48,10 @@ impl Console {
         }
     }
 
-    /// A crate is done.
-    pub fn crate_done(&self, record: &Record) {
+    /// A package is done.
+    pub fn package_done(&self, record: &Record) {
         let done = 1 + self.done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let text = format!("{:>23}  {}@{}", record.verdict.level(), record.name, record.version);
+        let text = format!("{:>23}  {}", record.verdict(), record.key);
         match &self.bar {
             Some(bar) => {
                 bar.println(text);
@@ -63,8 +64,8 @@ impl Console {
     /// Something the user should know.
     pub fn warn(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(format!("warning: {text}")),
-            None => eprintln!("warning: {text}"),
+            Some(bar) => bar.println(format!("warning: {}", visible(text))),
+            None => eprintln!("warning: {}", visible(text)),
         }
     }
 
@@ -94,19 +95,14 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Whether results are to be coloured: on a terminal, unless somebody said `NO_COLOR`.
+/// Whether results are to be coloured: on a terminal, unless `NO_COLOR` or a like variable says otherwise.
 #[must_use]
 pub fn colours_on_stdout() -> bool {
-    colours(io::stdout().is_terminal())
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }
 
-/// The same of what is said on the way.
+/// The same of messages.
 #[must_use]
 pub fn colours_on_stderr() -> bool {
-    colours(io::stderr().is_terminal())
-}
-
-/// See <https://no-color.org>: an empty value counts as none.
-fn colours(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }

@@ -12,20 +12,22 @@ use std::sync::atomic::AtomicBool;
 use gix::remote::Direction;
 use gix::remote::fetch::{Shallow, Tags};
 
-use super::cache::{Cache, Doing as _, FileError};
+use super::cache::Cache;
 use super::network::{Network, chain};
 use super::software_heritage::SoftwareHeritage;
+use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
-use crate::model::source::{CommitId, RepositoryUrl};
+use crate::model::repository::RepositoryUrl;
+use crate::stages::claims::{Cause, Missing};
 use commit::Commit;
 
 /// A rule that sends repositories elsewhere: addresses that begin with `prefix` go to `replacement` instead.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mirror {
     /// The front of a canonical address, like `https://github.com/`.
     pub prefix: String,
-    /// What stands in its stead: an `https://` or `http://` address, an `ssh://` one, or a folder.
+    /// What replaces it: an `https://`, `http://`, `ssh://` or `file://` address, or a folder.
     pub replacement: String,
 }
 
@@ -36,12 +38,22 @@ impl std::str::FromStr for Mirror {
         let (prefix, replacement) = text
             .split_once('=')
             .ok_or("expected PREFIX=REPLACEMENT, like https://github.com/=/srv/mirrors/".to_owned())?;
+        let replacement = without_file_scheme(replacement);
         let legal = ["https://", "http://", "ssh://", "/"].iter().any(|start| replacement.starts_with(start));
         if !legal {
-            return Err(format!("`{replacement}` is neither an https, http or ssh address nor an absolute folder"));
+            return Err(format!("`{replacement}` is neither an https, http, ssh or file address nor an absolute folder"));
         }
         Ok(Self { prefix: prefix.to_owned(), replacement: replacement.to_owned() })
     }
+}
+
+/// A folder as git's `file://` addresses name it.
+#[must_use]
+pub fn without_file_scheme(replacement: &str) -> &str {
+    replacement.strip_prefix("file://localhost/").map_or_else(
+        || replacement.strip_prefix("file://").unwrap_or(replacement),
+        |rest| &replacement[replacement.len() - rest.len() - 1..],
+    )
 }
 
 /// Where commits come from.
@@ -60,9 +72,18 @@ pub struct Git {
 /// Why a commit can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The repository or the commit is not there: a finding about the crate.
+    /// The repository is not there, or not public: a finding about the crate.
     #[error("{0}")]
-    Gone(String),
+    NoRepository(String),
+    /// The repository does not have the commit or a part of it: a finding about the crate.
+    #[error("{0}")]
+    NoCommit(String),
+    /// The repository has ids of another kind than SHA-1.
+    #[error("{0} has SHA-256 ids; recrate supports SHA-1 repositories only")]
+    Sha256(String),
+    /// The commit is something that this program does not unpack.
+    #[error("the commit is refused: {0}")]
+    Refused(String),
     /// The repository could not be asked.
     #[error("failed to fetch from {url}: {reason}")]
     Unreachable {
@@ -71,18 +92,42 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
-    /// It is not in the cache, and the network must not be used.
-    #[error("commit {0} is not in the cache, and --offline forbids to fetch it")]
+    /// It is not cached, and the network must not be used.
+    #[error("commit {0} is not cached, and --offline is set")]
     Offline(CommitId),
-    /// An LFS object is not in the cache, and the network must not be used.
-    #[error("LFS object {0} is not in the cache, and --offline forbids to fetch it")]
+    /// An LFS object is not cached, and the network must not be used.
+    #[error("LFS object {0} is not cached, and --offline is set")]
     OfflineObject(Sha256),
-    /// The commit is something that this program does not unpack.
-    #[error("the commit is refused: {0}")]
-    Refused(String),
     /// A file operation failed.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] std::io::Error),
+}
+
+impl Error {
+    /// The same error once more.
+    fn again(&self) -> Self {
+        match self {
+            Self::NoRepository(reason) => Self::NoRepository(reason.clone()),
+            Self::Sha256(folder) => Self::Sha256(folder.clone()),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+
+    /// Why a crate can't be rebuilt that needs this: that it is not there is a finding, everything else is not.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        let reason = self.to_string();
+        let missing = match self {
+            Self::NoRepository(_) => Missing::RepositoryAtAddress,
+            Self::NoCommit(_) => Missing::Commit,
+            Self::Sha256(_) => Missing::Sha1Ids,
+            Self::Refused(_) => Missing::AcceptableCommit,
+            Self::Unreachable { .. } | Self::Offline(_) | Self::OfflineObject(_) | Self::File(_) => {
+                return Cause::Error { reason };
+            }
+        };
+        Cause::Impossible { missing, reason }
+    }
 }
 
 impl Git {
@@ -105,11 +150,11 @@ impl Git {
         if address.starts_with('/') {
             return match open_folder(&address) {
                 Ok(found) => wanted.iter().map(|id| Commit::read(&found, *id)).collect(),
-                Err(reason) => wanted.iter().map(|_| Err(Error::Gone(reason.clone()))).collect(),
+                Err(error) => wanted.iter().map(|_| Err(error.again())).collect(),
             };
         }
         let unreachable = |reason: &str| Error::Unreachable { url: address.clone(), reason: reason.to_owned() };
-        let cached = match self.bare("git", repository) {
+        let cached = match self.bare("git", &plain_name(repository)) {
             Ok(cached) => cached,
             Err(error) => return wanted.iter().map(|_| Err(unreachable(&error.to_string()))).collect(),
         };
@@ -134,8 +179,9 @@ impl Git {
         };
         let read = |id: &CommitId| match fetch_one(id) {
             Err(reason) if is_not_there(&reason) => {
-                Err(Error::Gone(format!("{address} is not there, or not for everybody")))
+                Err(Error::NoRepository(format!("{address} is not there, or not public")))
             }
+            Err(reason) if reason.to_ascii_lowercase().contains("sha256") => Err(Error::Sha256(address.clone())),
             Err(reason) if !reason.contains(NO_SUCH_COMMIT) => Err(unreachable(&reason)),
             _ => Commit::read(&cached, *id),
         };
@@ -148,7 +194,7 @@ impl Git {
     /// Where the archive can't be asked, or gives something else.
     pub fn archived(&self, repository: &RepositoryUrl, id: CommitId) -> Result<Option<Commit>, Error> {
         let Some(archive) = &self.archive else { return Ok(None) };
-        let found = self.bare("archived", repository)?;
+        let found = self.bare("archived", &plain_name(repository))?;
         let local = found.to_thread_local();
         let unreachable = |reason: String| Error::Unreachable { url: archive.address.clone(), reason };
         if local.has_object(object_id(id)) || archive.commit(id, &local).map_err(unreachable)? {
@@ -157,27 +203,31 @@ impl Git {
         Ok(None)
     }
 
-    /// One of the cache's own copies of a repository: `git` has whatever commits of it were asked for before, with their
-    /// files, `history` those that its branches and tags reach, without.
-    fn bare(&self, copies: &str, repository: &RepositoryUrl) -> Result<gix::ThreadSafeRepository, Error> {
-        let plain = repository.as_str().trim_start_matches("https://");
-        let folder = self.cache.path(copies).join(format!("{plain}.git"));
+    /// One of the cache's own copies of a repository, by a name for it: `git` has whatever commits of it were asked for
+    /// before, with their files; `history` those that the branches and tags of one address reach, without.
+    fn bare(&self, copies: &str, name: &str) -> Result<gix::ThreadSafeRepository, Error> {
+        let folder = self.cache.path(copies).join(format!("{name}.git"));
         let isolated = gix::open::Options::isolated;
         if folder.join("HEAD").is_file() {
             gix::ThreadSafeRepository::open_opts(&folder, isolated()).map_err(refused)
         } else {
-            std::fs::create_dir_all(&folder).doing("create the folder", &folder)?;
+            fs_err::create_dir_all(&folder)?;
             let options = gix::create::Options::default();
             gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, isolated()).map_err(refused)
         }
     }
 }
 
+/// A repository as part of a path.
+fn plain_name(repository: &RepositoryUrl) -> String {
+    repository.as_str().trim_start_matches("https://").to_owned()
+}
+
 /// A server's words for a commit that it does not have.
 const NO_SUCH_COMMIT: &str = "not our ref";
 
-/// What a request ends with where the server has no such repository for everybody: code hosts ask for a password rather
-/// than say that there is nothing.
+/// What a request ends with where the server has no such public repository: code hosts ask for a password rather than admit
+/// that there is nothing.
 fn is_not_there(reason: &str) -> bool {
     ["No credentials were returned", "HTTP status 401", "401 Unauthorized", "403 Forbidden", "404 Not Found"]
         .iter()
@@ -226,11 +276,23 @@ fn receive(cached: &gix::Repository, address: &str, specs: &[String], history: S
 }
 
 /// Opens a repository in a folder, with or without `.git` at the end of its name.
-fn open_folder(address: &str) -> Result<gix::ThreadSafeRepository, String> {
+fn open_folder(address: &str) -> Result<gix::ThreadSafeRepository, Error> {
     let options = gix::open::Options::isolated;
-    gix::ThreadSafeRepository::open_opts(format!("{address}.git"), options())
-        .or_else(|_| gix::ThreadSafeRepository::open_opts(address, options()))
-        .map_err(|_| format!("there is no git repository at {address} or {address}.git"))
+    let with_suffix = format!("{address}.git");
+    let folder = if std::path::Path::new(&with_suffix).exists() { with_suffix.as_str() } else { address };
+    gix::ThreadSafeRepository::open_opts(folder, options()).map_err(|_| {
+        if has_sha256_ids(std::path::Path::new(folder)) {
+            return Error::Sha256(folder.to_owned());
+        }
+        Error::NoRepository(format!("there is no git repository at {address} or {with_suffix}"))
+    })
+}
+
+/// Whether a repository's configuration names SHA-256 as its object format: this program's library opens no such one.
+fn has_sha256_ids(folder: &std::path::Path) -> bool {
+    let config = [folder.join("config"), folder.join(".git/config")].into_iter().find(|file| file.is_file());
+    let text = config.and_then(|file| fs_err::read_to_string(file).ok()).unwrap_or_default().to_ascii_lowercase();
+    text.lines().any(|line| line.replace(' ', "").trim() == "objectformat=sha256")
 }
 
 fn object_id(id: CommitId) -> gix::ObjectId {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use duct::cmd;
 use serde::Deserialize;
 
-use crate::stages::derivation::Hermetic;
+use crate::stages::derivation::RebuildDrv;
 
 /// The Nix of this host.
 #[derive(Debug, Clone, Default)]
@@ -31,30 +31,33 @@ pub struct Nix {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command is not there.
-    #[error("failed to run {command}: {source}")]
+    #[error(
+        "failed to run {command}: {source}; install Nix (https://nixos.org/download, or `apt-get install nix-bin`), \
+         then run `recrate doctor`"
+    )]
     Absent {
         /// The command.
         command: &'static str,
-        /// What the system said.
+        /// What the system output.
         source: std::io::Error,
     },
     /// It ended with an error.
-    #[error("{command} failed: {said}")]
+    #[error("{command} failed: {output}")]
     Failed {
         /// The command.
         command: &'static str,
         /// Its exit status; none where a signal ended it.
         code: Option<i32>,
         /// The end of what it printed.
-        said: String,
+        output: String,
     },
     /// It printed something that is not understood.
-    #[error("{command} printed something unexpected: {said}")]
+    #[error("{command} printed something unexpected: {output}")]
     Garbled {
         /// The command.
         command: &'static str,
         /// What it printed.
-        said: String,
+        output: String,
     },
 }
 
@@ -66,7 +69,7 @@ const BATCH: usize = 2000;
 pub enum Event {
     /// The build of a derivation began.
     Started(String),
-    /// Nix said something outside of any build.
+    /// Nix output something outside of any build.
     Message(String),
 }
 
@@ -78,13 +81,19 @@ impl Nix {
         std::env::split_paths(&path).any(|folder| folder.join("nix-store").is_file())
     }
 
+    /// Whether no build happens on this machine: all go to `--builders`.
+    #[must_use]
+    pub fn builds_elsewhere(&self) -> bool {
+        self.build_options.windows(2).any(|pair| pair[0] == "--max-jobs" && pair[1] == "0")
+    }
+
     /// What `nix-store --version` prints.
     ///
     /// # Errors
     /// Where there is no Nix.
     pub fn version(&self) -> Result<String, Error> {
-        let said = run("nix-store", vec!["--version".into()])?;
-        Ok(said.lines().last().unwrap_or_default().trim().to_owned())
+        let output = run("nix-store", vec!["--version".into()])?;
+        Ok(output.lines().last().unwrap_or_default().trim().to_owned())
     }
 
     /// Adds files or folders under the paths of fixed-output derivations named like them; gives those paths, in order.
@@ -114,8 +123,8 @@ impl Nix {
         let mut missing = BTreeSet::new();
         for batch in paths.chunks(BATCH) {
             let arguments = ["--check-validity", "--print-invalid"].into_iter();
-            let said = self.run("nix-store", arguments.chain(batch.iter().map(|path| path.as_str())))?;
-            missing.extend(said.lines().map(str::to_owned));
+            let output = self.run("nix-store", arguments.chain(batch.iter().map(|path| path.as_str())))?;
+            missing.extend(output.lines().map(str::to_owned));
         }
         Ok(missing)
     }
@@ -134,9 +143,9 @@ impl Nix {
         let options = ["--eval", "--strict", "--json", "--read-write-mode"].map(OsString::from);
         let what = [plan_nix.into(), "-A".into(), attribute.into(), "--argstr".into(), "planFile".into(), plan.into()];
         let store = self.eval_store.as_ref().or(self.store.as_ref());
-        let said = run(command, in_store(store, options.into_iter().chain(what)))?;
+        let output = run(command, in_store(store, options.into_iter().chain(what)))?;
         let drvs: BTreeMap<String, String> =
-            serde_json::from_str(&said).map_err(|_| Error::Garbled { command, said: tail(&said) })?;
+            serde_json::from_str(&output).map_err(|_| Error::Garbled { command, output: tail(&output) })?;
         if let Some(from) = &self.eval_store {
             self.copy(Some(from), self.store.as_ref(), true, drvs.values())?;
         }
@@ -166,11 +175,12 @@ impl Nix {
 
     /// Builds derivations, going on where one fails, and roots their outputs against garbage collection.
     ///
-    /// That a build fails is no error here: ask the store what came about ([`Nix::missing`]).
+    /// That a build fails is no error here: ask the store what came about ([`Nix::missing`]). Gives the last errors that Nix
+    /// printed outside of builds, where it did not end well: the reason why it could not even begin some.
     ///
     /// # Errors
     /// Where Nix can't be started.
-    pub fn realise(&self, builds: &[&Hermetic], root: &Path, mut on: impl FnMut(Event)) -> Result<(), Error> {
+    pub fn realise(&self, builds: &[&RebuildDrv], root: &Path, mut on: impl FnMut(Event)) -> Result<Option<String>, Error> {
         let command = "nix-store";
         let absent = |source| Error::Absent { command, source };
         let mut arguments: Vec<OsString> =
@@ -187,16 +197,28 @@ impl Nix {
             .unchecked()
             .reader()
             .map_err(absent)?;
-        for line in BufReader::new(reader).lines() {
+        let mut errors = Vec::new();
+        for line in BufReader::new(&reader).lines() {
             let Ok(line) = line else { break };
-            if let Some(event) = read_event(&line) {
-                on(event);
+            match read_event(&line) {
+                Some(Event::Message(text)) => {
+                    errors.push(text.clone());
+                    on(Event::Message(text));
+                }
+                Some(event) => on(event),
+                None => {}
             }
         }
-        Ok(())
+        let status = reader.try_wait().map_err(absent)?.map(|output| output.status);
+        let failed = status.is_none_or(|status| !status.success());
+        Ok(failed.then(|| match (errors.is_empty(), status) {
+            (false, _) => tail(&plain(&errors.join("\n"))),
+            (true, Some(status)) => format!("nix-store ended with {status} and printed no error"),
+            (true, None) => "nix-store did not end".to_owned(),
+        }))
     }
 
-    /// Builds something again that the store has, and has Nix compare; gives what it said where that differs.
+    /// Builds something again that the store has, and has Nix compare; gives what it output where that differs.
     ///
     /// # Errors
     /// Where it can't be built again.
@@ -206,7 +228,7 @@ impl Nix {
         match run(command, in_store(self.store.as_ref(), arguments)) {
             Ok(_) => Ok(None),
             // 0x60 with the bits of what went wrong; 8: not deterministic.
-            Err(Error::Failed { said, code: Some(code), .. }) if code & 0x68 == 0x68 => Ok(Some(said)),
+            Err(Error::Failed { output, code: Some(code), .. }) if code & 0x68 == 0x68 => Ok(Some(output)),
             Err(error) => Err(error),
         }
     }
@@ -247,9 +269,9 @@ impl Nix {
     /// Where Nix does not tell.
     pub fn settings(&self) -> Result<BTreeMap<String, String>, Error> {
         // The second is the first's name before Nix 2.20.
-        let said = ask_nix(&["config", "show", "--json"]).or_else(|_| ask_nix(&["show-config", "--json"]))?;
+        let output = ask_nix(&["config", "show", "--json"]).or_else(|_| ask_nix(&["show-config", "--json"]))?;
         let all: BTreeMap<String, serde_json::Value> =
-            serde_json::from_str(&said).map_err(|_| Error::Garbled { command: "nix", said: tail(&said) })?;
+            serde_json::from_str(&output).map_err(|_| Error::Garbled { command: "nix", output: tail(&output) })?;
         let text = |value: &serde_json::Value| match &value["value"] {
             serde_json::Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -264,8 +286,8 @@ impl Nix {
         struct Wire {
             trusted: Option<serde_json::Value>,
         }
-        let said = ask_nix(&["store", "info", "--json"]).ok()?;
-        let trusted = serde_json::from_str::<Wire>(&said).ok()?.trusted?;
+        let output = ask_nix(&["store", "info", "--json"]).ok()?;
+        let trusted = serde_json::from_str::<Wire>(&output).ok()?.trusted?;
         trusted.as_bool().or_else(|| Some(trusted.as_u64()? == 1))
     }
 
@@ -281,7 +303,7 @@ impl Nix {
         let drv = drv.lines().next().unwrap_or_default();
         let out = self.run("nix-store", ["--realise", "--option", "substitute", "false", drv])?;
         let out = out.lines().last().unwrap_or_default().to_owned();
-        std::fs::read_to_string(&out).map_err(|source| Error::Absent { command: "nix-store", source })
+        fs_err::read_to_string(&out).map_err(|source| Error::Absent { command: "nix-store", source })
     }
 }
 
@@ -311,10 +333,10 @@ fn run(command: &'static str, arguments: Vec<OsString>) -> Result<String, Error>
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let said = tail(&String::from_utf8_lossy(&output.stderr));
+        let last = tail(&String::from_utf8_lossy(&output.stderr));
         patience -= 1;
-        if patience == 0 || !said.contains("is busy") {
-            return Err(Error::Failed { command, code: output.status.code(), said });
+        if patience == 0 || !last.contains("is busy") {
+            return Err(Error::Failed { command, code: output.status.code(), output: last });
         }
         std::thread::sleep(BUSY_PAUSE);
     }
@@ -324,7 +346,12 @@ fn run(command: &'static str, arguments: Vec<OsString>) -> Result<String, Error>
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// The end of a text, where errors stand.
+/// A text without the escape sequences that colour it.
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+/// The end of a text, where errors are.
 fn tail(text: &str) -> String {
     const LINES: usize = 12;
     let lines: Vec<&str> = text.trim().lines().collect();

@@ -8,11 +8,12 @@ use std::time::Duration;
 use tame_index::KrateName;
 use tame_index::index::IndexConfig;
 
-use super::cache::{Cache, Doing as _, FileError};
+use super::cache::Cache;
 use super::cargo_config::Place;
 use super::network::{self, Answer, Network};
 use crate::model::digest::Sha256;
 use crate::model::krate::{CrateId, CrateName};
+use crate::stages::artefact::{Artefact, ChecksumMismatch};
 use crate::stages::slice::{Index, IndexLine, Slice, index_path, read_index};
 
 /// How long an index file is believed before the registry is asked again. A slice is cut before a time that has
@@ -38,13 +39,16 @@ pub enum Error {
     Network(#[from] network::Error),
     /// A file operation failed.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] std::io::Error),
     /// It is not in the cache, and the network must not be used.
-    #[error("{0} is not in the cache, and --offline forbids to fetch it")]
+    #[error("{0} is not cached, and --offline is set")]
     Offline(String),
     /// The registry does not have it.
     #[error("the registry has no {0}")]
     Absent(String),
+    /// The registry served other bytes than those with the expected checksum.
+    #[error(transparent)]
+    Mismatch(#[from] ChecksumMismatch),
     /// The registry's own description can't be read.
     #[error("the registry's config.json can't be read: {0}")]
     Config(String),
@@ -69,18 +73,33 @@ impl Registry {
         let bytes = match &self.place {
             Place::Local(root) => {
                 let path = root.join(index_path(name));
-                match std::fs::read(&path) {
+                match fs_err::read(&path) {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                         return Err(Error::Absent(name.to_string()));
                     }
-                    read => read.doing("read", &path)?,
+                    read => read?,
                 }
             }
-            Place::Sparse(address) => self.fetch_index(address, name)?,
+            Place::Sparse(address) => self.fetch_index(address, name, FRESH)?,
         };
-        let lines = Arc::new(read_index(&bytes));
+        Ok(self.hold(name, &bytes))
+    }
+
+    /// The index lines of a crate, asked for again: a version may be younger than the cached file.
+    ///
+    /// # Errors
+    /// Where the registry has no such crate or can't be asked.
+    pub fn newest_index(&self, name: &CrateName) -> Result<Arc<Vec<IndexLine>>, Error> {
+        match &self.place {
+            Place::Local(_) => self.index(name),
+            Place::Sparse(address) => Ok(self.hold(name, &self.fetch_index(address, name, Duration::ZERO)?)),
+        }
+    }
+
+    fn hold(&self, name: &CrateName, bytes: &[u8]) -> Arc<Vec<IndexLine>> {
+        let lines = Arc::new(read_index(bytes));
         self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Arc::clone(&lines));
-        Ok(lines)
+        lines
     }
 
     /// The index lines of several crates. One that the registry does not have is left out: cargo will say if it wants
@@ -100,17 +119,17 @@ impl Registry {
         Ok(index)
     }
 
-    fn fetch_index(&self, address: &str, name: &CrateName) -> Result<Vec<u8>, Error> {
-        self.fetch(address, index_path(name).trim_start_matches("index/"))
+    fn fetch_index(&self, address: &str, name: &CrateName, age: Duration) -> Result<Vec<u8>, Error> {
+        self.fetch(address, index_path(name).trim_start_matches("index/"), age)
     }
 
-    /// A file of the index, or the registry's own description beside it: believed for a while, then asked for again.
-    fn fetch(&self, address: &str, path: &str) -> Result<Vec<u8>, Error> {
+    /// A file of the index, or the registry's own description beside it: believed up to an age, then asked for again.
+    fn fetch(&self, address: &str, path: &str, most: Duration) -> Result<Vec<u8>, Error> {
         let absent = || Error::Absent(path.rsplit('/').next().unwrap_or(path).to_owned());
         let cached = format!("index/{}/index/{path}", folder_of(address));
         let (file, tag) = (format!("{cached}.json"), format!("{cached}.etag"));
         let before = self.cache.read(&file)?;
-        let fresh = self.cache.age(&file).is_some_and(|age| age < FRESH);
+        let fresh = self.cache.age(&file).is_some_and(|age| age < most);
         let network = match (before.clone(), &self.network) {
             (Some(bytes), _) if fresh => return Ok(bytes),
             (Some(bytes), None) => return Ok(bytes),
@@ -124,7 +143,7 @@ impl Registry {
             (Answer::Body { bytes, etag }, _) => {
                 match etag {
                     Some(etag) => self.cache.write(&tag, etag.as_bytes())?,
-                    None => drop(std::fs::remove_file(self.cache.path(&tag))),
+                    None => drop(fs_err::remove_file(self.cache.path(&tag))),
                 }
                 bytes
             }
@@ -134,27 +153,25 @@ impl Registry {
         Ok(bytes)
     }
 
-    /// The bytes of a crate, unchecked: [`crate::stages::artefact::Artefact::check`] makes something of them. Cached
-    /// by the checksum that is expected.
+    /// A published crate, checked against its checksum, by which it is cached: nothing else leaves this module.
     ///
     /// # Errors
-    /// Where the registry has no such crate or can't be asked.
-    pub fn download(&self, id: &CrateId, expected: Sha256) -> Result<Vec<u8>, Error> {
+    /// Where the registry has no such crate, can't be asked, or serves other bytes.
+    pub fn artefact(&self, id: &CrateId, expected: Sha256) -> Result<Artefact, Error> {
         let file = format!("crates/{expected}.crate");
         if let Some(bytes) = self.cache.read(&file)? {
-            if Sha256::of(&bytes) == expected {
-                return Ok(bytes);
+            match Artefact::check(id.clone(), expected, bytes) {
+                Ok(artefact) => return Ok(artefact),
+                Err(_) => tracing::warn!("the cached {file} is damaged and is fetched again"),
             }
-            tracing::warn!("the cached {file} is damaged and is fetched again");
         }
         let bytes = match &self.place {
-            Place::Local(root) => {
-                let path = root.join(format!("{}.crate", id.stem()));
-                return match std::fs::read(&path) {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Absent(id.to_string())),
-                    read => Ok(read.doing("read", &path)?),
-                };
-            }
+            Place::Local(root) => match fs_err::read(root.join(format!("{}.crate", id.stem()))) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(Error::Absent(id.to_string()));
+                }
+                read => read?,
+            },
             Place::Sparse(address) => {
                 let network = self.network.as_ref().ok_or_else(|| Error::Offline(id.to_string()))?;
                 match network.get(&self.download_url(address, id, expected)?, None)? {
@@ -164,10 +181,9 @@ impl Registry {
             }
         };
         // Only what is right is kept: what is wrong is asked for again next time.
-        if Sha256::of(&bytes) == expected {
-            self.cache.write(&file, &bytes)?;
-        }
-        Ok(bytes)
+        let artefact = Artefact::check(id.clone(), expected, bytes)?;
+        self.cache.write(&file, artefact.bytes())?;
+        Ok(artefact)
     }
 
     /// Where a crate can be fetched; none where the registry is a folder, or does not tell.
@@ -190,7 +206,7 @@ impl Registry {
     }
 
     fn read_config(&self, address: &str) -> Result<IndexConfig, String> {
-        let bytes = self.fetch(address, "config.json").map_err(|error| error.to_string())?;
+        let bytes = self.fetch(address, "config.json", FRESH).map_err(|error| error.to_string())?;
         // Only this of it matters here; the rest is written in more ways than the library takes, like a null `api`.
         #[derive(serde::Deserialize)]
         struct Wire {
@@ -205,14 +221,12 @@ impl Registry {
 ///
 /// # Errors
 /// Where it can't be written.
-pub fn write_slice(slice: &Slice, folder: &Path) -> Result<(), FileError> {
-    let index = folder.join("index");
-    std::fs::create_dir_all(&index).doing("create the folder", &index)?;
+pub fn write_slice(slice: &Slice, folder: &Path) -> std::io::Result<()> {
+    fs_err::create_dir_all(folder.join("index"))?;
     for (path, file) in &slice.files {
         let path = folder.join(path);
-        let parent = path.parent().unwrap_or(folder);
-        std::fs::create_dir_all(parent).doing("create the folder", parent)?;
-        std::fs::write(&path, file.text()).doing("write", &path)?;
+        fs_err::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs_err::write(&path, file.text())?;
     }
     Ok(())
 }

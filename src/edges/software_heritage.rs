@@ -12,8 +12,8 @@ use gix::objs::{Kind, Tree, Write as _};
 use serde::Deserialize;
 
 use super::network::{Answer, Network};
-use crate::builder::git::tree_of_commit;
-use crate::model::source::CommitId;
+use crate::contract::git::tree_of_commit;
+use crate::model::commit::CommitId;
 
 /// Where the archive is.
 pub const ADDRESS: &str = "https://archive.softwareheritage.org";
@@ -113,12 +113,12 @@ struct Folder {
 
 impl Folder {
     fn read(tar: &[u8]) -> Result<Self, String> {
-        let said = |error: std::io::Error| format!("the archive's files can't be unpacked: {error}");
+        let unreadable = |error: std::io::Error| format!("the archive's files can't be unpacked: {error}");
         let mut root = Self::default();
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(tar).take(SIZE_LIMIT));
-        for entry in archive.entries().map_err(said)? {
-            let mut entry = entry.map_err(said)?;
-            let path = entry.path().map_err(said)?.to_string_lossy().into_owned();
+        for entry in archive.entries().map_err(unreadable)? {
+            let mut entry = entry.map_err(unreadable)?;
+            let path = entry.path().map_err(unreadable)?.to_string_lossy().into_owned();
             // All lies in a folder with the tree's name.
             let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").skip(1).collect();
             let Some((name, above)) = parts.split_last() else { continue };
@@ -133,11 +133,11 @@ impl Folder {
                     folder.files.insert((*name).to_owned(), (EntryKind::Link, target));
                     continue;
                 }
-                _ if entry.header().mode().map_err(said)? & 0o100 != 0 => EntryKind::BlobExecutable,
+                _ if entry.header().mode().map_err(unreadable)? & 0o100 != 0 => EntryKind::BlobExecutable,
                 _ => EntryKind::Blob,
             };
             let mut body = Vec::new();
-            entry.read_to_end(&mut body).map_err(said)?;
+            entry.read_to_end(&mut body).map_err(unreadable)?;
             folder.files.insert((*name).to_owned(), (kind, body));
         }
         Ok(root)

@@ -1,4 +1,4 @@
-//! The cargos at hand: imported from this machine, each with the libraries it links, or official archives.
+//! The available cargos: imported from this machine, each with the libraries it links, or official archives.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use duct::cmd;
 use nix_archive::nar::{CaseHack, hash_path};
 
-use super::cache::{Doing as _, FileError, write_whole};
+use super::cache::write_whole;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::release::Minor;
 use crate::stages::derivation::names;
@@ -24,9 +24,9 @@ pub struct Toolchains {
 pub enum Error {
     /// A file operation failed.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] std::io::Error),
     /// There is none.
-    #[error("there is no cargo in {0}: give the binary, an unpacked package or a toolchain's folder")]
+    #[error("no cargo found in {0}: give the binary, an unpacked package or a toolchain's folder")]
     NoCargo(PathBuf),
     /// It links something that is not there.
     #[error("{cargo} links {library}, which is neither beside it nor on this machine")]
@@ -67,16 +67,16 @@ impl Toolchains {
     ///
     /// # Errors
     /// Where the folder can't be read.
-    pub fn imported(&self) -> Result<Vec<Toolchain>, FileError> {
+    pub fn imported(&self) -> std::io::Result<Vec<Toolchain>> {
         let mut found: Vec<Toolchain> = Vec::new();
-        let entries = match std::fs::read_dir(&self.folder) {
+        let entries = match fs_err::read_dir(&self.folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
-            entries => entries.doing("read", &self.folder)?,
+            entries => entries?,
         };
         for entry in entries {
-            let path = entry.doing("read", &self.folder)?.path();
+            let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
-                let bytes = std::fs::read(&path).doing("read", &path)?;
+                let bytes = fs_err::read(&path)?;
                 match serde_json::from_slice(&bytes) {
                     Ok(toolchain) => found.push(toolchain),
                     Err(error) => tracing::warn!("{} is passed over: {error}", path.display()),
@@ -95,13 +95,16 @@ impl Toolchains {
 
     /// Imports a cargo: copies it with the loader and libraries it links, under `name` or else its release.
     ///
+    /// # Panics
+    /// Never: a toolchain is plain data.
+    ///
     /// # Errors
     /// Where there is no cargo, or it does not run with what it was found with.
     pub fn add(&self, path: &Path, name: Option<&str>) -> Result<Toolchain, Error> {
         let found = find_cargo(path)?;
         let linked = linked_files(&found)?;
-        std::fs::create_dir_all(&self.folder).doing("create the folder", &self.folder)?;
-        let staging = tempfile::tempdir_in(&self.folder).doing("write in", &self.folder)?;
+        fs_err::create_dir_all(&self.folder)?;
+        let staging = tempfile::tempdir_in(&self.folder)?;
         let content = staging.path().join("content");
         let (bin, lib) = (content.join("bin"), content.join("lib"));
         copy(&found.cargo, &bin.join("cargo"))?;
@@ -125,11 +128,11 @@ impl Toolchains {
         let place = self.content(&toolchain);
         let parent = self.folder.join(&toolchain.name);
         if parent.exists() {
-            std::fs::remove_dir_all(&parent).doing("remove", &parent)?;
+            fs_err::remove_dir_all(&parent)?;
         }
-        std::fs::create_dir_all(&parent).doing("create the folder", &parent)?;
-        std::fs::rename(&content, &place).doing("move", &place)?;
-        let described = serde_json::to_vec_pretty(&toolchain).unwrap_or_default();
+        fs_err::create_dir_all(&parent)?;
+        fs_err::rename(&content, &place)?;
+        let described = serde_json::to_vec_pretty(&toolchain).expect("a toolchain is plain data");
         write_whole(&self.folder.join(format!("{}.json", toolchain.name)), &described)?;
         Ok(toolchain)
     }
@@ -142,7 +145,7 @@ impl Toolchains {
     pub fn runtime(&self) -> Result<(PathBuf, Sri), Error> {
         let folder = self.folder.join("runtime").join(names::RUNTIME);
         if !folder.is_dir() {
-            let me = Found { cargo: std::env::current_exe().doing("find", Path::new("/proc/self/exe"))?, root: None };
+            let me = Found { cargo: std::env::current_exe()?, root: None };
             let mut linked = linked_files(&me)?;
             // Official cargos link all parts of the C library by name, as old ones were apart.
             let libc = linked.iter().find(|(name, _)| name.starts_with("libc.so")).map(|(_, path)| path.clone());
@@ -153,13 +156,13 @@ impl Toolchains {
                     linked.insert((name.to_owned(), path));
                 }
             }
-            let staging = tempfile::tempdir_in(&self.folder).doing("write in", &self.folder)?;
+            let staging = tempfile::tempdir_in(&self.folder)?;
             for (name, path) in &linked {
                 copy(path, &staging.path().join("lib").join(name))?;
             }
             let parent = self.folder.join("runtime");
-            std::fs::create_dir_all(&parent).doing("create the folder", &parent)?;
-            std::fs::rename(staging.path(), &folder).doing("move", &folder)?;
+            fs_err::create_dir_all(&parent)?;
+            fs_err::rename(staging.path(), &folder)?;
         }
         let nar = hash_path(&folder, CaseHack::native())
             .map_err(|error| Error::Broken { cargo: folder.clone(), said: error.to_string() })?;
@@ -189,9 +192,9 @@ struct Found {
 
 /// Finds the binary: `path` itself, a toolchain's `bin/cargo`, or an unpacked package's `usr/bin/cargo`.
 fn find_cargo(path: &Path) -> Result<Found, Error> {
-    let path = std::path::absolute(path).doing("find", path)?;
+    let path = std::path::absolute(path)?;
     if path.is_file() {
-        let real = path.canonicalize().doing("find", &path)?;
+        let real = path.canonicalize()?;
         if real.file_name().is_some_and(|name| name == "rustup") {
             // rustup's stand-in picks a toolchain by the folder it is called in; the real one is wanted.
             let asked = cmd!("rustup", "which", "cargo").stderr_capture().read();
@@ -216,7 +219,7 @@ fn linked_files(found: &Found) -> Result<BTreeSet<(String, PathBuf)>, Error> {
     let loader_name = format!("ld-linux-{}.so", std::env::consts::ARCH.replace('_', "-"));
     let loader = match &places {
         Some(places) => places.iter().find_map(|place| {
-            let mut files = std::fs::read_dir(place).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+            let mut files = fs_err::read_dir(place).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
             files.find(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&loader_name)))
         }),
         None => ["/lib64", "/lib"].iter().find_map(|place| {
@@ -266,11 +269,11 @@ fn library_folders(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     let mut queue: Vec<PathBuf> = ["lib", "lib64", "usr/lib", "usr/lib64"].map(|inside| root.join(inside)).to_vec();
     while let Some(folder) = queue.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = fs_err::read_dir(&folder) else { continue };
         let mut libraries = false;
         for entry in entries {
-            let entry = entry.doing("read", &folder)?;
-            if entry.file_type().doing("read", &folder)?.is_dir() {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
                 queue.push(entry.path());
             } else {
                 libraries |= entry.file_name().to_string_lossy().contains(".so");
@@ -289,7 +292,7 @@ fn library_folders(root: &Path) -> Result<Vec<PathBuf>, Error> {
 fn ask_version(cargo: &Path, content: &Path) -> Result<(String, String), Error> {
     let broken = |said: String| Error::Broken { cargo: cargo.to_owned(), said };
     let (bin, lib) = (content.join("bin/cargo"), content.join("lib"));
-    let loader = std::fs::read_dir(&lib).ok().and_then(|mut entries| {
+    let loader = fs_err::read_dir(&lib).ok().and_then(|mut entries| {
         entries.find_map(|entry| {
             let entry = entry.ok()?;
             entry.file_name().to_string_lossy().starts_with("ld-linux").then(|| entry.path())
@@ -308,9 +311,9 @@ fn ask_version(cargo: &Path, content: &Path) -> Result<(String, String), Error> 
     Ok((release.to_owned(), line("host: ").map_or(here, str::to_owned)))
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     let folder = to.parent().unwrap_or_else(|| Path::new("."));
-    std::fs::create_dir_all(folder).doing("create the folder", folder)?;
-    std::fs::copy(from, to).doing("copy", from)?;
-    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o755)).doing("write", to)
+    fs_err::create_dir_all(folder)?;
+    fs_err::copy(from, to)?;
+    fs_err::set_permissions(to, std::fs::Permissions::from_mode(0o755))
 }

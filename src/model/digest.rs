@@ -23,7 +23,7 @@ impl Sha256 {
 
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -33,16 +33,17 @@ impl fmt::Debug for Sha256 {
     }
 }
 
-/// Text that is no SHA-256 digest.
+/// Text that is not a SHA-256 digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no sha256 digest")]
+#[error("`{0}` is not a sha256 digest")]
 pub struct BadDigest(String);
 
 impl FromStr for Sha256 {
     type Err = BadDigest;
 
     fn from_str(text: &str) -> Result<Self, BadDigest> {
-        decode_hex(text).map(Self).ok_or_else(|| BadDigest(text.to_owned()))
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map(|()| Self(bytes)).map_err(|_| BadDigest(text.to_owned()))
     }
 }
 
@@ -95,18 +96,6 @@ impl From<Sri> for String {
     fn from(digest: Sri) -> Self {
         digest.to_string()
     }
-}
-
-/// Exactly `2 * N` hex digits.
-pub(crate) fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -20,9 +20,9 @@ impl CrateName {
     }
 }
 
-/// Text that is no crate name.
+/// Text that is not a crate name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no crate name")]
+#[error("`{0}` is not a crate name")]
 pub struct BadName(String);
 
 impl FromStr for CrateName {
@@ -74,13 +74,6 @@ impl CrateId {
     pub fn stem(&self) -> String {
         format!("{}-{}", self.name, self.version)
     }
-
-    /// A name that Nix attributes and Hydra jobs may have: `itoa-1_0_18`; `+` becomes two underscores. Versions have
-    /// no underscore of their own, so no two crates get the same.
-    #[must_use]
-    pub fn job(&self) -> String {
-        format!("{}-{}", self.name, self.version.to_string().replace('.', "_").replace('+', "__"))
-    }
 }
 
 impl fmt::Display for CrateId {
@@ -109,11 +102,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_print_as_cargo_takes_them_and_name_legal_jobs() {
+    fn ids_print_as_cargo_takes_them() {
         let id: CrateId = "openssl-src@300.2.3+3.2.1".parse().unwrap();
         assert_eq!(id.to_string(), "openssl-src@300.2.3+3.2.1");
         assert_eq!(id.stem(), "openssl-src-300.2.3+3.2.1");
-        assert_eq!(id.job(), "openssl-src-300_2_3__3_2_1");
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::ops::Range;
 
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
-use crate::model::source::{CommitId, SubPath};
 
 /// What an archive may unpack to, in bytes. The largest crates on the registry unpack to less than a tenth of it.
 pub const UNPACKED_LIMIT: u64 = 1 << 30;
@@ -73,21 +72,21 @@ impl Artefact {
 
 /// Why an archive is not read further: no cargo writes such a thing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Hostile {
+pub enum Malformed {
     /// The gzip stream or the tar can't be read.
-    #[error("it is no gzip-compressed tar archive: {0}")]
+    #[error("not a gzip-compressed tar archive: {0}")]
     Unreadable(String),
     /// It unpacks to more than [`UNPACKED_LIMIT`].
-    #[error("it unpacks to more than {UNPACKED_LIMIT} bytes")]
+    #[error("unpacks to more than {UNPACKED_LIMIT} bytes")]
     TooLarge,
     /// It has more than [`ENTRY_LIMIT`] entries.
-    #[error("it has more than {ENTRY_LIMIT} entries")]
+    #[error("has more than {ENTRY_LIMIT} entries")]
     TooMany,
     /// An entry lies outside the crate's own folder, has `..` in its path or lies too deep.
-    #[error("its entry `{0}` lies outside of the crate's folder or too deep in it")]
+    #[error("entry `{0}` lies outside of the crate's folder or too deep in it")]
     Path(String),
-    /// An entry is no plain file.
-    #[error("its entry `{0}` is a link, device or something else than a file")]
+    /// An entry is not a plain file.
+    #[error("entry `{0}` is not a plain file")]
     Kind(String),
 }
 
@@ -153,7 +152,7 @@ impl Archive {
     ///
     /// # Errors
     /// Where it is something that no cargo writes.
-    pub fn read(id: &CrateId, bytes: &[u8]) -> Result<Self, Hostile> {
+    pub fn read(id: &CrateId, bytes: &[u8]) -> Result<Self, Malformed> {
         let (gzip, tar, deflated) = unpack(bytes)?;
         let entries = read_entries(id, &tar)?;
         let trailing = bytes.len().saturating_sub(deflated.end + 8);
@@ -184,7 +183,7 @@ impl Archive {
         self.text(ORIGINAL_MANIFEST).or_else(|| self.text(MANIFEST))
     }
 
-    /// Paths that stand in the archive twice, or twice but for case: extracting it lets one hide the other.
+    /// Paths that the archive has twice, or that differ only in case: extracting it lets one hide the other.
     #[must_use]
     pub fn repeated(&self) -> BTreeSet<String> {
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
@@ -197,14 +196,14 @@ impl Archive {
 }
 
 /// Splits gzip header, deflate stream and tar.
-fn unpack(bytes: &[u8]) -> Result<(GzipHeader, Vec<u8>, Range<usize>), Hostile> {
-    let unreadable = |error: std::io::Error| Hostile::Unreadable(error.to_string());
+fn unpack(bytes: &[u8]) -> Result<(GzipHeader, Vec<u8>, Range<usize>), Malformed> {
+    let unreadable = |error: std::io::Error| Malformed::Unreadable(error.to_string());
     let mut cursor = std::io::Cursor::new(bytes);
     let mut decoder = flate2::bufread::GzDecoder::new(&mut cursor);
     let mut tar = Vec::new();
     decoder.by_ref().take(UNPACKED_LIMIT + 1).read_to_end(&mut tar).map_err(unreadable)?;
     if tar.len() as u64 > UNPACKED_LIMIT {
-        return Err(Hostile::TooLarge);
+        return Err(Malformed::TooLarge);
     }
     drop(decoder);
     let end = usize::try_from(cursor.position()).unwrap_or(usize::MAX).saturating_sub(8);
@@ -218,30 +217,30 @@ fn unpack(bytes: &[u8]) -> Result<(GzipHeader, Vec<u8>, Range<usize>), Hostile> 
     Ok((gzip, tar, start..end.max(start)))
 }
 
-fn read_entries(id: &CrateId, tar: &[u8]) -> Result<Vec<Entry>, Hostile> {
-    let unreadable = |error: std::io::Error| Hostile::Unreadable(error.to_string());
+fn read_entries(id: &CrateId, tar: &[u8]) -> Result<Vec<Entry>, Malformed> {
+    let unreadable = |error: std::io::Error| Malformed::Unreadable(error.to_string());
     let root = format!("{}/", id.stem());
     let mut archive = tar::Archive::new(tar);
     let mut entries: Vec<Entry> = Vec::new();
     for entry in archive.entries().map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         if entries.len() == ENTRY_LIMIT {
-            return Err(Hostile::TooMany);
+            return Err(Malformed::TooMany);
         }
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let header = entry.header();
         if header.entry_type() != tar::EntryType::Regular {
-            return Err(Hostile::Kind(path));
+            return Err(Malformed::Kind(path));
         }
         let inside = path.strip_prefix(&root).filter(|inside| is_inside(inside));
         let Some(inside) = inside.map(str::to_owned) else {
-            return Err(Hostile::Path(path));
+            return Err(Malformed::Path(path));
         };
-        let position = |at: u64| usize::try_from(at).map_err(|_| Hostile::TooLarge);
+        let position = |at: u64| usize::try_from(at).map_err(|_| Malformed::TooLarge);
         let (at, body) = (position(entry.raw_header_position())?, position(entry.raw_file_position())?);
         let end = body + position(entry.size())?;
         if end > tar.len() {
-            return Err(Hostile::Unreadable(format!("the entry `{path}` is cut off")));
+            return Err(Malformed::Unreadable(format!("the entry `{path}` is cut off")));
         }
         // A long name stands in an entry of its own, right after the content before it.
         let start = entries.last().map_or(0, |last| last.body.end.next_multiple_of(512)).min(at);
@@ -265,49 +264,6 @@ fn is_inside(path: &str) -> bool {
         && !path.contains(['\\', '\0'])
         && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
         && path.split('/').count() <= DEPTH_LIMIT
-}
-
-/// What `.cargo_vcs_info.json` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VcsInfo {
-    /// The commit.
-    pub commit: CommitId,
-    /// The package's folder; none in the form that cargos before 1.57 wrote.
-    pub path: Option<SubPath>,
-    /// Whether cargo saw uncommitted changes (from 1.81 on).
-    pub dirty: bool,
-}
-
-/// Why vcs info is of no use.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("its {VCS_INFO} can't be read: {0}")]
-pub struct BadVcsInfo(String);
-
-impl VcsInfo {
-    /// Reads the file's content.
-    ///
-    /// # Errors
-    /// Where it is not what cargo writes: no JSON, no commit id, a folder that leads out of the repository.
-    pub fn read(bytes: &[u8]) -> Result<Self, BadVcsInfo> {
-        #[derive(serde::Deserialize)]
-        struct Wire {
-            git: Git,
-            path_in_vcs: Option<String>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Git {
-            sha1: String,
-            #[serde(default)]
-            dirty: bool,
-        }
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|error| BadVcsInfo(error.to_string()))?;
-        let bad = |error: crate::model::source::BadSource| BadVcsInfo(error.to_string());
-        Ok(Self {
-            commit: wire.git.sha1.parse().map_err(bad)?,
-            path: wire.path_in_vcs.map(|path| path.parse()).transpose().map_err(bad)?,
-            dirty: wire.git.dirty,
-        })
-    }
 }
 
 #[cfg(test)]
@@ -385,11 +341,11 @@ pub(crate) mod tests {
     fn paths_that_lead_out_are_refused() {
         for path in ["a-1.0.0/../x", "/etc/passwd", "b-1.0.0/x", "a-1.0.0/", "a-1.0.0//x", "a-1.0.0/x\\..\\y"] {
             let read = Archive::read(&id(), &raw(path, tar::EntryType::Regular));
-            assert!(matches!(read, Err(Hostile::Path(_))), "{path}: {read:?}");
+            assert!(matches!(read, Err(Malformed::Path(_))), "{path}: {read:?}");
         }
         let deep = format!("a-1.0.0/{}x", "d/".repeat(40));
         let bytes = pack(&id(), &[("d/".repeat(DEPTH_LIMIT + 1).trim_end_matches('/'), b"", 0o644)]);
-        assert!(matches!(Archive::read(&id(), &bytes), Err(Hostile::Path(_))));
+        assert!(matches!(Archive::read(&id(), &bytes), Err(Malformed::Path(_))));
         assert!(Archive::read(&id(), &raw(&deep, tar::EntryType::Regular)).is_ok());
     }
 
@@ -397,38 +353,22 @@ pub(crate) mod tests {
     fn links_and_devices_are_refused() {
         for kind in [tar::EntryType::Symlink, tar::EntryType::Link, tar::EntryType::Char, tar::EntryType::Directory] {
             let read = Archive::read(&id(), &raw("a-1.0.0/x", kind));
-            assert!(matches!(read, Err(Hostile::Kind(_))), "{kind:?}: {read:?}");
+            assert!(matches!(read, Err(Malformed::Kind(_))), "{kind:?}: {read:?}");
         }
     }
 
     #[test]
-    fn what_is_no_archive_is_said_to_be_none() {
+    fn what_is_not_an_archive_is_malformed() {
         for bytes in [&b""[..], b"hello", &gzip(b"hello")[..10]] {
-            assert!(matches!(Archive::read(&id(), bytes), Err(Hostile::Unreadable(_))));
+            assert!(matches!(Archive::read(&id(), bytes), Err(Malformed::Unreadable(_))));
         }
-    }
-
-    #[test]
-    fn vcs_info_of_every_age_is_read() {
-        let sha1 = "af77385d0d165b0e3edc4a5c2a44a5a0a4b6b1d0";
-        let old = VcsInfo::read(format!("{{\"git\": {{\"sha1\": \"{sha1}\"}}}}\n").as_bytes()).unwrap();
-        assert_eq!((old.path, old.dirty), (None, false));
-        let new = format!("{{\"git\":{{\"sha1\":\"{sha1}\",\"dirty\":true}},\"path_in_vcs\":\"a/b\"}}");
-        let new = VcsInfo::read(new.as_bytes()).unwrap();
-        assert_eq!(new.commit.to_string(), sha1);
-        assert_eq!(new.path.unwrap().as_str(), "a/b");
-        assert!(new.dirty);
-        let out = format!("{{\"git\":{{\"sha1\":\"{sha1}\"}},\"path_in_vcs\":\"../x\"}}");
-        assert!(VcsInfo::read(out.as_bytes()).is_err());
-        assert!(VcsInfo::read(b"{}").is_err());
     }
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_the_readers_panic(bytes: Vec<u8>) {
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
             let _ = Archive::read(&id(), &bytes);
             let _ = Archive::read(&id(), &gzip(&bytes));
-            let _ = VcsInfo::read(&bytes);
         }
 
         #[test]

@@ -2,59 +2,17 @@
 //!
 //! A variant is taken only where the crate itself shows it: text files with CRLF that have LF in the commit, a file that
 //! holds the target of what is a link in the commit, executable bits that are all gone or all set, all
-//! marks of Windows or of its file systems; and files in the stead of the LFS pointers that the commit has.
+//! marks of Windows or of its file systems; and files instead of the LFS pointers that the commit has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use super::artefact::{Archive, MANIFEST, ORIGINAL_MANIFEST};
-use crate::builder::checkout::is_converted;
-use crate::builder::git::{Id, Kind, hash};
-use crate::builder::lfs::Pointer;
-use crate::model::digest::{Sha256, Sri};
-
-/// How files were checked out; the default is what git does elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Checkout {
-    /// Which text files have CRLF line endings.
-    pub crlf: Crlf,
-    /// Without `core.symlinks`: a link is a file that holds its target.
-    pub links_as_text: bool,
-    /// Which files are executable.
-    pub executables: Executables,
-    /// The LFS objects that stand where the commit has pointers to them, by path relative to the repository: their
-    /// sha256, which is in the pointer.
-    pub lfs: BTreeMap<String, Sri>,
-}
-
-/// Which text files have CRLF line endings that the commit has not.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Crlf {
-    /// None.
-    #[default]
-    None,
-    /// All that git takes for text, as with `core.autocrlf`.
-    All,
-    /// These, relative to the repository. git leaves a file that was written after the checkout as it is, so the rest
-    /// have LF.
-    Files(BTreeSet<String>),
-}
-
-/// Which files are executable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Executables {
-    /// Those of the commit.
-    #[default]
-    AsCommitted,
-    /// None: Windows has no such bit.
-    None,
-    /// All: a Windows file system under Linux.
-    All,
-}
+use super::findings::Condition;
+use crate::contract::checkout::{Checkout, Crlf, Executables, is_converted};
+use crate::contract::git::{Kind, ObjectId, hash};
+use crate::contract::lfs::Pointer;
+use crate::model::digest::Sri;
+use crate::model::nonempty::NonEmpty;
 
 /// What a published crate shows of the publisher's checkout.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +20,7 @@ pub struct Traces {
     /// Files that are as short as the target of a link.
     short: BTreeMap<String, String>,
     /// Text files with CRLF line endings: the git blob that they would be with LF.
-    crlf: BTreeMap<String, Id>,
+    crlf: BTreeMap<String, ObjectId>,
     /// Text files with LF that git would have given CRLF.
     lf: BTreeSet<String>,
     /// Executable files.
@@ -106,6 +64,11 @@ impl Traces {
         traces
     }
 
+    /// Files whose blob at the commit decides whether line endings were converted, relative to the package.
+    pub fn converted(&self) -> impl Iterator<Item = &str> {
+        self.crlf.keys().map(String::as_str)
+    }
+
     /// The files that come from the source, relative to the package.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
@@ -121,6 +84,7 @@ fn without_crlf(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// What a commit has, by path relative to the repository.
+#[derive(Debug, Clone, Copy)]
 pub struct Committed<'a> {
     /// What paths of the package begin with: empty, or its folder with a slash.
     pub below: &'a str,
@@ -128,25 +92,25 @@ pub struct Committed<'a> {
     pub links: &'a BTreeMap<String, String>,
     /// Executable files.
     pub executables: &'a BTreeSet<String>,
-    /// The blob at a path.
-    pub blob: &'a dyn Fn(&str) -> Option<Id>,
-    /// The LFS pointer at a path.
-    pub pointer: &'a dyn Fn(&str) -> Option<Pointer>,
+    /// The blobs of [`Traces::converted`].
+    pub blobs: &'a BTreeMap<String, ObjectId>,
+    /// The LFS pointers among [`Traces::files`].
+    pub pointers: &'a BTreeMap<String, Pointer>,
 }
 
-impl Checkout {
-    /// What a published crate shows of how this commit was checked out.
-    #[must_use]
-    pub fn evident(traces: &Traces, commit: &Committed<'_>) -> Self {
+/// What a published crate shows of how a commit was checked out, and the LFS objects that replaced their pointers: their
+/// sha256, by path relative to the repository.
+#[must_use]
+pub fn evident(traces: &Traces, commit: &Committed<'_>) -> (Checkout, BTreeMap<String, Sri>) {
         let at = |path: &str| format!("{}{path}", commit.below);
         // Of this length: the builder sees to it that it is the very object.
         let object = |(path, length): (&String, &u64)| {
             let path = at(path);
-            let pointer = (commit.pointer)(&path).filter(|pointer| pointer.size == *length)?;
-            Some((path, Sri(Sha256(pointer.oid))))
+            let pointer = commit.pointers.get(&path).filter(|pointer| pointer.size == *length)?;
+            Some((path, Sri(pointer.oid)))
         };
         let lfs: BTreeMap<String, Sri> = traces.files.iter().filter_map(object).collect();
-        let converted = traces.crlf.iter().filter(|(path, blob)| (commit.blob)(&at(path)) == Some(**blob));
+        let converted = traces.crlf.iter().filter(|(path, blob)| commit.blobs.get(&at(path)) == Some(*blob));
         let files: BTreeSet<String> = converted.map(|(path, _)| at(path)).collect();
         // git converts what lies elsewhere as little as a binary.
         let lf = traces.lf.iter().any(|path| !lfs.contains_key(&at(path)));
@@ -167,99 +131,84 @@ impl Checkout {
         } else {
             Executables::AsCommitted
         };
-        Self { crlf, links_as_text: commit.links.iter().any(text), executables, lfs }
-    }
+        (Checkout { crlf, links_as_text: commit.links.iter().any(text), executables }, lfs)
+}
 
-    /// The words that the builder takes.
-    #[must_use]
-    pub fn words(&self) -> String {
-        let words = [
-            (self.crlf == Crlf::All, "crlf"),
-            (self.executables == Executables::All, "executables-all"),
-            (self.executables == Executables::None, "executables-none"),
-            (self.links_as_text, "links-as-text"),
-        ];
-        let words: Vec<&str> = words.into_iter().filter_map(|(on, word)| on.then_some(word)).collect();
-        words.join(" ")
-    }
-
-    /// The files that alone have CRLF.
-    pub fn crlf_files(&self) -> impl Iterator<Item = &String> {
-        let files = if let Crlf::Files(files) = &self.crlf { Some(files) } else { None };
-        files.into_iter().flatten()
-    }
-
-    /// The conditions that a verdict names; none for the default.
-    #[must_use]
-    pub fn conditions(&self) -> Vec<String> {
-        let crlf = match &self.crlf {
+/// The condition that a report names of a checkout; none for the default.
+#[must_use]
+pub fn condition(checkout: &Checkout) -> Option<Condition> {
+        let crlf = match &checkout.crlf {
             Crlf::None => None,
             Crlf::All => Some("CRLF".to_owned()),
             Crlf::Files(files) if files.len() == 1 => Some("CRLF in 1 file, as published".to_owned()),
             Crlf::Files(files) => Some(format!("CRLF in {} files, as published", files.len())),
         };
-        let links = self.links_as_text.then(|| "links as text".to_owned());
-        let executables = match self.executables {
+        let links = checkout.links_as_text.then(|| "links as text".to_owned());
+        let executables = match checkout.executables {
             Executables::AsCommitted => None,
             Executables::None => Some("no executables".to_owned()),
             Executables::All => Some("all files executable".to_owned()),
         };
-        let marks: Vec<String> = [crlf, links, executables].into_iter().flatten().collect();
-        let windows = (!marks.is_empty()).then(|| format!("as checked out on Windows: {}", marks.join(", ")));
-        let lfs = (!self.lfs.is_empty()).then(|| "with LFS objects checked out".to_owned());
-        windows.into_iter().chain(lfs).collect()
-    }
+        let marks = NonEmpty::new([crlf, links, executables].into_iter().flatten().collect())?;
+        Some(Condition::WindowsCheckout { marks })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::digest::Sha256;
     use crate::stages::artefact::tests::{id, pack};
 
     /// What is evident of a crate with these files, for a commit whose blobs are `committed`.
-    fn evident(files: &[(&str, &[u8], u32)], committed: &[(&str, &[u8])], executables: &[&str]) -> Checkout {
+    fn shown(files: &[(&str, &[u8], u32)], committed: &[(&str, &[u8])], executables: &[&str]) -> (Checkout, BTreeMap<String, Sri>) {
         let bytes = pack(&id(), files);
         let traces = Traces::read(&Archive::read(&id(), &bytes).unwrap());
-        let blob = |path: &str| committed.iter().find(|(at, _)| *at == path).map(|(_, body)| hash(Kind::Blob, body));
+        let owned = |(path, body): &(&str, &[u8])| ((*path).to_owned(), hash(Kind::Blob, body));
+        let blobs = committed.iter().map(owned).collect();
+        let pointer = |(path, body): &(&str, &[u8])| Some(((*path).to_owned(), Pointer::read(body)?));
+        let pointers = committed.iter().filter_map(pointer).collect();
         let links = BTreeMap::from([("sub/LICENSE".to_owned(), "../LICENSE".to_owned())]);
         let executables = executables.iter().map(|path| (*path).to_owned()).collect();
-        let pointer =
-            |path: &str| committed.iter().find(|(at, _)| *at == path).and_then(|(_, body)| Pointer::read(body));
-        let commit =
-            Committed { below: "sub/", links: &links, executables: &executables, blob: &blob, pointer: &pointer };
-        Checkout::evident(&traces, &commit)
+        let commit = Committed {
+            below: "sub/",
+            links: &links,
+            executables: &executables,
+            blobs: &blobs,
+            pointers: &pointers,
+        };
+        super::evident(&traces, &commit)
     }
 
     #[test]
     fn only_what_the_crate_shows_is_evident() {
         let plain = [("Cargo.toml", &b"[a]\n"[..], 0o644), ("src/lib.rs", b"b\n", 0o644)];
         let committed = [("sub/Cargo.toml", &b"[a]\n"[..]), ("sub/src/lib.rs", b"b\n")];
-        assert_eq!(evident(&plain, &committed, &[]), Checkout::default());
+        assert_eq!(shown(&plain, &committed, &[]), (Checkout::default(), BTreeMap::new()));
 
         let windows = [("Cargo.toml", &b"[a]\r\n"[..], 0o644), ("src/lib.rs", b"b\r\n", 0o644)];
-        assert_eq!(evident(&windows, &committed, &[]).crlf, Crlf::All);
+        assert_eq!(shown(&windows, &committed, &[]).0.crlf, Crlf::All);
         let in_one = [("Cargo.toml", &b"[a]\n"[..], 0o644), ("src/lib.rs", b"b\r\n", 0o644)];
-        assert_eq!(evident(&in_one, &committed, &[]).crlf, Crlf::Files(["sub/src/lib.rs".to_owned()].into()));
+        assert_eq!(shown(&in_one, &committed, &[]).0.crlf, Crlf::Files(["sub/src/lib.rs".to_owned()].into()));
         // In the commit already, or not what the commit has at all.
-        assert_eq!(evident(&windows, &[("sub/Cargo.toml", b"[a]\r\n")], &[]).crlf, Crlf::None);
-        assert_eq!(evident(&windows, &[("sub/Cargo.toml", b"[evil]\n")], &[]).crlf, Crlf::None);
+        assert_eq!(shown(&windows, &[("sub/Cargo.toml", b"[a]\r\n")], &[]).0.crlf, Crlf::None);
+        assert_eq!(shown(&windows, &[("sub/Cargo.toml", b"[evil]\n")], &[]).0.crlf, Crlf::None);
 
-        assert_eq!(evident(&plain, &committed, &["sub/src/lib.rs"]).executables, Executables::None);
+        assert_eq!(shown(&plain, &committed, &["sub/src/lib.rs"]).0.executables, Executables::None);
         for elsewhere in ["sub/excluded.sh", "src/lib.rs"] {
-            assert_eq!(evident(&plain, &committed, &[elsewhere]).executables, Executables::AsCommitted);
+            assert_eq!(shown(&plain, &committed, &[elsewhere]).0.executables, Executables::AsCommitted);
         }
         let all = plain.map(|(path, body, _)| (path, body, 0o755));
-        assert_eq!(evident(&all, &committed, &[]).executables, Executables::All);
+        assert_eq!(shown(&all, &committed, &[]).0.executables, Executables::All);
 
         let content = Sha256::of(b"b\n");
-        let pointer = |size| Pointer { oid: content.0, size }.text();
+        let pointer = |size| Pointer { oid: content, size }.text();
         for (size, expected) in
             [(2, BTreeMap::from([("sub/src/lib.rs".to_owned(), Sri(content))])), (3, BTreeMap::new())]
         {
-            assert_eq!(evident(&plain, &[("sub/src/lib.rs", pointer(size).as_bytes())], &[]).lfs, expected);
+            assert_eq!(shown(&plain, &[("sub/src/lib.rs", pointer(size).as_bytes())], &[]).1, expected);
         }
 
         let linked = [("Cargo.toml", &b"[a]\n"[..], 0o644), ("LICENSE", b"../LICENSE", 0o644)];
-        assert!(evident(&linked, &committed, &[]).links_as_text);
+        assert!(shown(&linked, &committed, &[]).0.links_as_text);
     }
 }

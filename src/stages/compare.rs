@@ -4,11 +4,13 @@
 //! every file is the same, [`proof`] shows what exactly of the container differs, and that nothing else does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use similar::{Algorithm, ChangeTag, TextDiff};
 
 use super::artefact::{Archive, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
+use super::deflate::Compressor;
 use super::lock;
 use super::manifest;
 use crate::model::digest::Sha256;
@@ -17,19 +19,26 @@ use crate::model::release::Span;
 
 pub mod proof;
 
+use proof::{Normalised, Proof};
+
 /// How a published crate and its rebuild compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison {
     /// The same bytes.
     Identical,
-    /// The same files; the container differs in the ways named.
-    SameFiles {
-        /// What had to be set aside.
-        aside: NonEmpty<proof::Aside>,
-        /// How far that was proven.
-        proof: proof::Proof,
+    /// The same files, and with what was normalised taken from the published container, the same bytes.
+    SameContents {
+        /// What was normalised.
+        normalised: NonEmpty<Normalised>,
+        /// The compressor that gives the published bytes.
+        compressor: Compressor,
     },
-    /// Different files.
+    /// The same, but no known compressor gives the published bytes.
+    CompressorUnknown {
+        /// What was normalised.
+        normalised: NonEmpty<Normalised>,
+    },
+    /// Different files, or bytes in the container that nothing accounts for.
     Differs(NonEmpty<Difference>),
 }
 
@@ -65,18 +74,48 @@ pub enum Kind {
     WhiteSpace,
     /// A file that is not text differs.
     Bytes,
-    /// The file stands only in the published crate.
+    /// The file is only in the published crate.
     OnlyPublished,
-    /// The file stands only in the rebuilt crate.
+    /// The file is missing from the published crate.
     OnlyRebuilt,
     /// The executable bit differs.
     Mode,
-    /// The published crate has the path twice, or twice but for case.
+    /// The published crate has the path twice, or paths that differ only in case.
     Repeated,
-    /// A generated file says the same in another form.
+    /// A generated file has the same meaning, formatted differently.
     Form,
-    /// A generated file says something else.
+    /// A generated file has a different meaning.
     Meaning,
+    /// Bytes of the container that nothing accounts for.
+    Container,
+}
+
+/// What differences of the container itself have as path.
+pub const CONTAINER: &str = "(container)";
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lines { published, rebuilt } => {
+                let lines = |n: usize| if n == 1 { "1 line".to_owned() } else { format!("{n} lines") };
+                return match (published, rebuilt) {
+                    (_, 0) => write!(f, "{} that git does not have", lines(*published)),
+                    (0, _) => write!(f, "{} of git missing", lines(*rebuilt)),
+                    _ => write!(f, "{} that git does not have, {} of git missing", lines(*published), lines(*rebuilt)),
+                };
+            }
+            Self::LineEndings => "only line endings differ",
+            Self::WhiteSpace => "only white space differs",
+            Self::Bytes => "bytes differ",
+            Self::OnlyPublished => "only in the published crate",
+            Self::OnlyRebuilt => "missing from the published crate",
+            Self::Mode => "the executable bit differs",
+            Self::Repeated => "twice in the published crate, or paths that differ only in case",
+            Self::Form => "same meaning, formatted differently",
+            Self::Meaning => "different meaning",
+            Self::Container => "bytes that nothing accounts for",
+        })
+    }
 }
 
 /// How much a difference matters.
@@ -95,7 +134,7 @@ pub struct Context {
     /// Whether the commit holds the Cargo.lock that cargo starts from: then the published one is no matter of when it
     /// was made.
     pub lock_tracked: bool,
-    /// Entries of the published Cargo.lock that can't have been there when the crate was published.
+    /// What is wrong with the published Cargo.lock.
     pub lock_faults: Vec<String>,
     /// The releases whose cargo may have made the published crate.
     pub cargo_range: Option<Span>,
@@ -111,8 +150,12 @@ pub fn compare(published: (&Archive, Sha256), rebuilt: (&Archive, Sha256), conte
     if let Some(differences) = NonEmpty::new(differences) {
         return Comparison::Differs(differences);
     }
-    let (aside, proof) = proof::prove(published, rebuilt.0, context.cargo_range);
-    Comparison::SameFiles { aside, proof }
+    let (normalised, proof) = proof::prove(published, rebuilt.0, context.cargo_range);
+    match proof {
+        Proof::Exact { compressor } => Comparison::SameContents { normalised, compressor },
+        Proof::Tar => Comparison::CompressorUnknown { normalised },
+        Proof::Files => Comparison::Differs(NonEmpty::one(source(CONTAINER, Kind::Container))),
+    }
 }
 
 fn differences(published: &Archive, rebuilt: &Archive, context: &Context) -> Vec<Difference> {
@@ -184,11 +227,11 @@ fn content(
         MANIFEST if rebuilt.file(ORIGINAL_MANIFEST).is_some() => {
             let original = rebuilt.file(ORIGINAL_MANIFEST).unwrap_or_default();
             let files = published.entries.iter().map(|entry| entry.path.as_str()).collect();
-            let said = manifest::differences(text(theirs), text(mine), text(original), &files);
-            if said.is_empty() {
+            let found = manifest::differences(text(theirs), text(mine), text(original), &files);
+            if found.is_empty() {
                 generated(path, Kind::Form, Vec::new())
             } else {
-                let details = said.iter().map(describe_said).collect();
+                let details = found.iter().map(describe).collect();
                 Difference { details, ..source(path, Kind::Meaning) }
             }
         }
@@ -198,11 +241,11 @@ fn content(
     })
 }
 
-fn describe_said(said: &manifest::Said) -> String {
-    let manifest::Said { key, published, rebuilt } = said;
+fn describe(difference: &manifest::ManifestDifference) -> String {
+    let manifest::ManifestDifference { key, published, rebuilt } = difference;
     match (published, rebuilt) {
         (Some(published), None) => format!("only published: {key} = {published}"),
-        (None, Some(rebuilt)) => format!("missing in the published one: {key} = {rebuilt}"),
+        (None, Some(rebuilt)) => format!("missing from the published one: {key} = {rebuilt}"),
         (published, rebuilt) => {
             let text = |side: &Option<String>| side.clone().unwrap_or_default();
             format!("{key}: published {}, from git {}", text(published), text(rebuilt))
@@ -212,16 +255,16 @@ fn describe_said(said: &manifest::Said) -> String {
 
 fn lock_difference(published: &str, rebuilt: &str, context: &Context) -> Difference {
     let (Ok(theirs), Ok(mine)) = (lock::read(published), lock::read(rebuilt)) else {
-        return Difference { details: vec!["it is no lock file".to_owned()], ..source(LOCK, Kind::Meaning) };
+        return Difference { details: vec!["not a lock file".to_owned()], ..source(LOCK, Kind::Meaning) };
     };
     let list =
-        |locked: &lock::Locked| -> BTreeSet<String> { locked.crates.iter().map(|one| one.id.to_string()).collect() };
+        |locked: &lock::Locked| -> BTreeSet<String> { locked.packages.iter().map(|one| one.key.to_string()).collect() };
     let checksums = |locked: &lock::Locked| -> BTreeMap<String, Option<Sha256>> {
-        locked.crates.iter().map(|one| (one.id.to_string(), one.checksum)).collect()
+        locked.packages.iter().map(|one| (one.key.to_string(), one.checksum)).collect()
     };
     let (names, ours) = (list(&theirs), list(&mine));
     let mut details: Vec<String> = names.difference(&ours).map(|id| format!("only published: {id}")).collect();
-    details.extend(ours.difference(&names).map(|id| format!("missing in the published one: {id}")));
+    details.extend(ours.difference(&names).map(|id| format!("missing from the published one: {id}")));
     let ours = checksums(&mine);
     let forged: Vec<String> = checksums(&theirs)
         .into_iter()
@@ -388,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_has_no_lines() {
+    fn what_is_not_text_has_no_lines() {
         assert_eq!(kind_of_change(b"\xff\xfe", b"\xff"), Kind::Bytes);
         assert_eq!(kind_of_change(b"a\0b", b"a\0c"), Kind::Bytes);
     }

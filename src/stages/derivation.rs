@@ -8,19 +8,17 @@ use std::collections::BTreeMap;
 use nix_derivation::{
     CAHash, DerivationBuilder, InputDerivation, InputDerivationHash, NixHash, Output, StorePath, ValidatedDerivation,
 };
-use serde::Serialize;
-
-use super::plan::{GitDependency, Plan, Rebuild, SCHEMA};
+use super::plan::{Build, Plan, PlannedPackage, PlannedRebuild, SCHEMA};
 use super::toolchain::{Origin, Toolchain};
-use crate::builder::further::Reference;
+use crate::contract::recipe::{CommitInput, GitDependencyInput, Recipe};
+use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
-use crate::model::krate::CrateId;
-use crate::model::source::{CommitId, SubPath};
+use crate::model::package::PackageKey;
 
 /// A rebuild's derivation, checked to be hermetic: not fixed-output, no way around the sandbox, and every fixed-output
 /// input named in the plan. Only [`derive()`] makes one, and the store only builds these.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hermetic {
+pub struct RebuildDrv {
     /// The `.drv`.
     pub drv: String,
     /// Where its output will be.
@@ -30,15 +28,15 @@ pub struct Hermetic {
 /// What a plan comes to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Derivations {
-    /// The rebuilds, by job name.
-    pub rebuilds: BTreeMap<String, Hermetic>,
-    /// The store paths of the leaves, by what they are.
-    pub leaves: BTreeMap<Leaf, String>,
+    /// The rebuilds, by [`PackageKey::job`].
+    pub rebuilds: BTreeMap<String, RebuildDrv>,
+    /// The store paths of the fixed_inputs, by what they are.
+    pub fixed_inputs: BTreeMap<FixedInput, String>,
 }
 
 /// A fixed-output input of a rebuild or a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Leaf {
+pub enum FixedInput {
     /// recrate's builder.
     Builder,
     /// recrate's fetcher.
@@ -46,7 +44,7 @@ pub enum Leaf {
     /// recrate's judge.
     Judge,
     /// A published crate.
-    Published(CrateId),
+    Published(PackageKey),
     /// An imported cargo, by its name in the plan.
     Toolchain(String),
     /// An official archive, by its toolchain's name in the plan.
@@ -54,7 +52,7 @@ pub enum Leaf {
     /// The runtime of an official archive, by its hash.
     Runtime(Sri),
     /// The files of a commit.
-    Source(CommitId),
+    Commit(CommitId),
     /// An LFS object, by its hash.
     LfsObject(Sri),
     /// An index slice, by the hash of its NAR.
@@ -140,52 +138,70 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
         return Err(Error::Schema(plan.schema));
     }
     let mut generator = Generator { system: &plan.system, hashes: BTreeMap::new(), made: Derivations::default() };
-    let builder = generator.program(names::BUILDER, plan.builder.nar_hash, Leaf::Builder)?;
-    let fetcher = generator.program(names::FETCHER, plan.fetcher.nar_hash, Leaf::Fetcher)?;
-    generator.program(names::JUDGE, plan.judge.nar_hash, Leaf::Judge)?;
+    let builder = generator.program(names::BUILDER, plan.builder.nar_hash, FixedInput::Builder)?;
+    let fetcher = generator.program(names::FETCHER, plan.fetcher.nar_hash, FixedInput::Fetcher)?;
+    generator.program(names::JUDGE, plan.judge.nar_hash, FixedInput::Judge)?;
     let mut toolchains = BTreeMap::new();
     for (name, toolchain) in &plan.toolchains {
         toolchains.insert(name.as_str(), generator.toolchain(&builder, name, toolchain)?);
     }
-    let mut sources = BTreeMap::new();
-    for (commit, source) in &plan.sources {
-        let asks = [("commitId", commit.to_string()), ("repository", source.repository.to_string())];
-        let pinned = fixed(names::SOURCE, &plan.system, &fetcher.out, source.nar_hash, true);
-        sources.insert(*commit, generator.fetched(&fetcher, pinned, Leaf::Source(*commit), "commit", &asks)?);
+    let mut commits = BTreeMap::new();
+    for (id, pin) in &plan.commits {
+        let asks = [("commitId", id.to_string()), ("repository", pin.repository.to_string())];
+        let pinned = fixed(names::SOURCE, &plan.system, &fetcher.out, pin.nar_hash, true);
+        let made = generator.fetched(&fetcher, pinned, FixedInput::Commit(*id), "commit", &asks)?;
+        let input = CommitInput {
+            gitlinks: pin.gitlinks.clone(),
+            id: *id,
+            object: pin.object.clone(),
+            source: made.out.clone().into(),
+        };
+        commits.insert(*id, (made, input));
     }
     let mut objects = BTreeMap::new();
     for (hash, object) in &plan.lfs_objects {
         let asks = [("repository", object.repository.to_string()), ("size", object.size.to_string())];
         let pinned = fixed(names::LFS_OBJECT, &plan.system, &fetcher.out, *hash, false);
-        objects.insert(*hash, generator.fetched(&fetcher, pinned, Leaf::LfsObject(*hash), "lfs-object", &asks)?);
+        let made = generator.fetched(&fetcher, pinned, FixedInput::LfsObject(*hash), "lfs-object", &asks)?;
+        objects.insert(*hash, made);
     }
     let mut indexes = BTreeMap::new();
     for (key, pin) in &plan.indexes {
         let asks = [("slice", pin.to_json()), ("passAsFile", "slice".to_owned())];
         let pinned = fixed(names::INDEX, &plan.system, &fetcher.out, pin.nar_hash, true);
-        indexes.insert(*key, generator.fetched(&fetcher, pinned, Leaf::Index(pin.nar_hash), "index", &asks)?);
+        indexes.insert(*key, generator.fetched(&fetcher, pinned, FixedInput::Index(pin.nar_hash), "index", &asks)?);
     }
-    for (job, rebuild) in &plan.rebuilds {
-        generator.published(rebuild)?;
-        let missing = |what: String| Error::Missing { job: job.clone(), what };
-        let recipe = &rebuild.recipe;
-        let toolchain = toolchains
-            .get(recipe.toolchain.as_str())
-            .ok_or_else(|| missing(format!("the toolchain {}", recipe.toolchain)))?;
-        let source = |commit: CommitId| sources.get(&commit).ok_or_else(|| missing(format!("the commit {commit}")));
-        let further = recipe.further().map(|commit| Ok((commit, source(commit)?))).collect::<Result<_, Error>>()?;
-        let object = |(path, hash): (&'_ String, &Sri)| {
-            let made = objects.get(hash).ok_or_else(|| missing(format!("the LFS object {hash}")))?;
-            Ok((path.clone(), made))
-        };
-        let lfs = recipe.checkout.lfs.iter().map(object).collect::<Result<_, Error>>()?;
-        let index = indexes.get(&recipe.index).ok_or_else(|| missing(format!("the index slice {}", recipe.index)))?;
-        let inputs =
-            RebuildInputs { builder: &builder, toolchain, source: source(recipe.source)?, further, lfs, index };
-        let hermetic = generator.rebuild(plan, job, rebuild, &inputs)?;
-        generator.made.rebuilds.insert(job.clone(), hermetic);
+    for (job, package) in &plan.packages {
+        let Build::Rebuild(rebuild) = &package.build else { continue };
+        generator.published(package, rebuild)?;
+        let shelf = Shelf { job, builder: &builder, toolchains: &toolchains, commits: &commits, objects: &objects, indexes: &indexes };
+        let drv = generator.rebuild(plan, package, rebuild, &shelf)?;
+        generator.made.rebuilds.insert(job.clone(), drv);
     }
     Ok(generator.made)
+}
+
+/// Everything that rebuilds are made of, by its names in the plan.
+struct Shelf<'a> {
+    job: &'a str,
+    builder: &'a Made,
+    toolchains: &'a BTreeMap<&'a str, Made>,
+    commits: &'a BTreeMap<CommitId, (Made, CommitInput)>,
+    objects: &'a BTreeMap<Sri, Made>,
+    indexes: &'a BTreeMap<Sri, Made>,
+}
+
+impl<'a> Shelf<'a> {
+    fn find<K: Ord, V>(&self, what: &str, shelf: &'a BTreeMap<K, V>, key: &K) -> Result<&'a V, Error>
+    where
+        K: std::fmt::Display,
+    {
+        shelf.get(key).ok_or_else(|| Error::Missing { job: self.job.to_owned(), what: format!("the {what} {key}") })
+    }
+
+    fn commit(&self, id: CommitId) -> Result<&'a (Made, CommitInput), Error> {
+        self.find("commit", self.commits, &id)
+    }
 }
 
 /// A derivation that others use.
@@ -193,40 +209,6 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
 struct Made {
     drv: StorePath,
     out: String,
-}
-
-struct RebuildInputs<'a> {
-    builder: &'a Made,
-    toolchain: &'a Made,
-    source: &'a Made,
-    further: BTreeMap<CommitId, &'a Made>,
-    /// LFS objects, by the paths of their pointers.
-    lfs: BTreeMap<String, &'a Made>,
-    index: &'a Made,
-}
-
-/// A commit besides the package's own, as the builder reads it. `nix/plan.nix` writes the same bytes: keys are sorted.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Further<'a> {
-    commit: &'a str,
-    commit_id: String,
-    gitlinks: String,
-    source: &'a str,
-}
-
-/// The same for what is taken from git.
-#[derive(Serialize)]
-struct FurtherPackages<'a> {
-    commit: Further<'a>,
-    packages: &'a [SubPath],
-    reference: &'a Reference,
-    url: &'a str,
-}
-
-fn json(value: &impl Serialize) -> String {
-    // Every key is a string and every value plain data, so this can't fail.
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 struct Generator<'a> {
@@ -238,30 +220,29 @@ struct Generator<'a> {
 
 impl Generator<'_> {
     /// One of recrate's own programs: nothing but Nix itself could fetch it.
-    fn program(&mut self, name: &str, hash: Sri, leaf: Leaf) -> Result<Made, Error> {
+    fn program(&mut self, name: &str, hash: Sri, input: FixedInput) -> Result<Made, Error> {
         let derivation = fixed(name, "builtin", "builtin:fetchurl", hash, true)
             .environment("url", "")
             .environment("executable", "1");
-        self.add_leaf(derivation, leaf)
+        self.add_fixed(derivation, input)
     }
 
     /// A published crate. Of it and of the judge only the store paths matter here: no rebuild knows them.
-    fn published(&mut self, rebuild: &Rebuild) -> Result<Made, Error> {
-        let id = rebuild.id();
-        let name = names::published(&id);
+    fn published(&mut self, package: &PlannedPackage, rebuild: &PlannedRebuild) -> Result<Made, Error> {
+        let name = names::published(&package.key.id());
         let url = rebuild.url.as_deref().unwrap_or_default();
         let derivation =
             fixed(&name, "builtin", "builtin:fetchurl", Sri(rebuild.checksum), false).environment("url", url);
-        self.add_leaf(derivation, Leaf::Published(id))
+        self.add_fixed(derivation, FixedInput::Published(package.key.clone()))
     }
 
-    /// A leaf that recrate's fetcher brings where the store lacks it. Where registries and repositories are on this
-    /// machine is told by variables that Nix passes on.
+    /// An input that recrate's fetcher fetches where the store lacks it. Variables that Nix passes on say where registries and
+    /// repositories are on this machine.
     fn fetched(
         &mut self,
         fetcher: &Made,
         pinned: DerivationBuilder,
-        leaf: Leaf,
+        input: FixedInput,
         verb: &str,
         asks: &[(&str, String)],
     ) -> Result<Made, Error> {
@@ -272,29 +253,29 @@ impl Generator<'_> {
         for (variable, value) in asks {
             derivation = derivation.environment(*variable, value.as_str());
         }
-        self.add_leaf(derivation, leaf)
+        self.add_fixed(derivation, input)
     }
 
-    /// A leaf that the driver puts into the store. Whoever lacks it is told so.
-    fn leaf(&mut self, builder: &Made, name: &str, hash: Sri, leaf: Leaf) -> Result<Made, Error> {
+    /// An input that the driver puts into the store. Where it is missing, the builder says so.
+    fn seeded(&mut self, builder: &Made, name: &str, hash: Sri, input: FixedInput) -> Result<Made, Error> {
         let derivation = fixed(name, self.system, &builder.out, hash, true)
             .argument("missing")
             .input_derivation(builder.drv.clone(), InputDerivation::new(["out"]));
-        self.add_leaf(derivation, leaf)
+        self.add_fixed(derivation, input)
     }
 
     fn toolchain(&mut self, builder: &Made, name: &str, toolchain: &Toolchain) -> Result<Made, Error> {
         let store_name = names::toolchain(&toolchain.release);
         match &toolchain.origin {
             Origin::Imported { nar_hash } => {
-                self.leaf(builder, &store_name, *nar_hash, Leaf::Toolchain(name.to_owned()))
+                self.seeded(builder, &store_name, *nar_hash, FixedInput::Toolchain(name.to_owned()))
             }
             Origin::Archive { url, sha256, runtime } => {
                 let archive_name = format!("{store_name}.tar.xz");
                 let archive = fixed(&archive_name, "builtin", "builtin:fetchurl", *sha256, false)
                     .environment("url", url.as_str());
-                let archive = self.add_leaf(archive, Leaf::Archive(name.to_owned()))?;
-                let runtime = self.leaf(builder, names::RUNTIME, *runtime, Leaf::Runtime(*runtime))?;
+                let archive = self.add_fixed(archive, FixedInput::Archive(name.to_owned()))?;
+                let runtime = self.seeded(builder, names::RUNTIME, *runtime, FixedInput::Runtime(*runtime))?;
                 let unpacked = self
                     .ordinary(&store_name, "unpack-toolchain", builder)
                     .environment("archive", archive.out.as_str())
@@ -311,73 +292,67 @@ impl Generator<'_> {
     fn rebuild(
         &mut self,
         plan: &Plan,
-        job: &str,
-        rebuild: &Rebuild,
-        inputs: &RebuildInputs<'_>,
-    ) -> Result<Hermetic, Error> {
-        let recipe = &rebuild.recipe;
-        let id = rebuild.id();
-        let source = &plan.sources[&recipe.source];
-        let crlf_files: Vec<&str> = recipe.checkout.crlf_files().map(String::as_str).collect();
-        let further = |commit: &CommitId| Further {
-            commit: &plan.sources[commit].commit_object,
-            commit_id: commit.to_string(),
-            gitlinks: plan.sources[commit].gitlinks(),
-            source: &inputs.further[commit].out,
+        package: &PlannedPackage,
+        rebuild: &PlannedRebuild,
+        shelf: &Shelf<'_>,
+    ) -> Result<RebuildDrv, Error> {
+        let planned = &rebuild.recipe;
+        let toolchain_name = planned.toolchain.as_str();
+        let toolchain = shelf.find("toolchain", shelf.toolchains, &toolchain_name)?;
+        let index = shelf.find("index slice", shelf.indexes, &planned.index)?;
+        let (own, commit) = shelf.commit(planned.commit)?;
+        let mut inputs = vec![toolchain, own, index];
+        let mut submodules = BTreeMap::new();
+        for (path, id) in &planned.submodules {
+            let (made, commit) = shelf.commit(*id)?;
+            inputs.push(made);
+            submodules.insert(path.clone(), commit.clone());
+        }
+        let mut git_dependencies = Vec::new();
+        for dependency in &planned.git_dependencies {
+            let (made, commit) = shelf.commit(dependency.commit)?;
+            inputs.push(made);
+            git_dependencies.push(GitDependencyInput {
+                commit: commit.clone(),
+                packages: dependency.packages.clone(),
+                reference: dependency.reference.clone(),
+                url: dependency.url.clone(),
+            });
+        }
+        let mut lfs = BTreeMap::new();
+        for (path, hash) in &planned.lfs {
+            let made = shelf.find("LFS object", shelf.objects, hash)?;
+            inputs.push(made);
+            lfs.insert(path.clone(), made.out.clone().into());
+        }
+        let recipe = Recipe {
+            allow_dirty: planned.allow_dirty,
+            cargo: toolchain.out.clone().into(),
+            cargo_release: plan.toolchains[toolchain_name].release.clone(),
+            checkout: planned.checkout.clone(),
+            commit: commit.clone(),
+            exclude_lockfile: planned.exclude_lockfile,
+            git_dependencies,
+            index: index.out.clone().into(),
+            lfs,
+            outside_git: planned.outside_git,
+            package_name: package.key.name.to_string(),
+            package_path: planned.package_path.clone(),
+            prune: planned.prune.clone(),
+            published_lockfile: planned.published_lockfile.clone(),
+            submodules,
         };
-        let submodules: BTreeMap<&String, Further<'_>> =
-            recipe.submodules.iter().map(|(path, commit)| (path, further(commit))).collect();
-        let git_dependencies: Vec<FurtherPackages<'_>> = recipe
-            .git_dependencies
-            .iter()
-            .map(|GitDependency { commit, packages, reference, url }| FurtherPackages {
-                commit: further(commit),
-                packages,
-                reference,
-                url,
-            })
-            .collect();
-        let lfs: BTreeMap<&String, &str> =
-            inputs.lfs.iter().map(|(path, object)| (path, object.out.as_str())).collect();
-        let release = plan.toolchains[&recipe.toolchain].release.as_str();
-        let name = format!("rebuild-{}", id.stem());
+        let name = format!("rebuild-{}", package.key.id().stem());
         let mut derivation = self
-            .ordinary(&name, "package", inputs.builder)
-            .environment("allowDirty", if recipe.allow_dirty { "1" } else { "" })
-            .environment("cargoRelease", release)
-            .environment("checkout", recipe.checkout.words())
-            .environment("commit", source.commit_object.as_str())
-            .environment("commitId", recipe.source.to_string())
-            .environment("crlfFiles", crlf_files.join("\n"))
-            .environment("excludeLockfile", if recipe.exclude_lockfile { "1" } else { "" })
-            .environment("gitDependencies", json(&git_dependencies))
-            .environment("gitlinks", source.gitlinks())
-            .environment("index", inputs.index.out.as_str())
-            .environment(
-                "leftOut",
-                recipe
-                    .left_out
-                    .iter()
-                    .map(|(path, what)| format!("{} {}\n", what.word(), path.as_str()))
-                    .collect::<String>(),
-            )
-            .environment("lfs", json(&lfs))
-            .environment("lock", recipe.lock.as_str())
-            .environment("lockPaths", recipe.lock_paths.join("\n"))
-            .environment("outsideGit", if recipe.outside_git { "1" } else { "" })
-            .environment("packageName", rebuild.name.as_str())
-            .environment("packagePath", recipe.package_path.as_str())
-            .environment("passAsFile", "commit crlfFiles gitDependencies leftOut lfs lock submodules")
-            .environment("source", inputs.source.out.as_str())
-            .environment("submodules", json(&submodules))
-            .environment("toolchain", inputs.toolchain.out.as_str());
-        let further = inputs.further.values().chain(inputs.lfs.values()).copied();
-        for input in [inputs.toolchain, inputs.source, inputs.index].into_iter().chain(further) {
+            .ordinary(&name, "package", shelf.builder)
+            .environment("passAsFile", "recipe")
+            .environment("recipe", recipe.to_json());
+        for input in inputs {
             derivation = derivation.input_derivation(input.drv.clone(), InputDerivation::new(["out"]));
         }
         let made = self.add(derivation, &name)?;
-        self.check(&made.drv).then_some(()).ok_or_else(|| Error::NotHermetic(job.to_owned()))?;
-        Ok(Hermetic { drv: made.drv.to_absolute_path(), out: made.out })
+        self.check(&made.drv).then_some(()).ok_or_else(|| Error::NotHermetic(shelf.job.to_owned()))?;
+        Ok(RebuildDrv { drv: made.drv.to_absolute_path(), out: made.out })
     }
 
     /// An input-addressed derivation that runs the builder with a verb.
@@ -391,10 +366,10 @@ impl Generator<'_> {
             .environment("system", self.system)
     }
 
-    fn add_leaf(&mut self, derivation: DerivationBuilder, leaf: Leaf) -> Result<Made, Error> {
+    fn add_fixed(&mut self, derivation: DerivationBuilder, input: FixedInput) -> Result<Made, Error> {
         let name = derivation.name().to_owned();
         let made = self.add(derivation, &name)?;
-        self.made.leaves.insert(leaf, made.out.clone());
+        self.made.fixed_inputs.insert(input, made.out.clone());
         Ok(made)
     }
 
@@ -409,8 +384,7 @@ impl Generator<'_> {
             })
             .map_err(invalid)?;
         let out = built.resolved_outputs().remove("out").and_then(|output| output.path);
-        // Every derivation here has the one output `out`, whose path is known before it is built.
-        let out = out.map(|path| path.to_absolute_path()).unwrap_or_default();
+        let out = out.expect("every derivation here has the one output `out`, whose path is known").to_absolute_path();
         let drv = built.drv_path();
         self.hashes.insert(drv.clone(), hash);
         Ok(Made { drv, out })

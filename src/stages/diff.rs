@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use anstyle::{AnsiColor, Style};
 use similar::{ChangeTag, TextDiff};
 
 use super::artefact::{Archive, Entry};
 use super::compare::Kind;
-use super::report::describe;
+use super::escape::visible;
 
 /// The differences file by file, as a diff from git to what was published; where every file is the same, those of the
 /// archive. Control characters are shown escaped: a crate must not steer the terminal.
@@ -23,12 +24,12 @@ pub fn differences(published: &Archive, rebuilt: &Archive, colour: bool) -> Stri
             continue;
         }
         same = false;
-        let _ = writeln!(out, "--- from git   {path}\n+++ published  {path}");
+        let _ = writeln!(out, "--- from git   {0}\n+++ published  {0}", visible(path));
         let text = |bytes: Option<&[u8]>| std::str::from_utf8(bytes.unwrap_or_default()).map(str::to_owned);
         match (text(mine), text(theirs)) {
             (Ok(mine), Ok(theirs)) => write_lines(&mut out, &mine, &theirs, colour),
             _ => {
-                let _ = writeln!(out, "{}", describe(Kind::Bytes));
+                let _ = writeln!(out, "{}", Kind::Bytes);
             }
         }
     }
@@ -44,37 +45,27 @@ fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool) {
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
         let _ = writeln!(out, "{}", hunk.header());
         for change in hunk.iter_changes() {
-            let (sign, code) = match change.tag() {
-                ChangeTag::Delete => ('-', "31"),
-                ChangeTag::Insert => ('+', "32"),
-                ChangeTag::Equal => (' ', ""),
+            let (sign, style) = match change.tag() {
+                ChangeTag::Delete => ('-', Style::new().fg_color(Some(AnsiColor::Red.into()))),
+                ChangeTag::Insert => ('+', Style::new().fg_color(Some(AnsiColor::Green.into()))),
+                ChangeTag::Equal => (' ', Style::new()),
             };
             // What can't be seen is shown: line endings and other control characters.
             let line = visible(change.value().trim_end_matches('\n'));
-            if colour && !code.is_empty() {
-                let _ = writeln!(out, "\x1b[{code}m{sign}{line}\x1b[0m");
-            } else {
-                let _ = writeln!(out, "{sign}{line}");
-            }
+            let style = if colour { style } else { Style::new() };
+            let _ = writeln!(out, "{style}{sign}{line}{style:#}");
         }
     }
-}
-
-/// A text with its control characters escaped: what strangers wrote must not steer the terminal.
-#[must_use]
-pub fn visible(text: &str) -> String {
-    let shown = |c: char| if c.is_control() && c != '\t' { c.escape_default().collect() } else { vec![c] };
-    text.chars().flat_map(shown).collect()
 }
 
 fn write_headers(out: &mut String, published: &Archive, rebuilt: &Archive) {
     for (theirs, mine) in published.entries.iter().zip(&rebuilt.entries) {
         if published.tar[theirs.header.clone()] != rebuilt.tar[mine.header.clone()] || theirs.path != mine.path {
-            let said = |entry: &Entry| {
+            let header = |entry: &Entry| {
                 let time = entry.mtime.map_or("none".to_owned(), |time| time.to_string());
-                format!("{} mode {:o} time {time}", entry.path, entry.mode)
+                format!("{} mode {:o} time {time}", visible(&entry.path), entry.mode)
             };
-            let _ = writeln!(out, "  rebuilt    {}\n  published  {}", said(mine), said(theirs));
+            let _ = writeln!(out, "  rebuilt    {}\n  published  {}", header(mine), header(theirs));
         }
     }
     if published.tar == rebuilt.tar {

@@ -1,4 +1,4 @@
-//! *Lock file*: the text of a `Cargo.lock` becomes the crates to verify and the packages that can't be.
+//! *Lock file*: the text of a `Cargo.lock` becomes the packages to verify and those that have no published crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,103 +6,170 @@ use cargo_lock::Lockfile;
 use cargo_lock::package::GitReference;
 use serde::{Deserialize, Serialize};
 
-use crate::builder::further::Reference;
+use crate::contract::recipe::Reference;
+use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
-use crate::model::source::GitSource;
+use crate::model::package::{PackageKey, RegistryName};
 
-/// A registry crate as a lock file names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LockedCrate {
-    /// Name and version.
-    pub id: CrateId,
-    /// Which registry it comes from.
-    pub registry: RegistryName,
-    /// The checksum in the lock file; lock files may lack it for some crates.
+/// How a lock file names the default registry, wherever cargo's configuration says that it is.
+pub const DEFAULT_SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+/// A registry package as a lock file names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LockedPackage {
+    /// Which package it is.
+    pub key: PackageKey,
+    /// The checksum in the lock file; lock files may lack it for some packages.
     pub checksum: Option<Sha256>,
 }
 
-/// A registry as a lock file names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RegistryName {
-    /// The default registry, wherever cargo's configuration says that it is.
-    Default,
-    /// Another registry by the address of its index, without `registry+`; sparse ones begin with `sparse+`.
-    Index(String),
+/// A package of the lock file that has no published crate that recrate could look at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Skipped {
+    /// Its name, as the lock file has it.
+    pub name: String,
+    /// Its version, as the lock file has it.
+    pub version: String,
+    /// Its source, as the lock file has it.
+    pub source: Option<String>,
+    /// Its checksum, as the lock file has it.
+    pub checksum: Option<String>,
+    /// Why it is skipped.
+    pub kind: SkippedKind,
 }
 
-/// A package of the lock file that has no published crate to compare with.
+/// Why a package is skipped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Skipped {
-    /// `name@version`, as the lock file has it.
-    pub package: String,
-    /// Why it is not verified.
-    pub reason: String,
+#[serde(rename_all = "kebab-case")]
+pub enum SkippedKind {
+    /// It is the user's own: nothing was published.
+    Path,
+    /// cargo builds it from its commit: nothing was published.
+    Git,
+    /// It may be published, but recrate can't look at it: undetermined.
+    Unsupported(String),
 }
 
 /// What a lock file holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Locked {
-    /// The registry crates, sorted and without repetition.
-    pub crates: Vec<LockedCrate>,
-    /// Everything else, with the reason.
+    /// The registry packages, sorted.
+    pub packages: Vec<LockedPackage>,
+    /// Everything else.
     pub skipped: Vec<Skipped>,
 }
 
 /// A lock file that can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error("this is no Cargo.lock that recrate can read: {0}")]
-pub struct BadLock(#[from] cargo_lock::Error);
+pub enum BadLock {
+    /// Not a lock file.
+    #[error("this is not a Cargo.lock that recrate can read: {0}")]
+    Malformed(#[from] cargo_lock::Error),
+    /// Not as cargo writes it.
+    #[error("this is not a Cargo.lock that recrate can read: {0}")]
+    Unreadable(String),
+    /// cargo refuses such a lock file.
+    #[error("this Cargo.lock has {0} twice; cargo refuses such a file")]
+    Repeated(PackageKey),
+}
+
+/// A lock file as it is written: the library's own reading changes addresses.
+#[derive(Deserialize)]
+struct Wire {
+    #[serde(default)]
+    package: Vec<WirePackage>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct WirePackage {
+    name: String,
+    version: String,
+    source: Option<String>,
+    checksum: Option<String>,
+}
 
 /// Reads a lock file of any version from 1 to 4.
 ///
 /// # Errors
-/// Where the text is no lock file.
+/// Where the text is not a lock file, or names a package twice.
 pub fn read(text: &str) -> Result<Locked, BadLock> {
-    let lockfile: Lockfile = text.parse()?;
-    let mut locked = Locked { crates: Vec::new(), skipped: Vec::new() };
-    let mut seen = BTreeSet::new();
-    for package in &lockfile.packages {
-        let name = package.name.as_str();
-        let mut skip = |reason: &str| {
-            locked.skipped.push(Skipped { package: format!("{name}@{}", package.version), reason: reason.to_owned() });
-        };
-        let Some(source) = &package.source else {
-            skip("a path package: it was not published from this lock file's point of view");
-            continue;
-        };
-        if source.is_git() {
-            skip("a git package: cargo builds it from its commit already, there is no published crate");
-            continue;
-        }
-        if !source.is_registry() {
-            skip("not from a registry");
-            continue;
-        }
-        let Ok(krate) = name.parse() else {
-            skip("its name is none that a registry takes");
-            continue;
-        };
-        let id = CrateId { name: krate, version: package.version.clone() };
-        let registry = if source.is_default_registry() {
-            RegistryName::Default
-        } else {
-            RegistryName::Index(source.to_string().trim_start_matches("registry+").to_owned())
-        };
-        if seen.insert((id.clone(), registry.clone())) {
-            let checksum = package.checksum.as_ref().and_then(|checksum| checksum.as_sha256()).map(Sha256);
-            locked.crates.push(LockedCrate { id, registry, checksum });
+    let _: Lockfile = text.parse()?;
+    let wire: Wire = toml::from_str(text).map_err(|error| BadLock::Unreadable(error.to_string()))?;
+    let mut packages: BTreeMap<PackageKey, Option<Sha256>> = BTreeMap::new();
+    let mut skipped = Vec::new();
+    for WirePackage { name, version, source, checksum } in wire.package {
+        let checksum = checksum.or_else(|| {
+            let key = format!("checksum {name} {version} ({})", source.as_deref()?);
+            wire.metadata.get(&key).filter(|checksum| *checksum != "<none>").cloned()
+        });
+        match locate(&name, &version, source.as_deref(), checksum.as_deref()) {
+            Ok((key, checksum)) => {
+                if packages.insert(key.clone(), checksum).is_some() {
+                    return Err(BadLock::Repeated(key));
+                }
+            }
+            Err(kind) => skipped.push(Skipped { name, version, source, checksum, kind }),
         }
     }
-    locked.crates.sort_by(|a, b| a.id.cmp(&b.id));
-    locked.skipped.sort();
-    Ok(locked)
+    skipped.sort();
+    let packages = packages.into_iter().map(|(key, checksum)| LockedPackage { key, checksum }).collect();
+    Ok(Locked { packages, skipped })
+}
+
+/// The key and checksum of a registry package, or why it is skipped.
+fn locate(
+    name: &str,
+    version: &str,
+    source: Option<&str>,
+    checksum: Option<&str>,
+) -> Result<(PackageKey, Option<Sha256>), SkippedKind> {
+    let unsupported = |reason: &dyn std::fmt::Display| SkippedKind::Unsupported(reason.to_string());
+    let source = source.ok_or(SkippedKind::Path)?;
+    if source.starts_with("git+") {
+        return Err(SkippedKind::Git);
+    }
+    if !source.starts_with("registry+") && !source.starts_with("sparse+") {
+        return Err(unsupported(&format!("`{source}` is not a registry")));
+    }
+    let name = name.parse().map_err(|error| unsupported(&error))?;
+    let version = version.parse().map_err(|error| unsupported(&error))?;
+    let registry = registry_of(source).map_err(|error| unsupported(&error))?;
+    let checksum = checksum.map(str::parse).transpose().map_err(|error| unsupported(&error))?;
+    Ok((PackageKey::new(registry, CrateId { name, version }), checksum))
+}
+
+/// The registry that a lock file's `source` names.
+fn registry_of(source: &str) -> Result<RegistryName, crate::model::package::BadRegistryName> {
+    if source == DEFAULT_SOURCE { Ok(RegistryName::Default) } else { source.trim_start_matches("registry+").parse() }
+}
+
+/// How a lock file names a registry.
+#[must_use]
+pub fn source_of(registry: &RegistryName) -> String {
+    match registry {
+        RegistryName::Default => DEFAULT_SOURCE.to_owned(),
+        RegistryName::Index(address) if address.as_str().starts_with("sparse+") => address.as_str().to_owned(),
+        RegistryName::Index(address) => format!("registry+{}", address.as_str()),
+    }
+}
+
+/// Where a lock file takes a package from git.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GitSource {
+    /// The address, as the lock file has it.
+    pub url: String,
+    /// What the manifest asks for.
+    pub reference: Reference,
+    /// The commit that it is locked to.
+    pub commit: CommitId,
 }
 
 /// The packages that a lock file takes from git, by where from. A source that names no commit is left out, and so is a
-/// text that is no lock file.
+/// text that is not a lock file.
 #[must_use]
 pub fn git_packages(text: &str) -> BTreeMap<GitSource, BTreeSet<String>> {
     let mut found: BTreeMap<GitSource, BTreeSet<String>> = BTreeMap::new();
@@ -132,7 +199,7 @@ mod tests {
     const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
     fn versions_of(text: &str) -> Vec<String> {
-        read(text).unwrap().crates.iter().map(|locked| locked.id.to_string()).collect()
+        read(text).unwrap().packages.iter().map(|locked| locked.key.to_string()).collect()
     }
 
     #[test]
@@ -142,26 +209,26 @@ mod tests {
              [metadata]\n\"checksum itoa 1.0.18 ({REGISTRY})\" = \"{CHECKSUM}\"\n"
         );
         assert_eq!(versions_of(&v1), ["itoa@1.0.18"]);
-        assert_eq!(read(&v1).unwrap().crates[0].checksum, CHECKSUM.parse().ok());
+        assert_eq!(read(&v1).unwrap().packages[0].checksum, CHECKSUM.parse().ok());
         for header in ["", "version = 3\n", "version = 4\n"] {
             let text = format!(
                 "{header}\n[[package]]\nname = \"itoa\"\nversion = \"1.0.18\"\nsource = \"{REGISTRY}\"\n\
                  checksum = \"{CHECKSUM}\"\n"
             );
             assert_eq!(versions_of(&text), ["itoa@1.0.18"], "{header:?}");
-            assert_eq!(read(&text).unwrap().crates[0].checksum, CHECKSUM.parse().ok(), "{header:?}");
+            assert_eq!(read(&text).unwrap().packages[0].checksum, CHECKSUM.parse().ok(), "{header:?}");
         }
     }
 
     #[test]
-    fn git_and_path_packages_are_skipped_with_the_reason() {
+    fn git_and_path_packages_are_skipped() {
         let text = "version = 4\n\n[[package]]\nname = \"mine\"\nversion = \"0.1.0\"\n\n\
              [[package]]\nname = \"theirs\"\nversion = \"0.2.0\"\n\
              source = \"git+https://github.com/a/b#4b825dc642cb6eb9a060e54bf8d69288fbee4904\"\n";
         let locked = read(text).unwrap();
-        assert!(locked.crates.is_empty());
-        let said: Vec<_> = locked.skipped.iter().map(|skipped| skipped.reason.split(':').next().unwrap()).collect();
-        assert_eq!(said, ["a path package", "a git package"]);
+        assert!(locked.packages.is_empty());
+        let kinds: Vec<_> = locked.skipped.iter().map(|skipped| skipped.kind.clone()).collect();
+        assert_eq!(kinds, [SkippedKind::Path, SkippedKind::Git]);
     }
 
     #[test]
@@ -188,7 +255,32 @@ mod tests {
              source = \"sparse+https://registry.example/index/\"\nchecksum = \"{CHECKSUM}\"\n"
         );
         let locked = read(&text).unwrap();
-        assert_eq!(locked.crates[0].registry, RegistryName::Index("sparse+https://registry.example/index/".to_owned()));
+        let registry = &locked.packages[0].key.registry;
+        assert_eq!(*registry, "sparse+https://registry.example/index/".parse().unwrap());
+        assert_eq!(source_of(registry), "sparse+https://registry.example/index/");
+        let git = text.replace("sparse+https://registry.example/index/", "registry+https://registry.example/index.git");
+        assert_eq!(source_of(&read(&git).unwrap().packages[0].key.registry), "registry+https://registry.example/index.git");
+    }
+
+    fn entry(name: &str, source: &str, checksum: &str) -> String {
+        format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"{source}\"\nchecksum = \"{checksum}\"\n\n")
+    }
+
+    #[test]
+    fn the_same_crate_of_two_registries_is_two_packages_and_of_one_is_refused() {
+        let other = entry("a", "sparse+https://registry.example/index/", CHECKSUM);
+        let both = read(&(entry("a", REGISTRY, CHECKSUM) + &other)).unwrap();
+        assert_eq!(both.packages.len(), 2);
+        let twice = entry("a", REGISTRY, CHECKSUM) + &entry("a", REGISTRY, &"0".repeat(64));
+        assert!(matches!(read(&twice), Err(BadLock::Repeated(_))));
+    }
+
+    #[test]
+    fn what_recrate_can_not_look_at_is_unsupported_and_not_passed_over() {
+        for (name, source) in [("0day", REGISTRY), ("a", "registry+https://registry.example/é")] {
+            let locked = read(&entry(name, source, CHECKSUM)).unwrap();
+            assert!(matches!(locked.skipped[0].kind, SkippedKind::Unsupported(_)), "{name} {source}");
+        }
     }
 
     proptest::proptest! {

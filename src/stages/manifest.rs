@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use semver::VersionReq;
 use toml::{Table, Value};
 
-use crate::builder::further::Reference;
-use crate::model::source::GitSource;
+use super::lock::GitSource;
+use crate::contract::recipe::Reference;
 
-/// A manifest; empty where the text is no TOML.
+/// A manifest; empty where the text is not TOML.
 #[derive(Debug, Clone, Default)]
 pub struct Manifest {
     table: Table,
@@ -31,7 +31,7 @@ pub struct Requirement {
 }
 
 impl Manifest {
-    /// Reads a manifest. What is no TOML reads as an empty one: cargo will say what is wrong with it.
+    /// Reads a manifest. What is not TOML reads as an empty one: cargo will say what is wrong with it.
     #[must_use]
     pub fn read(text: &str) -> Self {
         Self { table: text.parse().unwrap_or_default() }
@@ -69,6 +69,18 @@ impl Manifest {
     #[must_use]
     pub fn is_workspace(&self) -> bool {
         self.table.contains_key("workspace")
+    }
+
+    /// Whether it lists binaries.
+    #[must_use]
+    pub fn has_binaries(&self) -> bool {
+        self.table.get("bin").and_then(Value::as_array).is_some_and(|binaries| !binaries.is_empty())
+    }
+
+    /// The indexes of other registries that dependencies name.
+    #[must_use]
+    pub fn registry_indexes(&self) -> BTreeSet<&str> {
+        self.dependencies().filter_map(|(_, value)| value.get("registry-index")?.as_str()).collect()
     }
 
     /// Every requirement that it states, of any kind and for any target, those of its workspace included.
@@ -165,7 +177,7 @@ fn path(dependency: &Value) -> Option<&str> {
 
 /// Something that one manifest says and another does not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Said {
+pub struct ManifestDifference {
     /// The key, dotted.
     pub key: String,
     /// What the published manifest says; none where it is silent.
@@ -181,9 +193,9 @@ pub struct Said {
 /// them and the rebuilt one does not, it says more than git does, unless `original`, the source's own manifest, says
 /// the very same.
 #[must_use]
-pub fn differences(published: &str, rebuilt: &str, original: &str, files: &BTreeSet<&str>) -> Vec<Said> {
+pub fn differences(published: &str, rebuilt: &str, original: &str, files: &BTreeSet<&str>) -> Vec<ManifestDifference> {
     let (Ok(published), Ok(rebuilt)) = (published.parse::<Table>(), rebuilt.parse::<Table>()) else {
-        return vec![Said {
+        return vec![ManifestDifference {
             key: "(the file)".to_owned(),
             published: Some("not TOML on both sides".to_owned()),
             rebuilt: None,
@@ -211,7 +223,7 @@ fn dropped_by_old_cargos(key: &str) -> bool {
     LATE.iter().any(|late| key == *late || key.strip_prefix(late).is_some_and(|rest| rest.starts_with('.')))
 }
 
-fn compare(key: &str, published: &Value, rebuilt: &Value, original: Option<&Value>, said: &mut Vec<Said>) {
+fn compare(key: &str, published: &Value, rebuilt: &Value, original: Option<&Value>, said: &mut Vec<ManifestDifference>) {
     if let (Value::Table(a), Value::Table(b)) = (published, rebuilt) {
         for name in a.keys().chain(b.keys()).collect::<BTreeSet<_>>() {
             let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
@@ -222,12 +234,12 @@ fn compare(key: &str, published: &Value, rebuilt: &Value, original: Option<&Valu
                 (Some(a), None) if original == Some(a) => {}
                 (a, b) => {
                     let text = |value: &Value| brief(value);
-                    said.push(Said { key, published: a.map(text), rebuilt: b.map(text) });
+                    said.push(ManifestDifference { key, published: a.map(text), rebuilt: b.map(text) });
                 }
             }
         }
     } else if published != rebuilt {
-        said.push(Said { key: key.to_owned(), published: Some(brief(published)), rebuilt: Some(brief(rebuilt)) });
+        said.push(ManifestDifference { key: key.to_owned(), published: Some(brief(published)), rebuilt: Some(brief(rebuilt)) });
     }
 }
 

@@ -1,35 +1,36 @@
-//! *Plan*: everything that decides the builds, written down. Whoever has the plan can build without recrate.
+//! *Plan*: everything that decides the rebuilds of a lock file, written down. Whoever has the plan can build without recrate.
 //!
-//! The JSON has no clock, no path of a machine and no "unknown" in it; maps are sorted, so the same plan is the same
-//! bytes. `nix/plan.nix` reads it; `docs/plan.schema.json` describes it.
-
-mod facts;
+//! Every package of the lock file is in it, with how it is rebuilt or why it can't be. Nothing in a plan can say that contents
+//! are the same: only a build and a comparison can. The JSON has no clock, no path of a machine and no "unknown" that decides a
+//! build; maps are sorted, so the same plan is the same bytes. `nix/plan.nix` reads it; `docs/plan.schema.json` describes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
-use super::checkout::Checkout;
-use super::lock::Skipped;
+use super::checkout;
+use super::claims::{Claims, Obstacle};
+use super::coverage;
+use super::findings::Condition;
+use super::lock::{Locked, LockedPackage, Skipped};
 use super::slice::{Cut, Index, Slice, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
 use super::toolchain::Toolchain;
-use super::verdict::{Record, Verdict};
-use super::workspace::Others;
-use crate::builder::further::Reference;
-use crate::builder::left_out::Spare;
+use super::workspace::WorkspaceView;
+use crate::contract::checkout::Checkout;
+use crate::contract::prune::Pruned;
+use crate::contract::recipe::{Base64, PublishedLockfile, Reference};
+use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
-use crate::model::krate::{CrateId, CrateName};
+use crate::model::krate::CrateName;
+use crate::model::package::PackageKey;
 use crate::model::release::Minor;
-use crate::model::source::{CommitId, RepositoryUrl, SubPath};
-
-pub use facts::{Facts, Reach};
+use crate::model::repository::RepositoryUrl;
+use crate::model::sub_path::SubPath;
 
 /// The version of the format.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,26 +40,26 @@ pub struct Plan {
     pub schema: u32,
     /// The Nix system that the toolchains run on, like `x86_64-linux`.
     pub system: String,
+    /// The hash of the lock file's package list, by [`coverage::digest`]; none where no lock file was given.
+    pub lockfile: Option<Sha256>,
     /// recrate's static builder.
     pub builder: ProgramPin,
-    /// recrate's static fetcher: it brings commits, LFS objects and index slices where the store lacks them. What it brings is
-    /// pinned, so no rebuild's output depends on it.
+    /// recrate's static fetcher: it fetches commits, LFS objects and index slices where the store lacks them. What it fetches
+    /// is pinned, so no rebuild's output depends on it.
     pub fetcher: ProgramPin,
     /// recrate's static judge: it compares the rebuilt crates with the published ones.
     pub judge: ProgramPin,
-    /// The cargos, by the name that rebuilds use.
+    /// The cargos, by the name that recipes use.
     pub toolchains: BTreeMap<String, Toolchain>,
     /// The commits, by id.
-    pub sources: BTreeMap<CommitId, Source>,
+    pub commits: BTreeMap<CommitId, CommitPin>,
     /// The LFS objects, by their sha256.
     pub lfs_objects: BTreeMap<Sri, LfsObject>,
     /// The index slices, by [`IndexPin::key`].
     pub indexes: BTreeMap<Sri, IndexPin>,
-    /// The rebuilds, by [`CrateId::job`].
-    pub rebuilds: BTreeMap<String, Rebuild>,
-    /// The crates that there is nothing to rebuild of, by [`CrateId::job`], with the verdict that was found.
-    pub settled: BTreeMap<String, Record>,
-    /// The packages of the lock file that have no published crate.
+    /// Every registry package of the lock file, by [`PackageKey::job`].
+    pub packages: BTreeMap<String, PlannedPackage>,
+    /// The packages of the lock file that have no published crate that recrate could look at.
     pub skipped: Vec<Skipped>,
 }
 
@@ -70,32 +71,29 @@ pub struct ProgramPin {
     pub nar_hash: Sri,
 }
 
+/// recrate's static programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ProgramPins {
+    /// See [`Plan::builder`].
+    pub builder: ProgramPin,
+    /// See [`Plan::fetcher`].
+    pub fetcher: ProgramPin,
+    /// See [`Plan::judge`].
+    pub judge: ProgramPin,
+}
+
 /// A commit, and what proves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Source {
-    /// Where it was asked for.
+pub struct CommitPin {
+    /// Where it is fetched from.
     pub repository: RepositoryUrl,
     /// The hash of the NAR of its files, as `builtins.fetchGit` would give it.
     pub nar_hash: Sri,
     /// The commit object, in base64. The builder hashes it.
-    pub commit_object: String,
+    pub object: Base64,
     /// Submodules, by path: the commit that the tree names. Their folders are empty.
-    pub submodules: BTreeMap<String, CommitId>,
-}
-
-impl Source {
-    /// A commit, by its object and what its files come to.
-    #[must_use]
-    pub fn of(repository: RepositoryUrl, commit: &[u8], nar_hash: Sri, submodules: BTreeMap<String, CommitId>) -> Self {
-        Self { repository, nar_hash, commit_object: BASE64.encode(commit), submodules }
-    }
-
-    /// The submodules as the builder reads them: lines of a commit id, a space and a path.
-    #[must_use]
-    pub fn gitlinks(&self) -> String {
-        self.submodules.iter().map(|(path, commit)| format!("{commit} {path}\n")).collect()
-    }
+    pub gitlinks: BTreeMap<String, CommitId>,
 }
 
 /// A file that a commit has only a pointer to.
@@ -180,53 +178,68 @@ impl IndexPin {
     }
 
     /// The pin as the fetcher gets it: JSON with sorted keys, as Nix writes it.
+    ///
+    /// # Panics
+    /// Never: the pin is plain data.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Every key is a string and every value plain data, so this can't fail.
-        serde_json::to_value(self).unwrap_or_default().to_string()
+        serde_json::to_value(self).expect("plain data with string keys").to_string()
     }
 
-    /// What rebuilds call it: the hash of the pin. Two pins can come to the same slice.
+    /// What recipes call it: the hash of the pin. Two pins can come to the same slice.
     #[must_use]
     pub fn key(&self) -> Sri {
         Sri(Sha256::of(self.to_json().as_bytes()))
     }
 }
 
-/// One rebuild: a crate and the recipe for it.
+/// A package of the lock file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedPackage {
+    /// Which package it is.
+    #[serde(flatten)]
+    pub key: PackageKey,
+    /// The checksum that the lock file has.
+    pub locked_checksum: Option<Sha256>,
+    /// The checksum that its bytes must have: the lock file's, or else the index's.
+    pub checksum: Option<Sha256>,
+    /// How it is rebuilt, or why it can't be.
+    pub build: Build,
+}
+
+/// How a package is rebuilt, or why it can't be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Build {
+    /// It is rebuilt.
+    Rebuild(Box<PlannedRebuild>),
+    /// It can't be.
+    Obstacle(Box<Obstacle>),
+}
+
+/// A rebuild.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Rebuild {
-    /// The crate's name.
-    pub name: CrateName,
-    /// Its version.
-    pub version: semver::Version,
-    /// The registry's checksum. No rebuild sees it.
+pub struct PlannedRebuild {
+    /// The checksum that the published crate's bytes must have. No rebuild sees it.
     pub checksum: Sha256,
     /// Where the published crate can be fetched; none where the registry is a folder.
     pub url: Option<String>,
-    /// What the verdict has to know besides the two crates.
-    pub facts: Facts,
+    /// What a build can't show.
+    pub claims: Claims,
     /// How it is built.
-    pub recipe: Recipe,
+    pub recipe: PlannedRecipe,
 }
 
-impl Rebuild {
-    /// Name and version.
-    #[must_use]
-    pub fn id(&self) -> CrateId {
-        CrateId { name: self.name.clone(), version: self.version.clone() }
-    }
-}
-
-/// How a crate is rebuilt: the five inputs that a `.crate` is a function of.
+/// How a package is rebuilt: the five inputs that a `.crate` is a function of, by their names in the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Recipe {
+pub struct PlannedRecipe {
     /// Which cargo.
     pub toolchain: String,
     /// Which commit.
-    pub source: CommitId,
+    pub commit: CommitId,
     /// The package's folder.
     pub package_path: SubPath,
     /// Which index slice: an [`IndexPin::key`].
@@ -235,24 +248,22 @@ pub struct Recipe {
     pub index_mode: IndexMode,
     /// How the publisher's git checked the commit out.
     pub checkout: Checkout,
-    /// The submodules that were checked out, too, by path: each is a gitlink of the commit, or of a submodule above it.
-    pub submodules: BTreeMap<String, CommitId>,
+    /// The LFS objects that replace their pointers, by path relative to the repository: their sha256.
+    pub lfs: BTreeMap<String, Sri>,
+    /// The submodules that were checked out, by path: each is a gitlink of the commit, or of a submodule above it.
+    pub submodules: BTreeMap<SubPath, CommitId>,
     /// What members of the workspace take from git, as the commit's own Cargo.lock, or a manifest by a full `rev`, says.
     pub git_dependencies: Vec<GitDependency>,
-    /// What is taken out of manifests of other packages of the workspace so that cargo can load it, by folder.
-    pub left_out: BTreeMap<SubPath, Spare>,
+    /// What is removed from manifests of other packages of the workspace so that cargo can load it, by folder.
+    pub prune: Pruned,
     /// Whether cargo is told to pass over uncommitted changes: what the crate's own vcs info says.
     pub allow_dirty: bool,
-    /// Whether it is packaged as from outside of git: cargo leaves no note of a commit then.
+    /// Whether it is packaged as from outside of git: cargo writes no vcs info then.
     pub outside_git: bool,
     /// Whether cargo is told to leave Cargo.lock out (from 1.87 on): the published crate has none.
     pub exclude_lockfile: bool,
-    /// The published Cargo.lock, where it is an input; empty otherwise.
-    #[serde(default)]
-    pub lock: String,
-    /// Where it is put before cargo runs.
-    #[serde(default)]
-    pub lock_paths: Vec<String>,
+    /// The published Cargo.lock, where it is an input.
+    pub published_lockfile: Option<PublishedLockfile>,
 }
 
 /// Packages that cargo wants from git in order to load a workspace.
@@ -269,21 +280,35 @@ pub struct GitDependency {
     pub url: String,
 }
 
-impl Recipe {
+impl PlannedRecipe {
     /// The commits that are needed besides the package's own.
-    pub fn further(&self) -> impl Iterator<Item = CommitId> {
+    pub fn extra_commits(&self) -> impl Iterator<Item = CommitId> {
         self.submodules.values().copied().chain(self.git_dependencies.iter().map(|dependency| dependency.commit))
     }
 
-    /// The conditions that a verdict names; none for the strongest claim. `dirty` as the crate itself says.
+    /// What it assumes; nothing for the strongest claim. `binaries`: whether the package has some.
     #[must_use]
-    pub fn conditions(&self, dirty: bool) -> Vec<String> {
-        let index_mode = self.index_mode.condition().map(str::to_owned);
-        let submodules = (!self.submodules.is_empty()).then(|| "with submodules checked out".to_owned());
-        let dirty = dirty.then(|| "with --allow-dirty, as published".to_owned());
-        let alone = Others::of(&self.left_out).condition().map(str::to_owned);
-        let checkout = self.checkout.conditions().into_iter();
-        index_mode.into_iter().chain(checkout).chain([submodules, alone, dirty].into_iter().flatten()).collect()
+    pub fn conditions(&self, binaries: bool) -> Vec<Condition> {
+        let index = match self.index_mode {
+            IndexMode::AtPublication => None,
+            IndexMode::WithSiblings => Some(Condition::IndexWithSiblings),
+            IndexMode::WithYanked => Some(Condition::YankedRestored),
+            IndexMode::MinutesBefore => Some(Condition::IndexMinutesBefore),
+            IndexMode::AtNewestLocked => Some(Condition::IndexAtNewestLocked),
+            IndexMode::PublishedLock => Some(Condition::PublishedLockfile { binaries }),
+        };
+        // Whatever the label says.
+        let lockfile = self.published_lockfile.as_ref().filter(|_| self.index_mode != IndexMode::PublishedLock);
+        let conditions = [
+            index,
+            lockfile.map(|_| Condition::PublishedLockfile { binaries }),
+            checkout::condition(&self.checkout),
+            (!self.lfs.is_empty()).then_some(Condition::LfsObjects),
+            (!self.submodules.is_empty()).then_some(Condition::Submodules),
+            WorkspaceView::of(&self.prune).condition(),
+            self.allow_dirty.then_some(Condition::AllowDirty),
+        ];
+        conditions.into_iter().flatten().collect()
     }
 }
 
@@ -315,104 +340,140 @@ impl IndexMode {
         Self::AtNewestLocked,
         Self::PublishedLock,
     ];
-
-    /// The condition that a verdict names; nothing for the strongest claim.
-    #[must_use]
-    pub fn condition(self) -> Option<&'static str> {
-        match self {
-            Self::AtPublication => None,
-            Self::WithSiblings => Some("with versions that came out within a minute after it"),
-            Self::WithYanked => Some("with since yanked versions restored"),
-            Self::MinutesBefore => Some("with the index as of ten minutes before"),
-            Self::AtNewestLocked => Some("with the index as of the newest locked version"),
-            Self::PublishedLock => Some("with the published Cargo.lock as input"),
-        }
-    }
 }
 
 impl Plan {
-    /// A plan without rebuilds.
+    /// A plan for a lock file, without packages.
     #[must_use]
-    pub fn new(system: String, [builder, fetcher, judge]: [ProgramPin; 3]) -> Self {
+    pub fn new(system: String, pins: ProgramPins) -> Self {
+        let ProgramPins { builder, fetcher, judge } = pins;
         Self {
             schema: SCHEMA,
             system,
+            lockfile: None,
             builder,
             fetcher,
             judge,
             toolchains: BTreeMap::new(),
-            sources: BTreeMap::new(),
+            commits: BTreeMap::new(),
             lfs_objects: BTreeMap::new(),
             indexes: BTreeMap::new(),
-            rebuilds: BTreeMap::new(),
-            settled: BTreeMap::new(),
+            packages: BTreeMap::new(),
             skipped: Vec::new(),
         }
     }
 
-    /// Adds a rebuild with everything it needs.
-    pub fn add(&mut self, id: &CrateId, checksum: Sha256, inputs: &Inputs) {
-        self.toolchains.insert(inputs.recipe.toolchain.clone(), inputs.toolchain.clone());
-        self.sources.insert(inputs.recipe.source, inputs.source.clone());
-        self.sources.extend(inputs.further.iter().map(|(commit, source)| (*commit, source.clone())));
+    /// Adds a package that is rebuilt, with everything that needs.
+    pub fn add_rebuild(&mut self, locked: &LockedPackage, checksum: Sha256, inputs: &Inputs) {
+        let recipe = &inputs.recipe;
+        self.toolchains.insert(recipe.toolchain.clone(), inputs.toolchain.clone());
+        self.commits.insert(recipe.commit, inputs.commit.clone());
+        self.commits.extend(inputs.extra_commits.iter().map(|(commit, pin)| (*commit, pin.clone())));
         self.lfs_objects.extend(inputs.lfs_objects.iter().map(|(hash, object)| (*hash, object.clone())));
-        self.indexes.insert(inputs.recipe.index, inputs.index.clone());
-        let rebuild = Rebuild {
-            name: id.name.clone(),
-            version: id.version.clone(),
-            checksum,
-            url: inputs.url.clone(),
-            facts: inputs.facts.clone(),
-            recipe: inputs.recipe.clone(),
-        };
-        self.rebuilds.insert(id.job(), rebuild);
+        self.indexes.insert(recipe.index, inputs.index.clone());
+        let (url, claims) = (inputs.url.clone(), inputs.claims.clone());
+        let rebuild = PlannedRebuild { checksum, url, claims, recipe: recipe.clone() };
+        self.add(locked, Some(checksum), Build::Rebuild(Box::new(rebuild)));
     }
 
-    /// Adds a crate that there is nothing to rebuild of. What could not be found out is no part of a plan.
-    pub fn settle(&mut self, record: &Record) {
-        if !matches!(record.verdict, Verdict::Inconclusive { .. }) {
-            self.settled.insert(record.id().job(), record.clone());
-        }
+    /// Adds a package that can't be rebuilt.
+    pub fn add_obstacle(&mut self, locked: &LockedPackage, checksum: Option<Sha256>, obstacle: Obstacle) {
+        self.add(locked, checksum, Build::Obstacle(Box::new(obstacle)));
+    }
+
+    fn add(&mut self, locked: &LockedPackage, checksum: Option<Sha256>, build: Build) {
+        let LockedPackage { key, checksum: locked_checksum } = locked.clone();
+        self.packages.insert(key.job(), PlannedPackage { key, locked_checksum, checksum, build });
+    }
+
+    /// The rebuilds, by job.
+    pub fn rebuilds(&self) -> impl Iterator<Item = (&String, &PlannedPackage, &PlannedRebuild)> {
+        self.packages.iter().filter_map(|(job, package)| match &package.build {
+            Build::Rebuild(rebuild) => Some((job, package, rebuild.as_ref())),
+            Build::Obstacle(_) => None,
+        })
+    }
+
+    /// What the plan is about, as a lock file has it.
+    #[must_use]
+    pub fn locked(&self) -> Locked {
+        let locked = |package: &PlannedPackage| LockedPackage {
+            key: package.key.clone(),
+            checksum: package.locked_checksum,
+        };
+        Locked { packages: self.packages.values().map(locked).collect(), skipped: self.skipped.clone() }
     }
 
     /// The part of the plan that these jobs need.
     #[must_use]
     pub fn only(&self, jobs: &BTreeSet<&str>) -> Self {
         let mut part = self.clone();
-        part.rebuilds.retain(|job, _| jobs.contains(job.as_str()));
-        part.settled.retain(|job, _| jobs.contains(job.as_str()));
-        let recipes = || part.rebuilds.values().map(|rebuild| &rebuild.recipe);
-        part.toolchains.retain(|name, _| recipes().any(|recipe| recipe.toolchain == *name));
+        part.packages.retain(|job, _| jobs.contains(job.as_str()));
+        part.lockfile = None;
+        part.skipped.clear();
+        let recipes: Vec<PlannedRecipe> = part.rebuilds().map(|(_, _, rebuild)| rebuild.recipe.clone()).collect();
+        part.toolchains.retain(|name, _| recipes.iter().any(|recipe| recipe.toolchain == *name));
         let commits: BTreeSet<CommitId> =
-            recipes().flat_map(|recipe| recipe.further().chain([recipe.source])).collect();
-        part.sources.retain(|commit, _| commits.contains(commit));
-        part.lfs_objects.retain(|hash, _| recipes().any(|recipe| recipe.checkout.lfs.values().any(|one| one == hash)));
-        part.indexes.retain(|key, _| recipes().any(|recipe| recipe.index == *key));
+            recipes.iter().flat_map(|recipe| recipe.extra_commits().chain([recipe.commit])).collect();
+        part.commits.retain(|commit, _| commits.contains(commit));
+        part.lfs_objects.retain(|hash, _| recipes.iter().any(|recipe| recipe.lfs.values().any(|one| one == hash)));
+        part.indexes.retain(|key, _| recipes.iter().any(|recipe| recipe.index == *key));
         part
     }
 
     /// Reads a plan.
     ///
     /// # Errors
-    /// Where the text is none, in a few words.
+    /// Where the text is not a plan, or one that contradicts itself, in a few words.
     pub fn read(text: &str) -> Result<Self, String> {
         let any: serde_json::Value =
-            serde_json::from_str(text).map_err(|error| format!("this is no plan of recrate: {error}"))?;
+            serde_json::from_str(text).map_err(|error| format!("this is not a plan of recrate: {error}"))?;
         match any.get("schema") {
-            None => return Err("this is no plan of recrate: it has no schema".to_owned()),
+            None => return Err("this is not a plan of recrate: it has no schema".to_owned()),
             Some(schema) if *schema != SCHEMA => {
-                return Err(format!("this plan has schema {schema}, this recrate reads schema {SCHEMA}"));
+                return Err(format!(
+                    "this plan has schema {schema}, this recrate reads schema {SCHEMA}; `recrate plan` writes a new one"
+                ));
             }
             Some(_) => {}
         }
-        serde_json::from_value(any).map_err(|error| format!("this plan is not as its schema says: {error}"))
+        let plan: Self =
+            serde_json::from_value(any).map_err(|error| format!("this plan is not as its schema says: {error}"))?;
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// Whether every package has the job that its key gives, and they are those of the lock file that the plan is for.
+    /// `nix/plan.nix` checks the same.
+    fn check(&self) -> Result<(), String> {
+        for (job, package) in &self.packages {
+            let own = package.key.job();
+            if own != *job {
+                return Err(format!("this plan has {} as {job}, which is {own}", package.key));
+            }
+            if let Build::Rebuild(rebuild) = &package.build
+                && Some(rebuild.checksum) != package.checksum
+            {
+                return Err(format!("this plan has two checksums for {}", package.key));
+            }
+            let other = package.locked_checksum.filter(|checksum| Some(*checksum) != package.checksum);
+            if other.is_some() {
+                return Err(format!("this plan has another checksum for {} than its lock file", package.key));
+            }
+        }
+        if self.lockfile.is_some_and(|digest| digest != coverage::digest(&self.locked())) {
+            return Err("this plan does not have the packages of the lock file that it is for".to_owned());
+        }
+        Ok(())
     }
 
     /// The plan's bytes: pretty JSON, a newline at the end.
+    ///
+    /// # Panics
+    /// Never: the plan is plain data.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Every key is a string and every value plain data, so this can't fail.
-        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        serde_json::to_string_pretty(self).expect("plain data with string keys") + "\n"
     }
 }
 
@@ -421,19 +482,19 @@ impl Plan {
 #[serde(rename_all = "camelCase")]
 pub struct Inputs {
     /// The recipe.
-    pub recipe: Recipe,
+    pub recipe: PlannedRecipe,
     /// Its cargo.
     pub toolchain: Toolchain,
     /// Its commit.
-    pub source: Source,
+    pub commit: CommitPin,
     /// The commits that it needs besides.
-    pub further: BTreeMap<CommitId, Source>,
+    pub extra_commits: BTreeMap<CommitId, CommitPin>,
     /// The LFS objects that it needs.
     pub lfs_objects: BTreeMap<Sri, LfsObject>,
     /// Its index slice.
     pub index: IndexPin,
     /// Where the published crate can be fetched.
     pub url: Option<String>,
-    /// What the verdict has to know.
-    pub facts: Facts,
+    /// What a build can't show.
+    pub claims: Claims,
 }

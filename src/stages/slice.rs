@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
+use tame_index::KrateName;
 
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
@@ -237,7 +238,7 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
 /// What the newest version that a requirement matches requires, up to a cut: what cargo will most likely ask for once it
 /// has asked for the crate. What is optional is among it only where cargo `missed` some of it: a feature wants it then, and
 /// may want the rest.
-pub fn required_by<'a>(
+fn required_by<'a>(
     lines: &'a [IndexLine],
     versions: &VersionReq,
     cut: Option<Cut>,
@@ -252,6 +253,41 @@ pub fn required_by<'a>(
     let required = newest.map(IndexLine::requirements).unwrap_or_default();
     let wanted = required.iter().any(|one| one.optional && missed.contains(&one.on.0));
     required.iter().filter(move |one| wanted || !one.optional).map(|one| &one.on)
+}
+
+/// How many crates a slice grows to by what cargo missed. Everything reachable would be thousands.
+const NAMES_LIMIT: usize = 500;
+
+/// Completes the names of a slice by what cargo missed, with everything the manifests name, and what that requires in
+/// turn: else cargo would miss one after the other. `index` is the index as far as it is here; gives the names whose
+/// index files are to be added to it before this is asked again, until there are none.
+pub fn complete_names(
+    wanted: &mut Wanted,
+    index: &Index,
+    cut: Option<Cut>,
+    missed: &BTreeSet<CrateName>,
+    absent: &BTreeSet<CrateName>,
+) -> BTreeSet<CrateName> {
+    let mut asked: HashSet<(CrateName, VersionReq)> = HashSet::new();
+    if !missed.is_empty() {
+        asked.extend(missed.iter().map(|name| (name.clone(), VersionReq::STAR)));
+        asked.extend(wanted.requirements.iter().cloned());
+    }
+    let mut seen = HashSet::new();
+    while !asked.is_empty() && wanted.names.len() < NAMES_LIMIT {
+        let names: BTreeSet<CrateName> = asked.iter().map(|(name, _)| name.clone()).collect();
+        let lacking: BTreeSet<CrateName> =
+            names.iter().filter(|name| !index.contains_key(*name) && !absent.contains(*name)).cloned().collect();
+        if !lacking.is_empty() {
+            return lacking;
+        }
+        wanted.names.extend(names);
+        let lines = |name| index.get(name).map(|lines| lines.as_slice()).unwrap_or_default();
+        let required = asked.iter().flat_map(|(name, versions)| required_by(lines(name), versions, cut, missed));
+        let required = required.filter(|one| !seen.contains(*one) && !asked.contains(*one)).cloned().collect();
+        seen.extend(std::mem::replace(&mut asked, required));
+    }
+    BTreeSet::new()
 }
 
 /// The first cargo that understands lines of format 2; older ones would misread them (1.46) or pass them over.
@@ -274,6 +310,14 @@ fn write(index: &Index, kept: &BTreeMap<&CrateName, BTreeSet<usize>>, wanted: &W
         slice.files.insert(index_path(name), SliceFile { of: Arc::clone(&index[*name]), lines });
     }
     slice
+}
+
+impl Slice {
+    /// The index file of a crate, as cargo reads it.
+    #[must_use]
+    pub fn file(&self, name: &CrateName) -> Option<String> {
+        self.files.get(&index_path(name)).map(SliceFile::text)
+    }
 }
 
 impl SliceFile {
@@ -306,15 +350,13 @@ impl SliceFile {
 }
 
 /// Where an index keeps a crate: `index/1/a`, `index/2/ab`, `index/3/a/abc`, `index/ab/cd/abcd`, in lower case.
+///
+/// # Panics
+/// Never: every crate name is one that the library takes.
 #[must_use]
 pub fn index_path(name: &CrateName) -> String {
-    let name = name.as_str().to_ascii_lowercase();
-    match name.len() {
-        1 => format!("index/1/{name}"),
-        2 => format!("index/2/{name}"),
-        3 => format!("index/3/{}/{name}", &name[..1]),
-        _ => format!("index/{}/{}/{name}", &name[..2], &name[2..4]),
-    }
+    let name = KrateName::cargo(name.as_str()).expect("a crate name is letters, digits, `-` and `_`");
+    format!("index/{}", name.relative_path(Some('/')))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! *Toolchain*: which cargo made a crate, told from the crate's own bytes, and which of those at hand to try.
+//! *Toolchain*: which cargo packaged a crate, told from the crate's own bytes, and which of those available to try.
 //!
-//! Every layer of a crate says something about the cargo that wrote it. The readings are intersected; what is left is
+//! Every layer of a crate says something about the cargo that wrote it. The clues are intersected; what is left is
 //! the range. Sources: release branches of rust-lang/cargo and a survey of crates from 2015 to 2026.
 
 mod candidates;
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -17,9 +18,9 @@ use super::manifest::Manifest;
 use crate::model::digest::Sri;
 use crate::model::release::{Minor, Span};
 
-pub use candidates::{Candidate, asked_for, candidates, prefer};
+pub use candidates::{Candidate, Search, asked_for, candidates, prefer};
 
-/// The layer of a crate that a reading comes from.
+/// The layer of a crate that a clue comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
@@ -41,7 +42,7 @@ pub enum Layer {
 
 /// What one trait of a crate says of its cargo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Reading {
+pub struct Clue {
     /// Where it was read.
     pub layer: Layer,
     /// The releases that write it so.
@@ -50,13 +51,15 @@ pub struct Reading {
     pub trait_seen: &'static str,
 }
 
-/// All readings of a crate, and the range they leave.
+/// All clues of a crate, and the range they leave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Dating {
+pub struct CargoEvidence {
     /// What was read.
-    pub readings: Vec<Reading>,
-    /// The releases that agree with every reading; none where the readings contradict each other.
-    pub span: Option<Span>,
+    pub clues: Vec<Clue>,
+    /// The releases that agree with every clue; none where the clues contradict each other.
+    pub range: Option<Span>,
+    /// The same without the clues that only make a release likely.
+    pub certain: Option<Span>,
 }
 
 /// The time that cargo gives to files since 1.63, and to what it generates since 1.93.
@@ -66,48 +69,60 @@ const OLD_TIME: u64 = 123_456_789;
 
 /// Dates the cargo that made a crate.
 #[must_use]
-pub fn date(archive: &Archive, published: Option<Timestamp>) -> Dating {
-    let mut dating = Dating { readings: Vec::new(), span: Some(Span::ALL) };
-    read_gzip(archive, &mut dating);
-    read_tar(archive, &mut dating);
-    read_vcs_info(archive, &mut dating);
-    read_manifest(archive, &mut dating);
-    read_lock(archive, &mut dating);
+pub fn date(archive: &Archive, published: Option<Timestamp>) -> CargoEvidence {
+    let mut evidence = CargoEvidence { clues: Vec::new(), range: Some(Span::ALL), certain: Some(Span::ALL) };
+    read_gzip(archive, &mut evidence);
+    read_tar(archive, &mut evidence);
+    read_vcs_info(archive, &mut evidence);
+    read_manifest(archive, &mut evidence);
+    read_lock(archive, &mut evidence);
     if let Some(stable) = published.and_then(stable_at) {
         // Publishers use a beta or a nightly at the newest: two releases ahead of the stable one.
-        dating.read(Layer::Date, Span::until(stable.0 + 2), "published before newer releases existed");
+        evidence.read(Layer::Date, Span::until(stable.0 + 2), "published before newer releases existed");
     }
-    read_deflate(archive, &mut dating);
-    read_rust_version(archive, &mut dating);
-    dating
+    read_deflate(archive, &mut evidence);
+    read_rust_version(archive, &mut evidence);
+    evidence
 }
 
-impl Dating {
+impl CargoEvidence {
     fn read(&mut self, layer: Layer, span: Span, trait_seen: &'static str) {
-        self.readings.push(Reading { layer, span, trait_seen });
-        self.span = self.span.and_then(|left| left.and(span));
+        self.clues.push(Clue { layer, span, trait_seen });
+        self.range = self.range.and_then(|left| left.and(span));
+        self.certain = self.certain.and_then(|left| left.and(span));
+    }
+
+    /// Reads a trait that makes a release only likely. Where what is certain says otherwise, it says nothing.
+    fn read_likely(&mut self, layer: Layer, span: Span, trait_seen: &'static str) {
+        if let Some(left) = self.range.and_then(|left| left.and(span)) {
+            self.clues.push(Clue { layer, span, trait_seen });
+            self.range = Some(left);
+        }
+    }
+}
+
+impl fmt::Display for Clue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: cargo {}", self.trait_seen, self.span)
     }
 }
 
 /// A publisher's cargo builds what it packages, and refuses to where its compiler is older than the package asks for.
 /// `--no-verify` lets that pass, so what the bytes say counts for more.
-fn read_rust_version(archive: &Archive, dating: &mut Dating) {
+fn read_rust_version(archive: &Archive, evidence: &mut CargoEvidence) {
     let manifest = archive.text(MANIFEST).map(Manifest::read).unwrap_or_default();
     let Some(minor) = manifest.rust_version().and_then(Minor::of_release) else { return };
-    let span = Span::from(minor.0);
-    if dating.span.is_some_and(|left| left.and(span).is_some()) {
-        dating.read(Layer::Manifest, span, "rust-version");
-    }
+    evidence.read_likely(Layer::Manifest, Span::from(minor.0), "rust-version");
 }
 
-fn read_gzip(archive: &Archive, dating: &mut Dating) {
+fn read_gzip(archive: &Archive, evidence: &mut CargoEvidence) {
     if matches!(archive.gzip.system, 3 | 7) {
-        dating.read(Layer::Gzip, Span::until(21), "gzip header with the publisher's system");
+        evidence.read(Layer::Gzip, Span::until(21), "gzip header with the publisher's system");
     }
 }
 
-/// Compressing is the one costly reading, so only compressors that the other readings leave possible are tried.
-fn read_deflate(archive: &Archive, dating: &mut Dating) {
+/// Compressing is the one costly clue, so only compressors that the other clues leave possible are tried.
+fn read_deflate(archive: &Archive, evidence: &mut CargoEvidence) {
     let table = [
         (Compressor::Miniz, Span::until(31), "deflate stream of miniz"),
         (Compressor::Zlib9, Span::between(32, 46), "deflate stream of zlib, memory level 9"),
@@ -115,43 +130,43 @@ fn read_deflate(archive: &Archive, dating: &mut Dating) {
         (Compressor::ZlibRsOld, Span::between(88, 95), "deflate stream of zlib-rs before 0.6.3"),
         (Compressor::ZlibRsNew, Span::from(96), "deflate stream of zlib-rs from 0.6.3 on"),
     ];
-    let Some(left) = dating.span else { return };
+    let Some(left) = evidence.range else { return };
     let possible: Vec<_> = table.iter().filter(|(_, span, _)| left.and(*span).is_some()).collect();
     if possible.len() < 2 {
         return;
     }
     let matching: Vec<_> =
         possible.iter().filter(|(compressor, ..)| compressor.compress(&archive.tar) == archive.deflated).collect();
-    // Small archives come out alike from several compressors: then the reading is the range from the first to the
+    // Small archives come out alike from several compressors: then the clue is the range from the first to the
     // last of them.
     if let (Some(first), Some(last)) = (matching.first(), matching.last()) {
         let span = Span { first: first.1.first, last: last.1.last };
-        dating.read(Layer::Deflate, span, if matching.len() == 1 { first.2 } else { "deflate stream" });
+        evidence.read(Layer::Deflate, span, if matching.len() == 1 { first.2 } else { "deflate stream" });
     }
 }
 
-fn read_tar(archive: &Archive, dating: &mut Dating) {
+fn read_tar(archive: &Archive, evidence: &mut CargoEvidence) {
     let Some(first) = archive.entries.first() else { return };
     if first.gnu {
-        dating.read(Layer::Tar, Span::from(46), "GNU tar headers");
+        evidence.read(Layer::Tar, Span::from(46), "GNU tar headers");
     } else {
-        dating.read(Layer::Tar, Span::until(45), "POSIX tar headers");
+        evidence.read(Layer::Tar, Span::until(45), "POSIX tar headers");
     }
     let position = |path: &str| archive.entries.iter().position(|entry| entry.path == path);
     let (manifest, original) = (position(MANIFEST), position(ORIGINAL_MANIFEST));
     let Some((manifest, original)) = manifest.zip(original) else {
-        dating.read(Layer::Tar, Span::until(18), "no Cargo.toml.orig");
+        evidence.read(Layer::Tar, Span::until(18), "no Cargo.toml.orig");
         return;
     };
     if manifest < original {
-        dating.read(Layer::Tar, Span::from(43), "entries sorted by path");
+        evidence.read(Layer::Tar, Span::from(43), "entries sorted by path");
     } else {
-        dating.read(Layer::Tar, Span::between(19, 42), "Cargo.toml.orig before Cargo.toml");
+        evidence.read(Layer::Tar, Span::between(19, 42), "Cargo.toml.orig before Cargo.toml");
     }
-    read_times(archive, &archive.entries[manifest], dating);
+    read_times(archive, &archive.entries[manifest], evidence);
 }
 
-fn read_times(archive: &Archive, manifest: &Entry, dating: &mut Dating) {
+fn read_times(archive: &Archive, manifest: &Entry, evidence: &mut CargoEvidence) {
     let generated = match (manifest.mtime, manifest.gnu) {
         (None, _) => (Span::between(19, 23), "no time on generated files"),
         (Some(0), true) => (Span::between(50, 53), "time 0 on generated files"),
@@ -160,40 +175,40 @@ fn read_times(archive: &Archive, manifest: &Entry, dating: &mut Dating) {
         (Some(NEW_TIME), _) => (Span::from(93), "one and the same time on all files"),
         (Some(_), _) => (Span::between(40, 49), "time of packaging on generated files"),
     };
-    dating.read(Layer::Tar, generated.0, generated.1);
+    evidence.read(Layer::Tar, generated.0, generated.1);
     let mut times = archive.entries.iter().filter(|entry| !entry.generated()).map(|entry| entry.mtime);
     let Some(time) = times.next() else { return };
     if !times.all(|other| other == time) {
-        dating.read(Layer::Tar, Span::until(49), "real times on files");
+        evidence.read(Layer::Tar, Span::until(49), "real times on files");
         return;
     }
     match time {
-        Some(0) => dating.read(Layer::Tar, Span::between(50, 53), "time 0 on files"),
+        Some(0) => evidence.read(Layer::Tar, Span::between(50, 53), "time 0 on files"),
         // Windows kept it until 1.82.
-        Some(OLD_TIME) => dating.read(Layer::Tar, Span::between(54, 82), "time 123456789 on files"),
-        Some(NEW_TIME) => dating.read(Layer::Tar, Span::from(63), "time 1153704088 on files"),
-        _ => dating.read(Layer::Tar, Span::until(49), "real times on files"),
+        Some(OLD_TIME) => evidence.read(Layer::Tar, Span::between(54, 82), "time 123456789 on files"),
+        Some(NEW_TIME) => evidence.read(Layer::Tar, Span::from(63), "time 1153704088 on files"),
+        _ => evidence.read(Layer::Tar, Span::until(49), "real times on files"),
     }
 }
 
-fn read_vcs_info(archive: &Archive, dating: &mut Dating) {
+fn read_vcs_info(archive: &Archive, evidence: &mut CargoEvidence) {
     let Some(text) = archive.text(VCS_INFO) else { return };
     if text.contains("\"dirty\"") {
-        dating.read(Layer::VcsInfo, Span::from(81), "vcs info says dirty");
+        evidence.read(Layer::VcsInfo, Span::from(81), "vcs info says dirty");
     }
     if text.contains("\"path_in_vcs\"") {
-        dating.read(Layer::VcsInfo, Span::from(57), "vcs info with path_in_vcs");
+        evidence.read(Layer::VcsInfo, Span::from(57), "vcs info with path_in_vcs");
     } else {
-        dating.read(Layer::VcsInfo, Span::between(30, 56), "vcs info without path_in_vcs");
+        evidence.read(Layer::VcsInfo, Span::between(30, 56), "vcs info without path_in_vcs");
     }
 }
 
-fn read_manifest(archive: &Archive, dating: &mut Dating) {
+fn read_manifest(archive: &Archive, evidence: &mut CargoEvidence) {
     if archive.file(ORIGINAL_MANIFEST).is_none() {
         return;
     }
     let Some(text) = archive.text(MANIFEST) else { return };
-    let mut read = |span, seen| dating.read(Layer::Manifest, span, seen);
+    let mut read = |span, seen| evidence.read(Layer::Manifest, span, seen);
     if text.contains("If you are reading this file be aware") {
         read(Span::from(55), "Cargo.toml with today's header");
     } else if text.contains("(e.g., crates.io)") {
@@ -253,12 +268,13 @@ fn quoted_target(text: &str, quote: char) -> bool {
         .any(|rest| rest.split(quote).next().is_some_and(|key| key.contains('"')))
 }
 
-fn read_lock(archive: &Archive, dating: &mut Dating) {
+fn read_lock(archive: &Archive, evidence: &mut CargoEvidence) {
     if archive.file(ORIGINAL_MANIFEST).is_none() {
         return;
     }
     let Some(text) = archive.text(LOCK) else {
-        // `--exclude-lockfile` exists since 1.87, so the absence of a lock file says nothing about newer cargos.
+        // `cargo publish` packs one always from 1.84 on; early nightlies of that release did not.
+        evidence.read_likely(Layer::Lock, Span::until(83), "no Cargo.lock");
         return;
     };
     let head = text.split("[[package]]").next().unwrap_or_default();
@@ -268,7 +284,7 @@ fn read_lock(archive: &Archive, dating: &mut Dating) {
         None if text.contains("\n[metadata]") => (Span::from(37), "Cargo.lock of version 1"),
         None => (Span::from(38), "Cargo.lock of version 2"),
     };
-    dating.read(Layer::Lock, span.0, span.1);
+    evidence.read(Layer::Lock, span.0, span.1);
 }
 
 /// The first release of each class of releases that package alike, for most crates. Releases of one class are tried
@@ -325,8 +341,7 @@ impl Official {
 
 /// Every stable release since 1.29, oldest first: the project's own data, in `nix/toolchains.json`.
 pub static CATALOGUE: LazyLock<Vec<Official>> = LazyLock::new(|| {
-    // The file is part of the program, and a test reads it.
-    serde_json::from_str(include_str!("../../nix/toolchains.json")).unwrap_or_default()
+    serde_json::from_str(include_str!("../../nix/toolchains.json")).expect("part of the program, and a test reads it")
 });
 
 /// The newest stable release at a time.
@@ -367,6 +382,17 @@ pub enum Origin {
         /// The hash of the runtime's NAR.
         runtime: Sri,
     },
+}
+
+impl Toolchain {
+    /// Whether this is the official release that it says: an archive that the catalogue has, with its checksum. Nothing of the
+    /// kind can be said of an imported one.
+    #[must_use]
+    pub fn is_official(&self) -> bool {
+        let Origin::Archive { sha256, .. } = &self.origin else { return false };
+        let release = |official: &&Official| official.release == self.release;
+        CATALOGUE.iter().filter(release).any(|official| official.sha256.values().any(|known| known == sha256))
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::findings::Condition;
 use super::manifest::Manifest;
-use crate::builder::left_out::Spare;
-use crate::model::source::SubPath;
+use crate::contract::prune::{Prune, Pruned};
+use crate::model::sub_path::SubPath;
 
 /// The manifests of a commit, by folder.
 pub type Manifests = BTreeMap<SubPath, String>;
@@ -24,24 +25,24 @@ pub fn root_of(package: &SubPath, manifests: &Manifests) -> SubPath {
 /// What cargo sees of the other members of a workspace, the strongest claim first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Others {
+pub enum WorkspaceView {
     /// All of them, as they are.
-    Whole,
+    Full,
     /// Those that the package needs, without their dev-dependencies.
-    Needed,
+    Pruned,
     /// The same without whatever they require, nor what the workspace patches from git.
-    Bare,
+    Stripped,
 }
 
-impl Others {
-    /// Of a recipe, by what it leaves out.
+impl WorkspaceView {
+    /// Of a rebuild, by what it prunes.
     #[must_use]
-    pub fn of(left_out: &BTreeMap<SubPath, Spare>) -> Self {
-        let is_bare = |spare: &Spare| matches!(spare, Spare::Dependencies | Spare::GitPatches);
-        match left_out.values().any(is_bare) {
-            _ if left_out.is_empty() => Self::Whole,
-            false => Self::Needed,
-            true => Self::Bare,
+    pub fn of(pruned: &Pruned) -> Self {
+        let strips = |prune: &Prune| matches!(prune, Prune::Dependencies | Prune::GitPatches);
+        match pruned.values().any(strips) {
+            _ if pruned.is_empty() => Self::Full,
+            false => Self::Pruned,
+            true => Self::Stripped,
         }
     }
 
@@ -49,27 +50,27 @@ impl Others {
     #[must_use]
     pub fn next(self) -> Option<Self> {
         match self {
-            Self::Whole => Some(Self::Needed),
-            Self::Needed => Some(Self::Bare),
-            Self::Bare => None,
+            Self::Full => Some(Self::Pruned),
+            Self::Pruned => Some(Self::Stripped),
+            Self::Stripped => None,
         }
     }
 
-    /// The condition that a verdict names; none for the strongest claim.
+    /// The condition that a report names; none for the strongest claim.
     #[must_use]
-    pub fn condition(self) -> Option<&'static str> {
+    pub fn condition(self) -> Option<Condition> {
         match self {
-            Self::Whole => None,
-            Self::Needed => Some("with other members of its workspace left out"),
-            Self::Bare => Some("with other members of its workspace left out, and what those that it needs require"),
+            Self::Full => None,
+            Self::Pruned => Some(Condition::WorkspacePruned),
+            Self::Stripped => Some(Condition::WorkspaceStripped),
         }
     }
 }
 
 /// What of the other packages of its workspace, whose root is given, a package can do without, by folder, where the others
-/// keep what they require: [`Others::Needed`].
+/// keep what they require: [`WorkspaceView::Pruned`].
 #[must_use]
-pub fn needed(package: &SubPath, root: &SubPath, manifests: &Manifests) -> BTreeMap<SubPath, Spare> {
+pub fn pruned(package: &SubPath, root: &SubPath, manifests: &Manifests) -> Pruned {
     let shared = manifests.get(root).map(|text| Manifest::read(text)).unwrap_or_default();
     let mut kept = BTreeSet::from([package.clone(), root.clone()]);
     let mut queue = vec![package.clone()];
@@ -87,22 +88,22 @@ pub fn needed(package: &SubPath, root: &SubPath, manifests: &Manifests) -> BTree
     let packages = manifests.iter().filter(named).map(|(folder, _)| folder);
     packages
         .filter(|folder| *folder != package && inside(folder))
-        .map(|folder| (folder.clone(), if kept.contains(folder) { Spare::DevDependencies } else { Spare::All }))
+        .map(|folder| (folder.clone(), if kept.contains(folder) { Prune::DevDependencies } else { Prune::All }))
         .collect()
 }
 
-/// The same where they keep nothing of that, and the workspace nothing that it patches from git: [`Others::Bare`].
+/// The same where they keep nothing of that, and the workspace nothing that it patches from git: [`WorkspaceView::Stripped`].
 #[must_use]
-pub fn bare(needed: &BTreeMap<SubPath, Spare>, root: &SubPath, manifests: &Manifests) -> BTreeMap<SubPath, Spare> {
-    let mut bare = needed.clone();
-    for what in bare.values_mut().filter(|what| **what == Spare::DevDependencies) {
-        *what = Spare::Dependencies;
+pub fn stripped(pruned: &Pruned, root: &SubPath, manifests: &Manifests) -> Pruned {
+    let mut stripped = pruned.clone();
+    for what in stripped.values_mut().filter(|what| **what == Prune::DevDependencies) {
+        *what = Prune::Dependencies;
     }
     let shared = manifests.get(root).map(|text| Manifest::read(text)).unwrap_or_default();
     if shared.name().is_none() && shared.patches_from_git() {
-        bare.insert(root.clone(), Spare::GitPatches);
+        stripped.insert(root.clone(), Prune::GitPatches);
     }
-    bare
+    stripped
 }
 
 /// A path as a manifest in `folder` has it, relative to the repository, up to the first part that is a pattern; none
@@ -124,13 +125,13 @@ pub fn resolve(folder: &SubPath, path: &str) -> Option<SubPath> {
 mod tests {
     use super::*;
 
-    fn spare(package: &SubPath, manifests: &Manifests, others: Others) -> BTreeMap<SubPath, Spare> {
+    fn spare(package: &SubPath, manifests: &Manifests, view: WorkspaceView) -> Pruned {
         let root = root_of(package, manifests);
-        let needed = needed(package, &root, manifests);
-        match others {
-            Others::Whole => BTreeMap::new(),
-            Others::Needed => needed,
-            Others::Bare => bare(&needed, &root, manifests),
+        let pruned = pruned(package, &root, manifests);
+        match view {
+            WorkspaceView::Full => BTreeMap::new(),
+            WorkspaceView::Pruned => pruned,
+            WorkspaceView::Stripped => stripped(&pruned, &root, manifests),
         }
     }
 
@@ -162,16 +163,16 @@ mod tests {
         .map(|(folder, text)| (path(folder), text.to_owned()))
         .collect();
         assert_eq!(root_of(&path("own"), &manifests), path(""));
-        let spare_of = |package: &str| spare(&path(package), &manifests, Others::Needed);
-        let spared: Vec<_> = spare_of("own").into_iter().filter(|(_, what)| *what == Spare::All).collect();
-        assert_eq!(spared, [(path("fuzz"), Spare::All)]);
-        assert_eq!(spare_of("own")[&path("dev")], Spare::DevDependencies);
-        assert!(spare(&path("elsewhere"), &Manifests::new(), Others::Bare).is_empty());
-        let bare = spare(&path("own"), &manifests, Others::Bare);
-        assert_eq!((bare[&path("dev")], bare[&path("fuzz")]), (Spare::Dependencies, Spare::All));
+        let spare_of = |package: &str| spare(&path(package), &manifests, WorkspaceView::Pruned);
+        let spared: Vec<_> = spare_of("own").into_iter().filter(|(_, what)| *what == Prune::All).collect();
+        assert_eq!(spared, [(path("fuzz"), Prune::All)]);
+        assert_eq!(spare_of("own")[&path("dev")], Prune::DevDependencies);
+        assert!(spare(&path("elsewhere"), &Manifests::new(), WorkspaceView::Stripped).is_empty());
+        let bare = spare(&path("own"), &manifests, WorkspaceView::Stripped);
+        assert_eq!((bare[&path("dev")], bare[&path("fuzz")]), (Prune::Dependencies, Prune::All));
         assert!(!bare.contains_key(&path("")), "it patches nothing from git");
-        for others in [Others::Whole, Others::Needed, Others::Bare] {
-            assert_eq!(Others::of(&spare(&path("own"), &manifests, others)), others);
+        for view in [WorkspaceView::Full, WorkspaceView::Pruned, WorkspaceView::Stripped] {
+            assert_eq!(WorkspaceView::of(&spare(&path("own"), &manifests, view)), view);
         }
     }
 
@@ -182,8 +183,8 @@ mod tests {
             [(virtual_root.to_owned(), true), (format!("[package]\nname = \"r\"\n{virtual_root}"), false)]
         {
             let manifests = Manifests::from([(path(""), root), (path("own"), "[package]\nname = \"own\"".to_owned())]);
-            let spare = spare(&path("own"), &manifests, Others::Bare);
-            assert_eq!(spare.get(&path("")), expected.then_some(&Spare::GitPatches));
+            let spare = spare(&path("own"), &manifests, WorkspaceView::Stripped);
+            assert_eq!(spare.get(&path("")), expected.then_some(&Prune::GitPatches));
         }
     }
 }

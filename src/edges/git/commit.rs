@@ -1,38 +1,38 @@
-//! A commit at hand: what its tree holds, and its files as Nix hashes them.
+//! A fetched commit: what its tree holds, and its files as Nix hashes them.
 //!
 //! Nothing of the repository's configuration or attributes is looked at: files are written from raw blobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use fs_err::os::unix::fs::{OpenOptionsExt as _, symlink};
 use gix::objs::tree::EntryKind;
 use nix_archive::nar::Encoder;
 use sha2::Digest as _;
 
 use super::{Error, object_id, refused};
-use crate::builder::git::Id;
-use crate::builder::lfs::{POINTER_LIMIT, Pointer};
-use crate::edges::cache::Doing as _;
+use crate::contract::git::{ObjectId, tree_of_commit};
+use crate::contract::lfs::{POINTER_LIMIT, Pointer};
+use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
-use crate::model::source::{CommitId, SubPath};
+use crate::model::sub_path::SubPath;
 
 /// How many files a commit may have, how deep they may lie, and how much they may be together.
 const FILE_LIMIT: usize = 300_000;
 const DEPTH_LIMIT: usize = 128;
 const SIZE_LIMIT: u64 = 4 << 30;
 
-/// A commit at hand.
+/// A fetched commit.
 #[derive(Debug, Clone)]
 pub struct Commit {
     /// Its id.
     pub id: CommitId,
     /// The object's body.
     pub body: Vec<u8>,
-    /// Its tree's id, in hex.
-    pub tree: String,
+    /// Its tree's id.
+    pub tree: ObjectId,
     repository: gix::ThreadSafeRepository,
     root: gix::ObjectId,
 }
@@ -50,15 +50,15 @@ impl Commit {
     /// Reads a commit of a repository.
     pub(super) fn read(repository: &gix::ThreadSafeRepository, id: CommitId) -> Result<Self, Error> {
         let local = repository.to_thread_local();
-        let gone = |what: &str| Error::Gone(format!("the repository has no commit {id}{what}"));
+        let gone = |what: &str| Error::NoCommit(format!("the repository has no commit {id}{what}"));
         let object = local.find_object(object_id(id)).map_err(|_| gone(""))?;
         if object.kind != gix::objs::Kind::Commit {
             return Err(gone(&format!(": that id is a {}", object.kind)));
         }
         let body = object.data.clone();
-        let root = crate::builder::git::tree_of_commit(&body).ok_or_else(|| gone(" that can be read"))?;
-        let root = gix::ObjectId::Sha1(root.0);
-        Ok(Self { id, body, tree: root.to_string(), repository: repository.clone(), root })
+        let tree = tree_of_commit(&body).ok_or_else(|| gone(" that can be read"))?;
+        let root = gix::ObjectId::Sha1(tree.0);
+        Ok(Self { id, body, tree, repository: repository.clone(), root })
     }
 
     /// Every `Cargo.toml` and `Cargo.lock` of the commit, by folder.
@@ -106,10 +106,10 @@ impl Commit {
 
     /// The id of the blob at a path.
     #[must_use]
-    pub fn blob(&self, path: &str) -> Option<Id> {
+    pub fn blob(&self, path: &str) -> Option<ObjectId> {
         let repository = self.repository.to_thread_local();
         let entry = repository.find_tree(self.root).ok()?.lookup_entry_by_path(path).ok()??;
-        entry.mode().is_blob().then(|| entry.object_id().as_bytes().try_into().ok().map(Id))?
+        entry.mode().is_blob().then(|| entry.object_id().as_bytes().try_into().ok().map(ObjectId))?
     }
 
     /// The LFS pointer at a path.
@@ -143,7 +143,7 @@ impl Commit {
 }
 
 fn lacking(error: impl std::fmt::Display) -> Error {
-    Error::Gone(format!("the repository lacks a part of the commit: {error}"))
+    Error::NoCommit(format!("the repository lacks a part of the commit: {error}"))
 }
 
 /// The files of a commit that say something to cargo, by folder, and its links.
@@ -242,7 +242,7 @@ impl Exporter<'_> {
             return Err(Error::Refused(format!("its folders lie more than {DEPTH_LIMIT} deep")));
         }
         if let Some(to) = to {
-            std::fs::create_dir(to).doing("create the folder", to)?;
+            fs_err::create_dir(to)?;
         }
         self.encoder.start_directory(name).map_err(refused)?;
         let tree = self.repository.find_tree(id).map_err(lacking)?;
@@ -286,7 +286,7 @@ impl Exporter<'_> {
             return Err(Error::Refused("it has a submodule with a line break in its path".to_owned()));
         }
         if let Some(to) = to {
-            std::fs::create_dir(to).doing("create the folder", to)?;
+            fs_err::create_dir(to)?;
         }
         self.encoder.start_directory(Some(name)).map_err(refused)?;
         self.encoder.end_directory().map_err(refused)?;
@@ -303,23 +303,16 @@ impl Exporter<'_> {
         }
         if kind == EntryKind::Link {
             if let Some(to) = to {
-                std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&blob.data), to).doing("link", to)?;
+                symlink(std::ffi::OsStr::from_bytes(&blob.data), to)?;
             }
             return self.encoder.symlink(Some(name), &blob.data).map_err(refused);
         }
         let executable = kind == EntryKind::BlobExecutable;
         if let Some(to) = to {
             let mode = if executable { 0o755 } else { 0o644 };
-            let mut file =
-                std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(to).doing("create", to)?;
-            file.write_all(&blob.data).doing("write", to)?;
+            let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+            file.write_all(&blob.data)?;
         }
         self.encoder.regular(Some(name), executable, &blob.data).map_err(refused)
     }
-}
-
-/// Where a commit's export is remembered: by tree, as the files depend on nothing else.
-#[must_use]
-pub fn export_memo(tree: &str) -> PathBuf {
-    Path::new("exports").join(format!("{tree}.json"))
 }

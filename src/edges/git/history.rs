@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
 use gix::progress::Discard;
@@ -13,13 +14,20 @@ use gix::protocol::fetch::{self, Arguments, Negotiate, Response, negotiate, refm
 use gix::protocol::handshake::Ref;
 use gix::protocol::transport::client::blocking_io::connect;
 use gix::protocol::transport::{Protocol, Service};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Git, by_either_name, object_id, open_folder};
-use crate::edges::cache::Doing as _;
+use super::{Error, Git, by_either_name, object_id, open_folder, plain_name};
+use crate::contract::git::ObjectId;
 use crate::edges::network::chain;
-use crate::model::source::{CommitId, RepositoryUrl};
-use crate::stages::plan::Reach;
+use crate::model::commit::CommitId;
+use crate::model::digest::Sha256;
+use crate::model::repository::RepositoryUrl;
+use crate::stages::claims::{Asked, Reach};
+
+/// How long the branches and tags that a server gave are believed before it is asked again: a branch may have been deleted.
+const FRESH: SignedDuration = SignedDuration::from_hours(24);
 
 /// The branches and tags of a repository, and their history.
 #[derive(Debug)]
@@ -29,8 +37,20 @@ pub struct History {
     children: HashMap<gix::ObjectId, Vec<gix::ObjectId>>,
     /// Every commit that was seen.
     known: HashSet<gix::ObjectId>,
-    /// Whether nothing was missing.
-    complete: bool,
+    /// Why something may be missing; none where nothing is.
+    gaps: Option<String>,
+    /// Who was asked, and when.
+    asked: Asked,
+    repository: gix::ThreadSafeRepository,
+    /// The seen commits by their trees: read when a commit is not among them.
+    by_tree: OnceLock<HashMap<gix::ObjectId, Vec<gix::ObjectId>>>,
+}
+
+/// What a copy remembers of an address.
+#[derive(Serialize, Deserialize)]
+struct Memo {
+    at: Timestamp,
+    refs: Refs,
 }
 
 /// Branches and tags with the commits that they are on.
@@ -42,7 +62,7 @@ struct Refs {
 }
 
 /// The file in a copy that remembers its branches and tags.
-const MEMO: &str = "recrate-refs.json";
+const MEMO: &str = "recrate-asked.json";
 
 const BRANCHES: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
@@ -63,34 +83,42 @@ impl Refs {
 }
 
 impl Git {
-    /// The history of a repository. A repository that was asked before is asked again only where that did not show what
-    /// reaches the commits that are `wanted`.
+    /// The history of a repository, by the address that it is asked at. A server that was asked lately is asked again only
+    /// where that did not show what reaches the commits that are `wanted`.
     ///
     /// # Errors
     /// Where the repository can't be asked.
     pub fn history(&self, repository: &RepositoryUrl, wanted: &[CommitId]) -> Result<History, Error> {
         let address = self.address(repository);
         if address.starts_with('/') {
-            let found = open_folder(&address).map_err(Error::Gone)?.to_thread_local();
-            let refs = refs_of(&found).map_err(|reason| Error::Unreachable { url: address, reason })?;
-            return Ok(History::of(&found, refs));
+            let found = open_folder(&address)?;
+            let refs = refs_of(&found.to_thread_local());
+            let refs = refs.map_err(|reason| Error::Unreachable { url: address, reason })?;
+            return Ok(History::of(found, Memo { at: Timestamp::now(), refs }, "local mirror".to_owned()));
         }
-        let found = self.bare("history", repository)?.to_thread_local();
-        let memo = found.path().join(MEMO);
-        let before = std::fs::read(&memo).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(before) = before.map(|refs| History::of(&found, refs)) {
-            let shown = |commit: &CommitId| matches!(before.reach(*commit), Some(Reach::By { .. }));
-            if self.network.is_none() || wanted.iter().all(shown) {
-                return Ok(before);
+        // By address: what one mirror's branches reach says nothing about another's.
+        let name = format!("{}-{}", plain_name(repository), &Sha256::of(address.as_bytes()).to_string()[..16]);
+        let copy = self.bare("history", &name)?;
+        let memo = copy.path().join(MEMO);
+        let before = fs_err::read(&memo).ok().and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
+        let age = before.as_ref().map(|before| Timestamp::now().duration_since(before.at));
+        let fresh = age.is_some_and(|age| !age.is_negative() && age < FRESH);
+        if let Some(before) = before {
+            let history = History::of(copy.clone(), before, address.clone());
+            let shown = |commit: &CommitId| history.known.contains(&object_id(*commit));
+            if self.network.is_none() || fresh && wanted.iter().all(shown) {
+                return Ok(history);
             }
         } else if self.network.is_none() {
-            let reason = "it was not asked before, and --offline forbids to".to_owned();
+            let reason = "it was not asked before, and --offline is set".to_owned();
             return Err(Error::Unreachable { url: address, reason });
         }
-        let refs = by_either_name(&address, |address| fetch_history(&found, address));
-        let refs = refs.map_err(|reason| Error::Unreachable { url: address, reason })?;
-        std::fs::write(&memo, serde_json::to_vec(&refs).unwrap_or_default()).doing("write", &memo)?;
-        Ok(History::of(&found, refs))
+        let local = copy.to_thread_local();
+        let refs = by_either_name(&address, |address| fetch_history(&local, address));
+        let refs = refs.map_err(|reason| Error::Unreachable { url: address.clone(), reason })?;
+        let asked = Memo { at: Timestamp::now(), refs };
+        fs_err::write(&memo, serde_json::to_vec(&asked).expect("a memo is plain data"))?;
+        Ok(History::of(copy, asked, address))
     }
 }
 
@@ -112,38 +140,66 @@ fn refs_of(repository: &gix::Repository) -> Result<Refs, String> {
 }
 
 impl History {
-    fn of(repository: &gix::Repository, refs: Refs) -> Self {
+    fn of(repository: gix::ThreadSafeRepository, memo: Memo, source: String) -> Self {
+        let Memo { at, refs } = memo;
+        let local = repository.to_thread_local();
         let (mut children, mut known) = (HashMap::<_, Vec<_>>::new(), HashSet::new());
-        let mut complete = true;
-        // A tag may be of something else than a commit.
-        let is_commit = |id: &gix::ObjectId| repository.find_header(*id).is_ok_and(|it| it.kind().is_commit());
-        let tips: HashSet<gix::ObjectId> = refs.tips().collect();
-        let tips: Vec<gix::ObjectId> = tips.into_iter().filter(is_commit).collect();
-        match repository.rev_walk(tips).all() {
+        let mut gaps = local.is_shallow().unwrap_or(true).then(|| "the history is cut off (a shallow clone)".to_owned());
+        let lacks = |error: &dyn std::error::Error| format!("the history has gaps: {}", chain(error));
+        let mut tips = Vec::new();
+        for id in refs.tips().collect::<HashSet<_>>() {
+            match local.find_header(id) {
+                Ok(header) if header.kind().is_commit() => tips.push(id),
+                // A tag may be of something else than a commit.
+                Ok(_) => {}
+                Err(error) => gaps = gaps.or_else(|| Some(lacks(&error))),
+            }
+        }
+        known.extend(tips.iter().copied());
+        match local.rev_walk(tips).all() {
             Ok(walk) => {
                 for step in walk {
-                    let Ok(step) = step else {
-                        complete = false;
-                        break;
-                    };
-                    known.insert(step.id);
-                    for parent in step.parent_ids {
-                        children.entry(parent).or_default().push(step.id);
+                    match step {
+                        Ok(step) => {
+                            known.insert(step.id);
+                            for parent in step.parent_ids {
+                                children.entry(parent).or_default().push(step.id);
+                            }
+                        }
+                        // The walk goes on with what else is to be seen.
+                        Err(error) => gaps = gaps.or_else(|| Some(lacks(&error))),
                     }
                 }
             }
-            Err(_) => complete = false,
+            Err(error) => gaps = gaps.or_else(|| Some(lacks(&error))),
         }
-        Self { refs, children, known, complete }
+        let asked = Asked { source, date: at.to_zoned(TimeZone::UTC).date() };
+        Self { refs, children, known, gaps, asked, repository, by_tree: OnceLock::new() }
     }
 
-    /// What reaches a commit; none where the history has gaps and nothing was found.
+    /// What reaches a commit with this tree. `tags` are those that a release of it would have: where several commits have
+    /// the tree, the one that such a tag is on is named.
     #[must_use]
-    pub fn reach(&self, commit: CommitId) -> Option<Reach> {
+    pub fn reach(&self, commit: CommitId, tree: ObjectId, tags: &[String]) -> Reach {
         let start = object_id(commit);
-        if !self.known.contains(&start) {
-            return self.complete.then_some(Reach::Nothing);
+        if self.known.contains(&start) {
+            let (branch, tag) = self.names(start);
+            return Reach::Reached { branch, tag };
         }
+        if let Some(same) = self.with_tree(tree, tags) {
+            let (branch, tag) = self.names(same);
+            if let Ok(commit) = same.as_slice().try_into().map(CommitId) {
+                return Reach::Squashed { commit, branch, tag };
+            }
+        }
+        match &self.gaps {
+            Some(reason) => Reach::Unknown { reason: reason.clone() },
+            None => Reach::Unreachable,
+        }
+    }
+
+    /// A branch that reaches a commit, the default one if it does, and the nearest tag that does.
+    fn names(&self, start: gix::ObjectId) -> (Option<String>, Option<String>) {
         let tag_at: HashMap<gix::ObjectId, &String> =
             self.refs.tags.iter().rev().map(|(name, commit)| (object_id(*commit), name)).collect();
         let (mut seen, mut queue) = (HashSet::from([start]), VecDeque::from([start]));
@@ -159,7 +215,30 @@ impl History {
         let reaches = |name: &&String| self.refs.branches.get(*name).is_some_and(|tip| seen.contains(&object_id(*tip)));
         let default = self.refs.default.as_ref().filter(reaches);
         let branch = default.or_else(|| self.refs.branches.keys().find(reaches));
-        Some(Reach::By { branch: branch.cloned(), tag: tag.cloned() })
+        (branch.cloned(), tag.cloned())
+    }
+
+    /// A commit that is reached and has this tree: the one with one of these tags, or else with any tag, or else the one
+    /// whose id comes first.
+    fn with_tree(&self, tree: ObjectId, tags: &[String]) -> Option<gix::ObjectId> {
+        let by_tree = self.by_tree.get_or_init(|| {
+            let local = self.repository.to_thread_local();
+            let mut by_tree: HashMap<gix::ObjectId, Vec<gix::ObjectId>> = HashMap::new();
+            for id in &self.known {
+                let tree = local.find_commit(*id).ok().and_then(|commit| Some(commit.tree_id().ok()?.detach()));
+                if let Some(tree) = tree {
+                    by_tree.entry(tree).or_default().push(*id);
+                }
+            }
+            by_tree
+        });
+        let key = |id: &&gix::ObjectId| {
+            let is = |commit: &CommitId| object_id(*commit) == **id;
+            let named = tags.iter().filter_map(|name| self.refs.tags.get(name)).any(is);
+            let tagged = self.refs.tags.values().any(is);
+            (!named, !tagged, **id)
+        };
+        by_tree.get(&gix::ObjectId::Sha1(tree.0))?.iter().min_by_key(key).copied()
     }
 
     /// The commits that tags are on, by tag.
@@ -167,17 +246,23 @@ impl History {
     pub fn tags(&self) -> &BTreeMap<String, CommitId> {
         &self.refs.tags
     }
+
+    /// Who was asked, and when.
+    #[must_use]
+    pub fn asked(&self) -> &Asked {
+        &self.asked
+    }
 }
 
 /// Asks a repository for its branches and tags, and for the commits that are not here yet.
 fn fetch_history(found: &gix::Repository, address: &str) -> Result<Refs, String> {
-    let said = |error: gix::Error| chain(&error);
+    let text = |error: gix::Error| chain(&error);
     let options = connect::Options { version: Protocol::V2, ..Default::default() };
-    let mut transport = connect::connect(address, options).map_err(said)?;
+    let mut transport = connect::connect(address, options).map_err(text)?;
     // A repository that is not for everybody is none; nobody is to be asked for a password.
     let mut handshake =
         gix::protocol::handshake(&mut transport, Service::UploadPack, |_| Ok(None), Vec::new(), &mut Discard)
-            .map_err(said)?;
+            .map_err(text)?;
     let agent = ("agent", Some(concat!("recrate/", env!("CARGO_PKG_VERSION")).into()));
     let specs = ["HEAD", "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"]
         .into_iter()
@@ -188,7 +273,7 @@ fn fetch_history(found: &gix::Repository, address: &str) -> Result<Refs, String>
     let map = handshake
         .prepare_lsrefs_or_extract_refmap(agent.clone(), true, context)
         .and_then(|ask| ask.fetch_blocking(Discard, &mut transport, false))
-        .map_err(said)?;
+        .map_err(text)?;
     let mut refs = Refs::default();
     let mut wanted = Vec::new();
     for reference in map.remote_refs {
@@ -208,8 +293,9 @@ fn fetch_history(found: &gix::Repository, address: &str) -> Result<Refs, String>
         }
     }
     let here = |id: &gix::ObjectId| found.has_object(id);
-    let before = std::fs::read(found.path().join(MEMO)).ok();
-    let before: Refs = before.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let before = fs_err::read(found.path().join(MEMO)).ok();
+    let before = before.and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
+    let before = before.map(|memo| memo.refs).unwrap_or_default();
     let mut asking = Asking {
         wanted: wanted.into_iter().filter(|(_, commit)| !here(commit)).map(|(id, _)| id).collect(),
         had: before.tips().filter(here).collect(),
@@ -235,7 +321,7 @@ fn fetch_history(found: &gix::Repository, address: &str) -> Result<Refs, String>
         context,
         options,
     )
-    .map_err(said)?;
+    .map_err(text)?;
     Ok(refs)
 }
 

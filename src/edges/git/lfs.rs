@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Git, is_not_there, open_folder};
 use crate::edges::network::{Answer, Network};
 use crate::model::digest::{Sha256, Sri};
-use crate::model::source::RepositoryUrl;
+use crate::model::repository::RepositoryUrl;
 
 /// The media type of questions and answers.
 const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
@@ -77,7 +77,7 @@ impl Git {
         let address = self.address(repository);
         if address.starts_with('/') {
             let folder = open_folder(&address).map(|found| found.path().to_owned());
-            let beside = |hash: &Sri| beside(folder.as_ref().map_err(|reason| Error::Gone(reason.clone()))?, *hash);
+            let beside = |hash: &Sri| beside(folder.as_ref().map_err(Error::again)?, *hash);
             return wanted.keys().map(|hash| (*hash, beside(hash))).collect();
         }
         let (mut found, mut missing) = (Objects::new(), Vec::new());
@@ -95,7 +95,7 @@ impl Git {
             for (hash, _, _) in batch {
                 let object = match &offers {
                     Ok(offers) => self.take(&address, *hash, offers.get(&hash.0), network),
-                    Err(NoAnswer::Closed) => Err(Error::Gone(format!("{address} has no LFS objects for everybody"))),
+                    Err(NoAnswer::Closed) => Err(Error::NoCommit(format!("{address} has no public LFS objects"))),
                     Err(NoAnswer::Failed(reason)) => Err(unreachable(&address, reason.clone())),
                 };
                 found.insert(*hash, object);
@@ -107,7 +107,7 @@ impl Git {
     /// Takes an object into the cache as its server offers it.
     fn take(&self, address: &str, hash: Sri, offer: Option<&Offered>, network: &Network) -> Result<PathBuf, Error> {
         let unreachable = |reason: String| unreachable(address, reason);
-        let gone = |reason: &str| Error::Gone(format!("the LFS server of {address} does not have {}{reason}", hash.0));
+        let gone = |reason: &str| Error::NoCommit(format!("the LFS server of {address} does not have {}{reason}", hash.0));
         let offer = offer.ok_or_else(|| gone(""))?;
         match &offer.error {
             Some(Trouble { code: 404 | 410, message }) => return Err(gone(&format!(": {message}"))),
@@ -153,8 +153,7 @@ fn offers(
     }
     let objects = wanted.map(|(hash, size)| Asked { oid: hash.0, size }).collect();
     let question = Question { operation: "download", transfers: ["basic"], objects, hash_algo: "sha256" };
-    // Every key is a string and every value plain data, so this can't fail.
-    let question = serde_json::to_vec(&question).unwrap_or_default();
+    let question = serde_json::to_vec(&question).expect("a question is plain data");
     let url = format!("{}.git/info/lfs/objects/batch", address.trim_end_matches(".git"));
     let bytes = match network.post(&url, Some((MEDIA_TYPE, &question))).map_err(|error| error.to_string()) {
         Ok(Answer::Body { bytes, .. }) => bytes,
@@ -179,10 +178,10 @@ fn cache_name(hash: Sri) -> String {
 fn beside(repository: &Path, hash: Sri) -> Result<PathBuf, Error> {
     let oid = hash.0.to_string();
     let file = repository.join("lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(&oid);
-    let gone = || Error::Gone(format!("{} has no LFS object {oid}, or a damaged one", repository.display()));
+    let gone = || Error::NoCommit(format!("{} has no LFS object {oid}, or a damaged one", repository.display()));
     if is_whole(&file, hash) { Ok(file) } else { Err(gone()) }
 }
 
 fn is_whole(file: &Path, hash: Sri) -> bool {
-    std::fs::read(file).is_ok_and(|bytes| Sha256::of(&bytes) == hash.0)
+    fs_err::read(file).is_ok_and(|bytes| Sha256::of(&bytes) == hash.0)
 }

@@ -10,16 +10,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::artefact::{Archive, Entry};
-use super::super::deflate::Compressor;
+use crate::stages::artefact::{Archive, Entry};
+use crate::stages::deflate::Compressor;
 use crate::model::digest::Sha256;
 use crate::model::nonempty::NonEmpty;
 use crate::model::release::Span;
 
-/// Something about the container that had to be set aside.
+/// Something of the container that was taken from the published one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Aside {
+pub enum Normalised {
     /// Times in tar headers.
     Times,
     /// Users and groups in tar headers.
@@ -34,11 +34,11 @@ pub enum Aside {
     Compression,
     /// The gzip header.
     GzipHeader,
-    /// Something else in the container; never part of an exact proof.
+    /// Bytes that nothing accounts for; never part of a proof.
     Other,
 }
 
-impl fmt::Display for Aside {
+impl fmt::Display for Normalised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Times => "times",
@@ -48,12 +48,12 @@ impl fmt::Display for Aside {
             Self::Order => "order of entries",
             Self::Compression => "compression",
             Self::GzipHeader => "gzip header",
-            Self::Other => "other bytes of the container",
+            Self::Other => "other bytes",
         })
     }
 }
 
-/// How far it is proven that nothing but what was set aside differs.
+/// How far it is proven that nothing but what was normalised differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Proof {
@@ -65,7 +65,7 @@ pub enum Proof {
     /// With just that taken over, the tar is the published one to the byte, but no known compressor makes the
     /// published stream of it.
     Tar,
-    /// Every file is the same, byte for byte; the rest of the container could not be put together again.
+    /// Every file is the same, byte for byte; the rest of the container is not accounted for.
     Files,
 }
 
@@ -91,26 +91,28 @@ pub fn prove(
     (published, expected): (&Archive, Sha256),
     rebuilt: &Archive,
     cargo_range: Option<Span>,
-) -> (NonEmpty<Aside>, Proof) {
-    let mut aside = BTreeSet::new();
+) -> (NonEmpty<Normalised>, Proof) {
+    let mut normalised = BTreeSet::new();
     if published.gzip.bytes != rebuilt.gzip.bytes {
-        aside.insert(Aside::GzipHeader);
+        normalised.insert(Normalised::GzipHeader);
     }
     let tar =
-        if published.tar == rebuilt.tar { Some(rebuilt.tar.clone()) } else { graft(published, rebuilt, &mut aside) };
+        if published.tar == rebuilt.tar { Some(rebuilt.tar.clone()) } else { graft(published, rebuilt, &mut normalised) };
+    // Nothing after the gzip stream is accounted for.
+    let tar = tar.filter(|_| published.trailing == 0);
     let proof = match tar {
         None => {
-            aside.insert(Aside::Other);
+            normalised.insert(Normalised::Other);
             Proof::Files
         }
         Some(tar) => recompress(published, &tar, expected, &Compressor::likeliest_first(cargo_range))
             .map_or(Proof::Tar, |compressor| Proof::Exact { compressor }),
     };
     if matches!(proof, Proof::Tar) || compressed_differently(published, rebuilt, proof) {
-        aside.insert(Aside::Compression);
+        normalised.insert(Normalised::Compression);
     }
-    let aside = NonEmpty::new(aside.into_iter().collect()).unwrap_or_else(|| NonEmpty::one(Aside::Other));
-    (aside, proof)
+    let normalised = NonEmpty::new(normalised.into_iter().collect()).unwrap_or_else(|| NonEmpty::one(Normalised::Other));
+    (normalised, proof)
 }
 
 /// Whether the rebuilt crate was compressed by another compressor than the one that the proof found.
@@ -136,14 +138,14 @@ fn recompress(published: &Archive, tar: &[u8], expected: Sha256, by: &[Compresso
 
 /// Writes the rebuilt tar with the published one's order, times, owners, permissions and header format; notes which of
 /// them differ. None where that does not give the published tar.
-fn graft(published: &Archive, rebuilt: &Archive, aside: &mut BTreeSet<Aside>) -> Option<Vec<u8>> {
+fn graft(published: &Archive, rebuilt: &Archive, normalised: &mut BTreeSet<Normalised>) -> Option<Vec<u8>> {
     let mut by_path: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in rebuilt.entries.iter().rev() {
         by_path.entry(&entry.path).or_default().push(entry);
     }
     let order = |archive: &Archive| archive.entries.iter().map(|entry| entry.path.clone()).collect::<Vec<_>>();
     if order(published) != order(rebuilt) {
-        aside.insert(Aside::Order);
+        normalised.insert(Normalised::Order);
     }
     let mut tar = Vec::with_capacity(published.tar.len());
     for theirs in &published.entries {
@@ -154,7 +156,7 @@ fn graft(published: &Archive, rebuilt: &Archive, aside: &mut BTreeSet<Aside>) ->
             (theirs, mine) if mine.is_empty() => tar.extend_from_slice(&published.tar[theirs]),
             (_, mine) => tar.extend_from_slice(&rebuilt.tar[mine]),
         }
-        let header = graft_header(&published.tar[theirs.header.clone()], &rebuilt.tar[mine.header.clone()], aside);
+        let header = graft_header(&published.tar[theirs.header.clone()], &rebuilt.tar[mine.header.clone()], normalised);
         tar.extend_from_slice(&header);
         tar.extend_from_slice(rebuilt.body(mine));
         tar.resize(tar.len().next_multiple_of(512), 0);
@@ -163,22 +165,22 @@ fn graft(published: &Archive, rebuilt: &Archive, aside: &mut BTreeSet<Aside>) ->
     (tar == published.tar).then_some(tar)
 }
 
-fn graft_header(published: &[u8], rebuilt: &[u8], aside: &mut BTreeSet<Aside>) -> Vec<u8> {
+fn graft_header(published: &[u8], rebuilt: &[u8], normalised: &mut BTreeSet<Normalised>) -> Vec<u8> {
     let mut header = rebuilt.to_vec();
-    let mut take = |range: std::ops::Range<usize>, what: Aside| {
+    let mut take = |range: std::ops::Range<usize>, what: Normalised| {
         if header[range.clone()] != published[range.clone()] {
             header[range.clone()].copy_from_slice(&published[range]);
-            aside.insert(what);
+            normalised.insert(what);
         }
     };
-    take(field::MODE, Aside::Permissions);
-    take(field::OWNER, Aside::Owners);
-    take(field::NAMES, Aside::Owners);
-    take(field::TIME, Aside::Times);
-    take(field::MAGIC, Aside::HeaderFormat);
+    take(field::MODE, Normalised::Permissions);
+    take(field::OWNER, Normalised::Owners);
+    take(field::NAMES, Normalised::Owners);
+    take(field::TIME, Normalised::Times);
+    take(field::MAGIC, Normalised::HeaderFormat);
     // The path as a whole is the same; how it is split depends on the format.
-    take(field::NAME, Aside::HeaderFormat);
-    take(field::PREFIX, Aside::HeaderFormat);
+    take(field::NAME, Normalised::HeaderFormat);
+    take(field::PREFIX, Normalised::HeaderFormat);
     header[field::CHECKSUM].fill(b' ');
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[field::CHECKSUM].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
@@ -214,10 +216,10 @@ mod tests {
         [&header[..], &compressor.compress(&tar), &sum.sum().to_le_bytes(), &(tar.len() as u32).to_le_bytes()].concat()
     }
 
-    fn proven(published: &[u8], rebuilt: &[u8]) -> (Vec<Aside>, Proof) {
+    fn proven(published: &[u8], rebuilt: &[u8]) -> (Vec<Normalised>, Proof) {
         let read = |bytes| Archive::read(&id(), bytes).unwrap();
-        let (aside, proof) = prove((&read(published), Sha256::of(published)), &read(rebuilt), None);
-        (aside.iter().copied().collect(), proof)
+        let (normalised, proof) = prove((&read(published), Sha256::of(published)), &read(rebuilt), None);
+        (normalised.iter().copied().collect(), proof)
     }
 
     const FILES: [(&str, &str); 2] = [("a", "one"), ("b", "two")];
@@ -230,16 +232,16 @@ mod tests {
             header.set_mode(0o100_664);
         });
         let rebuilt = crate_of(&FILES, Compressor::Zlib9, |_| {});
-        let (aside, proof) = proven(&published, &rebuilt);
-        assert_eq!(aside, [Aside::Times, Aside::Owners, Aside::Permissions]);
+        let (normalised, proof) = proven(&published, &rebuilt);
+        assert_eq!(normalised, [Normalised::Times, Normalised::Owners, Normalised::Permissions]);
         assert!(matches!(proof, Proof::Exact { .. }), "{proof:?}");
     }
 
     #[test]
     fn another_order_is_named() {
         let published = crate_of(&[FILES[1], FILES[0]], Compressor::Zlib8, |_| {});
-        let (aside, proof) = proven(&published, &crate_of(&FILES, Compressor::Zlib8, |_| {}));
-        assert_eq!(aside, [Aside::Order]);
+        let (normalised, proof) = proven(&published, &crate_of(&FILES, Compressor::Zlib8, |_| {}));
+        assert_eq!(normalised, [Normalised::Order]);
         assert!(matches!(proof, Proof::Exact { .. }));
     }
 
@@ -248,9 +250,16 @@ mod tests {
         let body: String = (0..30_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_string()).collect();
         let files = [("a", body.as_str())];
         let published = crate_of(&files, Compressor::ZlibRsOld, |_| {});
-        let (aside, proof) = proven(&published, &crate_of(&files, Compressor::Zlib8, |_| {}));
-        assert_eq!(aside, [Aside::Compression]);
+        let (normalised, proof) = proven(&published, &crate_of(&files, Compressor::Zlib8, |_| {}));
+        assert_eq!(normalised, [Normalised::Compression]);
         assert_eq!(proof, Proof::Exact { compressor: Compressor::ZlibRsOld });
+    }
+
+    #[test]
+    fn bytes_after_the_archive_are_not_explained_away() {
+        let rebuilt = crate_of(&FILES, Compressor::Zlib8, |_| {});
+        let (_, proof) = proven(&[&rebuilt[..], b"more"].concat(), &rebuilt);
+        assert_eq!(proof, Proof::Files);
     }
 
     #[test]
@@ -258,7 +267,7 @@ mod tests {
         let published = crate_of(&FILES, Compressor::Zlib8, |header| {
             header.as_old_mut().linkname[0] = b'x';
         });
-        let (aside, proof) = proven(&published, &crate_of(&FILES, Compressor::Zlib8, |_| {}));
-        assert_eq!((aside, proof), (vec![Aside::Other], Proof::Files));
+        let (normalised, proof) = proven(&published, &crate_of(&FILES, Compressor::Zlib8, |_| {}));
+        assert_eq!((normalised, proof), (vec![Normalised::Other], Proof::Files));
     }
 }

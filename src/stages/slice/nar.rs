@@ -10,6 +10,9 @@ use crate::model::digest::{Sha256, Sri};
 
 impl Slice {
     /// The hash of the slice's NAR: its identity in the store.
+    ///
+    /// # Panics
+    /// Never: a slice's names are legal in a NAR, and come in order.
     #[must_use]
     pub fn nar_hash(&self) -> Sri {
         let encode = || -> Result<[u8; 32], nix_archive::nar::Error> {
@@ -19,8 +22,7 @@ impl Slice {
             encoder.end_directory()?;
             Ok(encoder.finish()?.finalize().into())
         };
-        // Hashing into memory fails only on names out of order or illegal in a NAR, and a slice's names are crates'.
-        Sri(Sha256(encode().unwrap_or_default()))
+        Sri(Sha256(encode().expect("hashing into memory fails only on illegal names, and a slice's names are crates'")))
     }
 
     /// The tree below the registry's root, which has the one folder `index` even where that is empty.

@@ -1,8 +1,9 @@
 //! Which cargos to try for a crate, and in which order.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::{Dating, Origin, Toolchain, class_of, stable_at};
+use super::{CargoEvidence, Origin, Toolchain, class_of, stable_at};
 use crate::model::release::{Minor, Span};
 
 /// A cargo to try for a crate.
@@ -14,20 +15,39 @@ pub struct Candidate {
     pub in_range: bool,
 }
 
-/// How many candidates a crate gets within its range, and how many outside of it.
+/// How far to search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Search {
+    /// What is likely.
+    Likely,
+    /// Every cargo that is not certain to be another one than the publisher's.
+    Thorough,
+}
+
+/// How many candidates a crate gets within its range, and how many outside of it, in a search for what is likely.
 const IN_RANGE: usize = 6;
 const OUT_OF_RANGE: usize = 2;
 
 /// The cargos to try for a crate, best first: one of each class, those within the range first, nearest to the stable
 /// release of the day; then the nearest outside.
 #[must_use]
-pub fn candidates(dating: &Dating, published: Option<Timestamp>, available: &[Toolchain]) -> Vec<Candidate> {
+pub fn candidates(
+    evidence: &CargoEvidence,
+    published: Option<Timestamp>,
+    available: &[Toolchain],
+    search: Search,
+) -> Vec<Candidate> {
     let newest = || available.iter().map(|toolchain| toolchain.minor).max().unwrap_or(Minor(0));
     let expected = published.and_then(stable_at).unwrap_or_else(newest);
-    let span = dating.span.unwrap_or(Span::ALL);
+    let span = evidence.range.unwrap_or(Span::ALL);
+    let allowed = match search {
+        Search::Likely => span,
+        Search::Thorough => evidence.certain.unwrap_or(Span::ALL),
+    };
     let distance = |a: Minor, b: Minor| class_of(a).abs_diff(class_of(b));
 
-    // Imported cargos are at hand, archives may have to be fetched. Older ones are likelier than newer ones.
+    // Imported cargos are here, archives may have to be fetched. Older ones are likelier than newer ones.
     let mut ranked: Vec<&Toolchain> = available.iter().collect();
     ranked.sort_by_key(|toolchain| {
         let minor = toolchain.minor;
@@ -44,8 +64,12 @@ pub fn candidates(dating: &Dating, published: Option<Timestamp>, available: &[To
     let mut classes = std::collections::BTreeSet::new();
     let mut chosen = Vec::new();
     for in_range in [true, false] {
-        let limit = if in_range { IN_RANGE } else { OUT_OF_RANGE };
-        let fitting = ranked.iter().filter(|toolchain| span.contains(toolchain.minor) == in_range);
+        let limit = match (search, in_range) {
+            (Search::Thorough, true) => usize::MAX,
+            (_, true) => IN_RANGE,
+            (_, false) => OUT_OF_RANGE,
+        };
+        let fitting = ranked.iter().filter(|toolchain| allowed.contains(toolchain.minor) == in_range);
         let fresh = fitting.filter(|toolchain| classes.insert(class_of(toolchain.minor))).take(limit);
         chosen.extend(fresh.map(|toolchain| Candidate { toolchain: (*toolchain).clone(), in_range }));
     }
@@ -95,8 +119,8 @@ mod tests {
 
     fn names(span: Option<Span>, published: &str, available: &[&str]) -> Vec<String> {
         let available: Vec<_> = available.iter().map(|release| toolchain(release)).collect();
-        let dating = Dating { readings: Vec::new(), span };
-        candidates(&dating, published.parse().ok(), &available)
+        let evidence = CargoEvidence { clues: Vec::new(), range: span, certain: span };
+        candidates(&evidence, published.parse().ok(), &available, Search::Likely)
             .into_iter()
             .map(|candidate| format!("{}{}", candidate.toolchain.name, if candidate.in_range { "" } else { "?" }))
             .collect()
@@ -115,6 +139,18 @@ mod tests {
     fn outside_the_range_the_nearest_comes_first() {
         let available = ["1.46.0", "1.65.0", "1.85.0", "1.97.0"];
         assert_eq!(names(Some(Span::between(55, 56)), "2022-05-04T00:00:00Z", &available), ["1.46.0?", "1.65.0?"]);
+    }
+
+    #[test]
+    fn a_thorough_search_excludes_only_what_is_certain() {
+        let available: Vec<_> = ["1.65.0", "1.83.0", "1.85.0", "1.90.0"].map(toolchain).into();
+        let evidence = CargoEvidence { clues: Vec::new(), range: Some(Span::until(83)), certain: Some(Span::until(87)) };
+        let chosen = |search| candidates(&evidence, "2025-01-01T00:00:00Z".parse().ok(), &available, search);
+        let in_range = |search| -> Vec<String> {
+            chosen(search).into_iter().filter(|one| one.in_range).map(|one| one.toolchain.name).collect()
+        };
+        assert_eq!(in_range(Search::Likely), ["1.83.0", "1.65.0"]);
+        assert_eq!(in_range(Search::Thorough), ["1.83.0", "1.65.0", "1.85.0"]);
     }
 
     #[test]

@@ -1,0 +1,177 @@
+//! Commits besides the package's own: submodules that were checked out, and what members of the workspace take from git.
+//!
+//! A submodule is proven by the gitlink above it. What comes from git is never packaged: cargo needs its manifests in order
+//! to load the workspace, and takes them from a directory source that replaces the repository.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fs_err::os::unix::fs::symlink;
+use toml::{Table, Value};
+
+use super::checkout::Conversion;
+use super::commit::{check_out, unproven};
+use super::worktree::Worktree;
+use super::{Fault, git};
+use crate::contract::recipe::{CommitInput, GitDependencyInput, Reference};
+use crate::model::sub_path::SubPath;
+
+/// Submodules, by path.
+type Submodules = BTreeMap<SubPath, CommitInput>;
+
+/// Checks submodules out, each with a `.git` of its own as git has it, and adds their links to the worktree's.
+///
+/// # Errors
+/// Where one is not what the commit above it names.
+pub fn check_out_submodules(
+    submodules: &Submodules,
+    own: &CommitInput,
+    root: &Path,
+    worktree: &mut Worktree,
+    conversion: &Conversion,
+) -> Result<(), Fault> {
+    // A submodule's submodule comes after it in the order of paths.
+    for (path, commit) in submodules {
+        let path = path.as_str();
+        let (above, below) = above(submodules, own, path);
+        if above.gitlinks.get(below) != Some(&commit.id) {
+            return Err(unproven(commit, format!("commit {} has no such submodule at {below}", above.id)));
+        }
+        let place = root.join(path);
+        fs_err::remove_dir(&place)?;
+        let submodule = check_out(commit, &place, &conversion.below(path))?;
+        git::write_repository(&place, &submodule, commit, &[])?;
+        worktree.links.extend(submodule.links.iter().map(|link| Path::new(path).join(link)));
+    }
+    Ok(())
+}
+
+/// The commit whose tree a submodule hangs in, and its path there.
+fn above<'a>(submodules: &'a Submodules, own: &'a CommitInput, path: &'a str) -> (&'a CommitInput, &'a str) {
+    let inside = |other: &str| path.strip_prefix(other).and_then(|rest| rest.strip_prefix('/'));
+    submodules.iter().rev().find_map(|(other, commit)| Some((commit, inside(other.as_str())?))).unwrap_or((own, path))
+}
+
+/// The lock files of a package's folder and of those above it, the root's last.
+pub(super) fn locks(root: &Path, package: &str) -> Vec<String> {
+    beside(root, package, "Cargo.lock").collect()
+}
+
+/// The files of this name in a package's folder and in those above it, the root's last.
+fn beside(root: &Path, package: &str, name: &str) -> impl Iterator<Item = String> {
+    let folders = Path::new(package).ancestors();
+    folders.filter_map(move |folder| fs_err::read_to_string(root.join(folder).join(name)).ok())
+}
+
+/// Whether a manifest takes something from a repository by this very commit.
+fn asks(manifest: &Value, url: &str, commit: &str) -> bool {
+    let Value::Table(table) = manifest else { return false };
+    let says = |key: &str, value: &str| table.get(key).and_then(Value::as_str) == Some(value);
+    says("git", url) && says("rev", commit) || table.values().any(|value| asks(value, url, commit))
+}
+
+/// What was taken from git.
+#[derive(Debug, Default)]
+pub struct Provided {
+    /// The part of cargo's configuration that leads there.
+    pub config: String,
+    /// Entries of a lock file for what a manifest alone pins. cargo takes nothing from a directory that no lock file
+    /// names; the entries do not come into the crate, as a published package can't require anything from git.
+    pub locked: String,
+}
+
+/// Puts what comes from git under `place`.
+///
+/// # Errors
+/// Where neither a Cargo.lock nor a manifest of the package's own commit names it, or it is not what the plan says.
+pub fn provide(
+    dependencies: &[GitDependencyInput],
+    place: &Path,
+    root: &Path,
+    package_path: &str,
+) -> Result<Provided, Fault> {
+    let locks = locks(root, package_path);
+    let manifests = beside(root, package_path, "Cargo.toml").filter_map(|text| text.parse::<Table>().ok());
+    let manifests: Vec<Value> = manifests.map(Value::Table).collect();
+    let mut provided = Provided::default();
+    for (number, GitDependencyInput { commit, packages, reference, url }) in dependencies.iter().enumerate() {
+        let (front, back) = (format!("source = \"git+{url}"), format!("#{}\"", commit.id));
+        let named = |line: &str| line.starts_with(&front) && line.ends_with(&back);
+        let locked = locks.iter().flat_map(|lock| lock.lines()).any(named);
+        if !locked && !manifests.iter().any(|manifest| asks(manifest, url, &commit.id.to_string())) {
+            let reason = format!("no Cargo.lock and no manifest of the package's commit names it for {url}");
+            return Err(unproven(commit, reason));
+        }
+        let folder = place.join(number.to_string());
+        let (tree, source) = (folder.join("tree"), folder.join("packages"));
+        fs_err::create_dir_all(&source)?;
+        check_out(commit, &tree, &Conversion::default())?;
+        // Packages inherit from the workspace that lies above them: the folders are flat in a directory source, so
+        // that it lies right above all of them.
+        let workspace = tree.join("Cargo.toml");
+        if workspace.is_file() {
+            fs_err::copy(&workspace, source.join("Cargo.toml"))?;
+        }
+        for (number, package) in packages.iter().enumerate() {
+            let package = tree.join(package.as_str());
+            fs_err::write(package.join(".cargo-checksum.json"), "{\"files\":{},\"package\":null}")?;
+            symlink(&package, source.join(number.to_string()))?;
+            if !locked {
+                provided.locked += &lock_entry(&tree, &package, url, &commit.id.to_string());
+            }
+        }
+        provided.config += &replacement(number, url, reference, &source);
+    }
+    Ok(provided)
+}
+
+/// A lock file's entry of a package that is taken from git by the full id of a commit; nothing where its manifest can't
+/// be read: cargo will say so.
+fn lock_entry(tree: &Path, package: &Path, url: &str, commit: &str) -> String {
+    let read = |folder: &Path| fs_err::read_to_string(folder.join("Cargo.toml")).ok()?.parse::<Table>().ok();
+    let said = || {
+        let manifest = read(package)?;
+        let package = manifest.get("package")?;
+        let version = match package.get("version")?.as_str() {
+            Some(version) => version.to_owned(),
+            None => read(tree)?.get("workspace")?.get("package")?.get("version")?.as_str()?.to_owned(),
+        };
+        Some((package.get("name")?.as_str()?.to_owned(), version))
+    };
+    let Some((name, version)) = said() else { return String::new() };
+    let [name, version, source] =
+        [name, version, format!("git+{url}?rev={commit}#{commit}")].map(|text| Value::from(text).to_string());
+    format!("\n[[package]]\nname = {name}\nversion = {version}\nsource = {source}\n")
+}
+
+/// The part of cargo's configuration that replaces a repository with a folder.
+fn replacement(number: usize, url: &str, reference: &Reference, folder: &Path) -> String {
+    // Every string of JSON is one of TOML.
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let reference = match reference {
+        Reference::Default => String::new(),
+        Reference::Branch(name) => format!("branch = {}\n", quoted(name)),
+        Reference::Tag(name) => format!("tag = {}\n", quoted(name)),
+        Reference::Rev(name) => format!("rev = {}\n", quoted(name)),
+    };
+    format!(
+        "[source.git-{number}]\ngit = {}\n{reference}replace-with = \"recrate-git-{number}\"\n\
+         [source.recrate-git-{number}]\ndirectory = {}\n",
+        quoted(url),
+        quoted(&folder.display().to_string())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_quotes_whatever_a_lock_file_may_hold() {
+        let branch = Reference::Branch("a\"]\n[build]\nrustc = \"evil".to_owned());
+        let config = replacement(0, "https://git.example/a?b", &branch, Path::new("/build/git/0"));
+        let lines: Vec<&str> = config.lines().collect();
+        assert_eq!(lines[2], r#"branch = "a\"]\n[build]\nrustc = \"evil""#);
+        assert_eq!(lines.len(), 6);
+    }
+}

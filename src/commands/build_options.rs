@@ -1,0 +1,286 @@
+//! Options that several commands share, and the [`Context`] that they make.
+
+use std::path::{Path, PathBuf};
+
+use nix_archive::nar::{CaseHack, hash_path};
+use serde::Deserialize;
+
+use super::Failure;
+use crate::edges::cache::Cache;
+use crate::edges::cargo_config::CargoConfig;
+use crate::edges::git::{Git, Mirror, without_file_scheme};
+use crate::edges::network::Network;
+use crate::edges::nix::Nix;
+use crate::edges::software_heritage::{ADDRESS, SoftwareHeritage};
+use crate::edges::toolchains::Toolchains;
+use crate::model::digest::{Sha256, Sri};
+use crate::pipeline::context::{Context, Program, Programs};
+use crate::stages::derivation::names;
+use crate::stages::plan::ProgramPin;
+use crate::stages::renamed_repositories::{Renamed, with_known};
+use crate::stages::toolchain::{CATALOGUE, Search, Toolchain};
+
+/// How many requests are under way at once.
+const WORKERS: usize = 16;
+
+/// Where recrate keeps things.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Places {
+    /// Folder for what can be fetched again: crates, index files, commits
+    #[arg(long, value_name = "DIR", env = "RECRATE_CACHE", hide_env_values = true, global = true)]
+    cache: Option<PathBuf>,
+    /// Folder for what was set up: imported toolchains
+    #[arg(long, value_name = "DIR", env = "RECRATE_DATA", hide_env_values = true, global = true)]
+    data: Option<PathBuf>,
+}
+
+impl Places {
+    /// The cache.
+    ///
+    /// # Errors
+    /// Where no folder is given and the user has no home.
+    pub fn cache(&self) -> Result<Cache, Failure> {
+        let own = || Ok(base()?.cache_dir().to_owned());
+        self.cache.clone().map_or_else(own, Ok).map(Cache::at)
+    }
+
+    /// The toolchains.
+    ///
+    /// # Errors
+    /// Where no folder is given and the user has no home.
+    pub fn toolchains(&self) -> Result<Toolchains, Failure> {
+        let own = || Ok(base()?.data_dir().to_owned());
+        Ok(Toolchains::at(self.data.clone().map_or_else(own, Ok)?.join("toolchains")))
+    }
+}
+
+fn base() -> Result<directories::ProjectDirs, Failure> {
+    directories::ProjectDirs::from("", "", "recrate")
+        .ok_or_else(|| Failure::usage("no home folder found: give --cache and --data"))
+}
+
+/// Which cargos may be tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cargos {
+    /// Imported ones, and official archives where they can be fetched.
+    #[default]
+    All,
+    /// Imported ones only: nothing is fetched.
+    Imported,
+}
+
+/// Options of every command that rebuilds.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BuildOptions {
+    #[command(flatten)]
+    places: Places,
+    /// Fetch repositories from elsewhere: in addresses that begin with PREFIX, it is replaced by REPLACEMENT, an https, ssh
+    /// or file address or a folder. The first rule that fits counts
+    #[arg(long = "git-mirror", value_name = "PREFIX=REPLACEMENT")]
+    mirrors: Vec<Mirror>,
+    /// Ask Software Heritage for commits that their repositories do not have; or another archive with its API
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = ADDRESS)]
+    software_heritage: Option<String>,
+    /// Use what is cached and in the store; fetch nothing
+    #[arg(long)]
+    offline: bool,
+    /// Which cargos may be tried [default: all, unless the configuration file says otherwise]
+    #[arg(long, value_name = "WHICH")]
+    toolchains: Option<Cargos>,
+    /// Try every cargo that is not certain to be the wrong one, without a limit on attempts
+    #[arg(long)]
+    thorough: bool,
+    /// Configuration file [default: recrate.toml beside the lock file, or in the user's configuration folder]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Machines that Nix sends builds to, as its own --builders takes them, like `ssh-ng://host x86_64-linux`
+    #[arg(long, value_name = "MACHINES")]
+    builders: Option<String>,
+    /// How many builds Nix does at once on this machine; with 0 all go to --builders [default: what Nix is set up with]
+    #[arg(long, short = 'j', value_name = "N")]
+    max_jobs: Option<u32>,
+    /// The Nix store that builds, like `ssh-ng://host` or `local?root=/some/folder` [default: this machine's]
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// The Nix store that derivations are made in, with --store [default: the one that builds]
+    #[arg(long, value_name = "STORE", requires = "store")]
+    eval_store: Option<String>,
+    /// A further option for the Nix commands that build, like --nix-option=--cores --nix-option=2
+    #[arg(long = "nix-option", value_name = "OPTION", allow_hyphen_values = true)]
+    nix_options: Vec<String>,
+    /// Take builds that a binary cache has from there instead of building them: as trustworthy as the cache's signing keys
+    #[arg(long)]
+    substitute: bool,
+}
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Config {
+    #[serde(default)]
+    git_mirror: Vec<Mirror>,
+    #[serde(default)]
+    renamed_repository: Vec<Renamed>,
+    toolchains: Option<Cargos>,
+    software_heritage: Option<String>,
+}
+
+impl BuildOptions {
+    /// Sets everything up for the packages of a lock file in `folder`.
+    ///
+    /// # Errors
+    /// Where something that is needed is not there, with what to do about it.
+    pub fn context(&self, folder: &Path) -> Result<Context, Failure> {
+        let network = Network::acquire(self.offline);
+        let config = self.read_config(folder)?;
+        let mut mirrors = self.mirrors.clone();
+        mirrors.extend(config.git_mirror);
+        let mut build_options = Vec::new();
+        build_options.extend(self.builders.iter().flat_map(|machines| ["--builders".to_owned(), machines.clone()]));
+        build_options.extend(self.max_jobs.iter().flat_map(|jobs| ["--max-jobs".to_owned(), jobs.to_string()]));
+        build_options.extend(self.nix_options.iter().cloned());
+        let nix = Nix {
+            build_options,
+            substitute: self.substitute,
+            store: self.store.clone(),
+            eval_store: self.eval_store.clone(),
+        };
+        if !nix.is_there() {
+            return Err(Failure::internal(
+                "nix-store not found in PATH\nhelp: install Nix (https://nixos.org/download, or `apt-get install nix-bin`), \
+                 then run `recrate doctor`",
+            ));
+        }
+        let cache = self.places.cache()?;
+        let toolchains = self.places.toolchains()?;
+        let system = format!("{}-linux", std::env::consts::ARCH);
+        let cargos = self.toolchains.or(config.toolchains).unwrap_or_default();
+        let mut notices = Vec::new();
+        let available = available(cargos, &toolchains, network.as_ref(), &system, &mut notices)?;
+        let address = self.software_heritage.clone().or(config.software_heritage);
+        let archive = address
+            .zip(network.clone())
+            .map(|(address, network)| SoftwareHeritage { address: address.trim_end_matches('/').to_owned(), network });
+        Ok(Context {
+            git: Git { cache: cache.clone(), mirrors, archive, network: network.clone() },
+            cache,
+            cargo_config: cargo_config(folder)?,
+            renamed: with_known(config.renamed_repository),
+            network,
+            nix,
+            toolchains,
+            available,
+            notices,
+            search: if self.thorough { Search::Thorough } else { Search::Likely },
+            programs: Programs {
+                builder: program(names::BUILDER)?,
+                fetcher: program(names::FETCHER)?,
+                judge: program(names::JUDGE)?,
+            },
+            system,
+            workers: WORKERS,
+        })
+    }
+
+    fn read_config(&self, folder: &Path) -> Result<Config, Failure> {
+        let path = match &self.config {
+            Some(path) => path.clone(),
+            None => {
+                let user = directories::ProjectDirs::from("", "", "recrate").map(|own| own.config_dir().to_owned());
+                let places = std::iter::once(folder.to_owned()).chain(user).map(|place| place.join("recrate.toml"));
+                match places.into_iter().find(|path| path.is_file()) {
+                    Some(path) => path,
+                    None => return Ok(Config::default()),
+                }
+            }
+        };
+        let text = fs_err::read_to_string(&path).map_err(Failure::usage)?;
+        let mut config: Config =
+            toml::from_str(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        // A folder of mirrors counts from the file that names it.
+        let base = path.parent().unwrap_or(folder);
+        for mirror in &mut config.git_mirror {
+            mirror.replacement = without_file_scheme(&mirror.replacement).to_owned();
+            if !mirror.replacement.contains("://") {
+                let folder = std::path::absolute(base.join(&mirror.replacement)).map_err(Failure::usage)?;
+                let slash = if mirror.replacement.ends_with('/') { "/" } else { "" };
+                mirror.replacement = format!("{}{slash}", folder.display().to_string().trim_end_matches('/'));
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// Imported cargos, and official ones where they are asked for and their server can be reached. That it can't be is
+/// noted: it changes what is tried.
+fn available(
+    cargos: Cargos,
+    toolchains: &Toolchains,
+    network: Option<&Network>,
+    system: &str,
+    notices: &mut Vec<String>,
+) -> Result<Vec<Toolchain>, Failure> {
+    let mut available = toolchains.imported().map_err(Failure::internal)?;
+    if cargos == Cargos::All
+        && let (Some(network), Some(newest)) = (network, CATALOGUE.last())
+    {
+        let url = newest.url(system);
+        if network.reaches(&url) {
+            let (_, runtime) = toolchains.runtime().map_err(Failure::internal)?;
+            available.extend(Toolchains::official(system, runtime));
+        } else {
+            let host = url.split('/').nth(2).unwrap_or_default();
+            notices.push(format!(
+                "official cargos could not be fetched from {host}: only the {} imported ones were tried \
+                 (--toolchains imported does not ask)",
+                available.len()
+            ));
+        }
+    }
+    Ok(available)
+}
+
+/// cargo's configuration as it counts in a folder.
+///
+/// # Errors
+/// Where a file of it can't be read.
+pub fn cargo_config(folder: &Path) -> Result<CargoConfig, Failure> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    CargoConfig::read(folder, home.as_deref()).map_err(Failure::usage)
+}
+
+/// One of recrate's static programs, with its hash.
+fn program(name: &str) -> Result<Program, Failure> {
+    let file = find_program(name).ok_or_else(|| {
+        let short = name.trim_start_matches("recrate-");
+        Failure::internal(format!(
+            "the static {short} is missing\nhelp: from recrate's sources, `cargo build-{short}` builds it; {} can name its \
+             file",
+            variable(name)
+        ))
+    })?;
+    let nar = hash_path(&file, CaseHack::native())
+        .map_err(|error| Failure::internal(format!("{}: {error}", file.display())))?;
+    Ok(Program { file, pin: ProgramPin { nar_hash: Sri(Sha256(nar.sha256)) } })
+}
+
+/// The variable that names a program's file: `RECRATE_BUILDER`, `RECRATE_FETCHER`, `RECRATE_JUDGE`.
+fn variable(name: &str) -> String {
+    name.replace('-', "_").to_ascii_uppercase()
+}
+
+/// A static program's file: where its variable says, beside this program, or where cargo leaves it.
+#[must_use]
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os(variable(name)) {
+        return Some(PathBuf::from(path)).filter(|path| path.is_file());
+    }
+    let me = std::env::current_exe().ok()?.canonicalize().ok()?;
+    let folder = me.parent()?;
+    let target = format!("{}-unknown-linux-gnu/release", std::env::consts::ARCH);
+    // Tests run from `target/PROFILE/deps`.
+    let above = folder.ancestors().skip(1).take(2).map(|folder| folder.join(&target));
+    std::iter::once(folder.to_owned()).chain(above).map(|place| place.join(name)).find(|path| path.is_file())
+}

@@ -1,0 +1,140 @@
+//! Builds: has Nix build what a plan says, and reads what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::context::{Context, Error, check_interrupt};
+use super::seed::Content;
+use crate::edges::console::Console;
+use crate::edges::nix::Event;
+use crate::edges::run_directory::RunDirectory;
+use crate::judge::read_output;
+use crate::model::package::PackageKey;
+use crate::stages::derivation::{Derivations, FixedInput, RebuildDrv, derive};
+use crate::stages::judge::Output;
+use crate::stages::plan::Plan;
+
+/// `nix/` as it was when this program was built: what registers the derivations.
+const PLAN_NIX: &str = include_str!("../../nix/plan.nix");
+
+/// What having Nix build came to, besides the outputs.
+#[derive(Debug, Default)]
+pub struct Built {
+    /// Nix's own last errors, where it did not end well.
+    pub errors: Option<String>,
+}
+
+impl Context {
+    /// Has Nix build what the store does not have yet; `inputs` gives what the fixed-output inputs of those jobs are made
+    /// of.
+    ///
+    /// # Errors
+    /// Where Nix or the store does not do what it is asked. That a build fails is none.
+    pub fn build<'a>(
+        &self,
+        plan: &Plan,
+        derivations: &Derivations,
+        label: &str,
+        run: &RunDirectory,
+        console: &Console,
+        inputs: impl FnOnce(&BTreeSet<&str>) -> BTreeMap<FixedInput, Content<'a>>,
+    ) -> Result<Built, Error> {
+        let missing = self.nix.missing(derivations.rebuilds.values().map(|drv| &drv.out))?;
+        let wanted: Vec<(&String, &RebuildDrv)> =
+            derivations.rebuilds.iter().filter(|(_, drv)| missing.contains(&drv.out)).collect();
+        let mut built = Built::default();
+        if !wanted.is_empty() {
+            console.stage(&format!("{label}: {} of {} to build", wanted.len(), derivations.rebuilds.len()));
+            let jobs: BTreeSet<&str> = wanted.iter().map(|(job, _)| job.as_str()).collect();
+            self.seed(derivations, inputs(&jobs))?;
+            check_interrupt()?;
+            self.instantiate(&plan.only(&jobs), derivations, run, "round.json")?;
+            let builds: Vec<&RebuildDrv> = wanted.iter().map(|(_, drv)| *drv).collect();
+            built.errors = self.nix.realise(&builds, &run.roots(), |event| match event {
+                Event::Started(drv) => console.build_started(&drv),
+                Event::Message(text) => tracing::debug!("nix: {text}"),
+            })?;
+        }
+        self.copy_outputs(derivations, run)?;
+        Ok(built)
+    }
+
+    /// Copies outputs of another store here, to be read.
+    fn copy_outputs(&self, derivations: &Derivations, run: &RunDirectory) -> Result<(), Error> {
+        let Some(store) = &self.nix.store else { return Ok(()) };
+        let missing = self.nix.missing(derivations.rebuilds.values().map(|drv| &drv.out))?;
+        let outputs = derivations.rebuilds.values().map(|drv| &drv.out);
+        let wanted: Vec<&String> =
+            outputs.filter(|out| !missing.contains(*out) && !self.real(out, run).exists()).collect();
+        if !wanted.is_empty() {
+            let to = format!("local?root={}", run.store().display());
+            self.nix.copy(Some(store), Some(&to), false, wanted.into_iter())?;
+        }
+        Ok(())
+    }
+
+    /// Where an output can be read.
+    fn real(&self, out: &str, run: &RunDirectory) -> PathBuf {
+        if self.nix.store.is_some() { run.store().join(out.trim_start_matches('/')) } else { PathBuf::from(out) }
+    }
+
+    /// Instantiates a plan with `nix/plan.nix` and asserts that it gives what this process derived.
+    ///
+    /// # Errors
+    /// Where Nix does not take the plan, or derives something else.
+    pub fn instantiate(
+        &self,
+        plan: &Plan,
+        derivations: &Derivations,
+        run: &RunDirectory,
+        name: &str,
+    ) -> Result<(), Error> {
+        run.write(name, &plan.to_json())?;
+        run.write("plan.nix", PLAN_NIX)?;
+        let instantiated = self.nix.instantiate(&run.path().join("plan.nix"), &run.path().join(name), "drvPaths")?;
+        for (job, _, _) in plan.rebuilds() {
+            let nix = instantiated.get(job).cloned().unwrap_or_default();
+            let recrate = derivations.rebuilds[job].drv.clone();
+            if nix != recrate {
+                return Err(Error::Disagreement { job: job.clone(), nix, recrate });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the whole plan into the run directory, and asserts that both generators derive the same from it.
+    ///
+    /// # Errors
+    /// Where they don't, or it can't be written.
+    pub fn register(&self, plan: &Plan, run: &RunDirectory) -> Result<(), Error> {
+        run.write("plan.json", &plan.to_json())?;
+        if plan.rebuilds().next().is_none() {
+            return Ok(());
+        }
+        self.instantiate(plan, &derive(plan)?, run, "plan.json")
+    }
+
+    /// Reads what a rebuild came to.
+    ///
+    /// # Errors
+    /// Where Nix builds without a sandbox, or a log can't be kept.
+    pub fn output(&self, key: &PackageKey, drv: &RebuildDrv, built: &Built, run: &RunDirectory) -> Result<Output, Error> {
+        let place = self.real(&drv.out, run);
+        if place.exists() {
+            return Ok(read_output(&place).unwrap_or_else(Output::Failed));
+        }
+        let log = self.nix.log(&drv.drv);
+        run.keep_log(key, &log)?;
+        if let Some(at) = log.find("not building outside the Nix sandbox") {
+            return Err(Error::CannotBuild(log[at..].trim().to_owned()));
+        }
+        let last: Vec<&str> = log.trim().lines().rev().take(3).collect();
+        let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+        let why = match (last.is_empty(), &built.errors) {
+            (false, _) => last,
+            (true, Some(errors)) => format!("Nix did not build it: {errors}"),
+            (true, None) => "Nix kept no log of it".to_owned(),
+        };
+        Ok(Output::Failed(format!("the build of {} failed: {why}", drv.drv)))
+    }
+}

@@ -1,0 +1,205 @@
+//! First step: a package's published crate, fetched, checked and read.
+
+use std::ops::ControlFlow;
+
+use jiff::Timestamp;
+
+use super::context::{Context, Registries};
+use crate::edges::registry::{self, Registry};
+use crate::model::commit::CommitId;
+use crate::model::digest::Sha256;
+use crate::model::krate::CrateId;
+use crate::model::repository::RepositoryUrl;
+use crate::model::sub_path::SubPath;
+use crate::stages::artefact::{LOCK, MANIFEST};
+use crate::stages::checkout::Traces;
+use crate::stages::claims::{Cause, Missing, Obstacle};
+use crate::stages::lock::LockedPackage;
+use crate::stages::manifest::Manifest;
+use crate::stages::provenance::{Untraceable, VcsInfo, tag_names};
+use crate::stages::published::Published;
+use crate::stages::slice::IndexLine;
+use crate::stages::toolchain::CargoEvidence;
+
+/// A package that ends before it is rebuilt.
+#[derive(Debug)]
+pub struct Ended {
+    /// The package.
+    pub locked: LockedPackage,
+    /// The checksum that its bytes must have, as far as it is known.
+    pub checksum: Option<Sha256>,
+    /// Why.
+    pub obstacle: Obstacle,
+}
+
+/// A package whose published crate was read.
+#[derive(Debug)]
+pub struct FetchedPackage {
+    /// The package.
+    pub locked: LockedPackage,
+    /// The checksum that its bytes have.
+    pub checksum: Sha256,
+    /// Where the crate can be fetched; none where the registry is a folder.
+    pub url: Option<String>,
+    /// When it was published.
+    pub published: Option<Timestamp>,
+    /// Which cargo packaged it.
+    pub evidence: CargoEvidence,
+    /// Where it says that it comes from.
+    pub named: NamedOrigin,
+    /// Its Cargo.lock.
+    pub lock: Option<String>,
+    /// Its normalised manifest.
+    pub manifest: Manifest,
+    /// Its manifest as it is in the source.
+    pub original_manifest: Option<String>,
+    /// What it shows of the publisher's checkout.
+    pub traces: Traces,
+}
+
+/// Where a package says that it comes from, or what stands for that where it is silent.
+#[derive(Debug, Clone)]
+pub struct NamedOrigin {
+    /// The repository.
+    pub repository: RepositoryUrl,
+    /// The commit.
+    pub commit: CommitId,
+    /// The package's folder; none where the vcs info does not name it.
+    pub path: Option<SubPath>,
+    /// Whether the vcs info says that there were uncommitted changes.
+    pub dirty: bool,
+    /// The tag that the commit was found by, where the package names none.
+    pub tag: Option<String>,
+}
+
+/// How many other versions of a crate are asked for a repository.
+const VERSIONS: usize = 3;
+
+impl Context {
+    /// Gets the published crate of a package, checks it and reads it.
+    #[must_use]
+    pub fn fetch(&self, locked: &LockedPackage, registries: &Registries) -> ControlFlow<Box<Ended>, FetchedPackage> {
+        let id = locked.key.id();
+        let end = |checksum, cause| {
+            let obstacle = Obstacle { cause, origin: None };
+            ControlFlow::Break(Box::new(Ended { locked: locked.clone(), checksum, obstacle }))
+        };
+        let registry = match &registries[&locked.key.registry] {
+            Ok(registry) => registry,
+            Err(reason) => return end(locked.checksum, Cause::Error { reason: reason.clone() }),
+        };
+        let lines = match self.index_with(&id, registry) {
+            Ok(lines) => lines,
+            Err(error) => return end(locked.checksum, cause_of(error)),
+        };
+        let Some(line) = lines.iter().find(|line| line.version == id.version) else {
+            let reason = format!("the registry's index has no {id}");
+            return end(locked.checksum, Cause::Impossible { missing: Missing::Version, reason });
+        };
+        if let Some(expected) = locked.checksum.filter(|expected| *expected != line.checksum) {
+            let reason = format!("Cargo.lock has {expected}, the registry's index {}", line.checksum);
+            return end(Some(expected), Cause::ChecksumMismatch { reason });
+        }
+        let checksum = line.checksum;
+        let artefact = match registry.artefact(&id, checksum) {
+            Ok(artefact) => artefact,
+            Err(error) => return end(Some(checksum), cause_of(error)),
+        };
+        let published = match Published::read(&artefact, line.published) {
+            Ok(published) => published,
+            Err(error) => return end(Some(checksum), Cause::MalformedArchive { reason: error.to_string() }),
+        };
+        let named = match self.named_origin(&id, &published, registry, &lines) {
+            Ok(named) => named,
+            Err(cause) => return end(Some(checksum), cause),
+        };
+        let archive = &published.archive;
+        ControlFlow::Continue(FetchedPackage {
+            locked: locked.clone(),
+            checksum,
+            url: registry.url(&id, checksum),
+            published: line.published,
+            named,
+            lock: archive.text(LOCK).map(str::to_owned),
+            manifest: archive.text(MANIFEST).map(Manifest::read).unwrap_or_default(),
+            original_manifest: archive.original_manifest().map(str::to_owned),
+            traces: Traces::read(archive),
+            evidence: published.evidence,
+        })
+    }
+
+    /// The index lines of a crate; asked for again where a version is missing: it may be younger than the cached file.
+    fn index_with(&self, id: &CrateId, registry: &Registry) -> Result<std::sync::Arc<Vec<IndexLine>>, registry::Error> {
+        match registry.index(&id.name) {
+            Ok(lines) if lines.iter().any(|line| line.version == id.version) => Ok(lines),
+            Ok(_) if self.network.is_some() => registry.newest_index(&id.name),
+            found => found,
+        }
+    }
+
+    /// Where a package comes from: what its own files name, or, where they are silent, what other versions of it and the
+    /// repository's tags do.
+    fn named_origin(
+        &self,
+        id: &CrateId,
+        published: &Published,
+        registry: &Registry,
+        lines: &[IndexLine],
+    ) -> Result<NamedOrigin, Cause> {
+        let impossible =
+            |untraceable: &Untraceable| Cause::Impossible { missing: untraceable.missing(), reason: untraceable.to_string() };
+        let repository = match &published.repository {
+            Ok(repository) => repository.clone(),
+            Err(untraceable) => {
+                let other = self.other_repositories(id, registry, lines).next();
+                other.ok_or_else(|| impossible(untraceable))?
+            }
+        };
+        match &published.vcs_info {
+            Ok(VcsInfo { commit, path, dirty }) => {
+                Ok(NamedOrigin { repository, commit: *commit, path: path.clone(), dirty: *dirty, tag: None })
+            }
+            Err(untraceable @ Untraceable::NoVcsInfo) => {
+                // That the tags can't be asked for is no finding about the crate.
+                let history = self.git.history(&repository, &[]).map_err(|error| error.cause())?;
+                let tags = history.tags();
+                let found = tag_names(id, true).into_iter().find_map(|name| Some((*tags.get(&name)?, name)));
+                let (commit, tag) = found.ok_or_else(|| impossible(untraceable))?;
+                Ok(NamedOrigin { repository, commit, path: None, dirty: false, tag: Some(tag) })
+            }
+            Err(untraceable) => Err(impossible(untraceable)),
+        }
+    }
+
+    /// The repositories that other versions of a crate name, the next versions first.
+    pub fn other_repositories<'a>(
+        &'a self,
+        id: &'a CrateId,
+        registry: &'a Registry,
+        lines: &'a [IndexLine],
+    ) -> impl Iterator<Item = RepositoryUrl> + 'a {
+        let (mut older, mut newer): (Vec<_>, Vec<_>) =
+            lines.iter().filter(|line| line.version != id.version).partition(|line| line.version < id.version);
+        newer.sort_by(|a, b| a.version.cmp(&b.version));
+        older.sort_by(|a, b| b.version.cmp(&a.version));
+        let asked = newer.into_iter().chain(older).take(VERSIONS);
+        asked.filter_map(|line| {
+            let id = CrateId { name: id.name.clone(), version: line.version.clone() };
+            let artefact = registry.artefact(&id, line.checksum).ok()?;
+            Published::read(&artefact, line.published).ok()?.repository.ok()
+        })
+    }
+}
+
+/// A registry's error: that it has no such crate, or other bytes, is a finding, everything else is not.
+fn cause_of(error: registry::Error) -> Cause {
+    let reason = error.to_string();
+    match error {
+        registry::Error::Absent(_) => Cause::Impossible { missing: Missing::Version, reason },
+        registry::Error::Mismatch(_) => Cause::ChecksumMismatch { reason },
+        registry::Error::Network(_)
+        | registry::Error::File(_)
+        | registry::Error::Offline(_)
+        | registry::Error::Config(_) => Cause::Error { reason },
+    }
+}

@@ -1,0 +1,379 @@
+//! Third step: what a package's commit says: where the package is in it, how it was checked out, what cargo may want of the
+//! index, and what else a rebuild needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use super::context::{Context, Registries, in_parallel};
+use super::extra_sources::{DEPTH, ExtraSources, Members, pin_of};
+use super::fetch::{Ended, FetchedPackage};
+use super::lfs::LfsObjects;
+use super::trace::{TracedPackage, ask_reach};
+use crate::contract::checkout::Checkout;
+use crate::contract::git::ObjectId;
+use crate::contract::lfs::Pointer;
+use crate::edges::git::commit::{CargoFiles, Commit, Export};
+use crate::edges::git::history::History;
+use crate::edges::git::lfs::Sizes;
+use crate::model::commit::CommitId;
+use crate::model::digest::{Sha256, Sri};
+use crate::model::krate::CrateName;
+use crate::model::package::RegistryName;
+use crate::model::release::Minor;
+use crate::model::repository::RepositoryUrl;
+use crate::model::sub_path::SubPath;
+use crate::stages::checkout::{Committed, evident};
+use crate::stages::claims::{Cause, ClaimedOrigin, Claims, Missing, Obstacle, Reach};
+use crate::stages::lock::LockedPackage;
+use crate::stages::lock_evidence::{LockEvidence, examine, index_modes, locked_versions};
+use crate::stages::manifest::Manifest;
+use crate::stages::provenance::{locate, tag_names};
+use crate::stages::recipe::Blueprint;
+use crate::stages::search::Subject;
+use crate::stages::slice::{Index, Wanted};
+use crate::stages::toolchain::{CargoEvidence, asked_for, candidates, prefer};
+use crate::stages::workspace::{pruned, root_of, stripped};
+
+/// A package that is ready to be rebuilt.
+#[derive(Debug)]
+pub struct InspectedPackage {
+    /// The package.
+    pub locked: LockedPackage,
+    /// The checksum that its bytes have.
+    pub checksum: Sha256,
+    /// Which cargo packaged it.
+    pub evidence: CargoEvidence,
+    /// The release that a `rust-toolchain` file asks for.
+    pub asked_for: Option<Minor>,
+    /// What its recipes are made of.
+    pub blueprint: Blueprint,
+    /// What the search needs to know of it.
+    pub subject: Subject,
+    /// The index files of what cargo may ask for.
+    pub index: Index,
+    /// Its commit.
+    pub commit: Commit,
+    /// The commits that it needs besides.
+    pub extra_commits: BTreeMap<CommitId, Commit>,
+    /// The LFS objects that it needs, and where they are.
+    pub lfs_files: BTreeMap<Sri, PathBuf>,
+}
+
+/// A package whose commit was read, but not yet what it needs besides.
+struct ReadPackage {
+    traced: TracedPackage,
+    path: SubPath,
+    workspace: SubPath,
+    files: CargoFiles,
+    export: Export,
+    extra: ExtraSources,
+    members: Members,
+}
+
+/// The first cargo that starts from the workspace's Cargo.lock; older ones resolve a member afresh (rust-lang/cargo
+/// #11477).
+const WORKSPACE_LOCK: Minor = Minor(68);
+
+impl Context {
+    /// Inspects the commits of packages; gives those that are ready to be rebuilt, and those that end here.
+    #[must_use]
+    pub fn inspect(&self, packages: Vec<TracedPackage>, registries: &Registries) -> (Vec<InspectedPackage>, Vec<Ended>) {
+        let mut ended = Vec::new();
+        let read = in_parallel(self.workers, packages, |package| self.read(package));
+        let mut reading = going_on(read, &mut ended);
+        for _ in 0..DEPTH {
+            let mut wanted: BTreeMap<RepositoryUrl, BTreeSet<CommitId>> = BTreeMap::new();
+            for (repository, commit) in reading.iter().flat_map(|package| package.extra.wanted()) {
+                wanted.entry(repository.clone()).or_default().insert(commit);
+            }
+            if reading.iter().all(|package| package.extra.is_complete()) {
+                break;
+            }
+            let fetched = self.commits_of(wanted);
+            let resolved = in_parallel(self.workers, reading, |mut package| {
+                let prunable = package.can_be_pruned();
+                match package.extra.resolve(&fetched, self, prunable) {
+                    ControlFlow::Continue(Members::CanStay) => ControlFlow::Continue(package),
+                    ControlFlow::Continue(Members::MustGo) => {
+                        ControlFlow::Continue(ReadPackage { members: Members::MustGo, ..package })
+                    }
+                    ControlFlow::Break(cause) => ControlFlow::Break(Box::new(package.traced.fetched.end(cause))),
+                }
+            });
+            reading = going_on(resolved, &mut ended);
+        }
+        let finished = in_parallel(self.workers, reading, |package| self.finish(package, registries));
+        let finished = going_on(finished, &mut ended);
+        let finished = self.with_lfs_objects(finished, &mut ended);
+        (finished, ended)
+    }
+
+    /// Reads a commit: where the package is in it, and what it takes to export it.
+    fn read(&self, traced: TracedPackage) -> ControlFlow<Box<Ended>, ReadPackage> {
+        let end = |fetched: FetchedPackage, cause| ControlFlow::Break(Box::new(fetched.end(cause)));
+        let files = match traced.commit.cargo_files() {
+            Ok(files) => files,
+            Err(error) => return end(traced.fetched, error.cause()),
+        };
+        let fetched = &traced.fetched;
+        let name = &fetched.locked.key.name;
+        let found = fetched.named.path.clone().or_else(|| {
+            let manifests = files.manifests.iter().map(|(path, text)| (path, text.as_str()));
+            locate(name, fetched.original_manifest.as_deref(), manifests)
+        });
+        let Some(path) = found else {
+            let reason = format!("no manifest of the commit names a package {name}");
+            return end(traced.fetched, Cause::NotPackageable { reason });
+        };
+        let export = match self.exported(&traced.commit) {
+            Ok(export) => export,
+            Err(error) => return end(traced.fetched, error.cause()),
+        };
+        let workspace = root_of(&path, &files.manifests);
+        let extra = ExtraSources::of(&traced.repository, &path, &workspace, &files, &export, &fetched.traces);
+        ControlFlow::Continue(ReadPackage { traced, path, workspace, files, export, extra, members: Members::CanStay })
+    }
+
+    /// Puts together everything that recipes are made of.
+    fn finish(&self, package: ReadPackage, registries: &Registries) -> ControlFlow<Box<Ended>, InspectedPackage> {
+        let ReadPackage { traced, path, workspace, files, export, extra, members } = package;
+        let TracedPackage { fetched, repository, commit, history } = traced;
+        let end = |fetched: FetchedPackage, reason| {
+            ControlFlow::Break(Box::new(fetched.end(Cause::Error { reason })))
+        };
+        let mut candidates = candidates(&fetched.evidence, fetched.published, &self.available, self.search);
+        if candidates.is_empty() {
+            return end(fetched, "no cargo is available: `recrate toolchain add` imports one".to_owned());
+        }
+        let above = std::iter::once(path.clone()).chain(path.ancestors());
+        let asked_for =
+            above.into_iter().find_map(|folder| files.toolchains.get(folder.as_str())).and_then(|text| asked_for(text));
+        if let Some(minor) = asked_for {
+            prefer(&mut candidates, minor);
+        }
+        let wanted = wanted(&fetched, &files, &[&path, &workspace]);
+        let index = match &registries[&RegistryName::Default] {
+            Ok(registry) => registry.indexes(&wanted.names).map_err(|error| error.to_string()),
+            Err(reason) => Err(reason.clone()),
+        };
+        let index = match index {
+            Ok(index) => index,
+            Err(reason) => return end(fetched, reason),
+        };
+        let lock_tracked = files.locks.contains_key(&path)
+            || files.locks.contains_key(&workspace)
+                && fetched.evidence.range.is_some_and(|range| range.first >= WORKSPACE_LOCK);
+        let id = fetched.locked.key.id();
+        let lock_evidence =
+            fetched.lock.as_ref().map(|text| examine(text, &id, &index, fetched.published, &fetched.manifest));
+        let modes = index_modes(lock_evidence.as_ref(), fetched.published, lock_tracked);
+        let lock_evidence = lock_evidence.unwrap_or_default();
+        let claims = claims(&fetched, &repository, &commit, history.as_deref(), &path, &files, lock_tracked, &lock_evidence);
+        let (checkout, lfs) = checkout_of(&fetched, &path, &files, &commit);
+        let pruned = pruned(&path, &workspace, &files.manifests);
+        let stripped = stripped(&pruned, &workspace, &files.manifests);
+        let pin = pin_of(repository, &commit, &export);
+        let (mut extra_commits, mut extra_pins) = (BTreeMap::new(), BTreeMap::new());
+        for (id, (commit, pin)) in extra.commits {
+            extra_commits.insert(id, commit);
+            extra_pins.insert(id, pin);
+        }
+        ControlFlow::Continue(InspectedPackage {
+            subject: Subject {
+                candidates,
+                index_modes: modes,
+                can_be_pruned: !stripped.is_empty(),
+                must_be_pruned: members == Members::MustGo,
+                search: self.search,
+            },
+            blueprint: Blueprint {
+                commit: fetched.named.commit,
+                pin,
+                lock_folders: BTreeSet::from([workspace, path.clone()]),
+                package_path: path,
+                checkout,
+                lfs,
+                lfs_objects: BTreeMap::new(),
+                submodules: extra.submodules,
+                git_dependencies: extra.git_dependencies,
+                extra_commits: extra_pins,
+                pruned,
+                stripped,
+                lock: fetched.lock,
+                lock_evidence,
+                wanted,
+                dirty: fetched.named.dirty,
+                url: fetched.url,
+                claims,
+            },
+            locked: fetched.locked,
+            checksum: fetched.checksum,
+            evidence: fetched.evidence,
+            asked_for,
+            index,
+            commit,
+            extra_commits,
+            lfs_files: BTreeMap::new(),
+        })
+    }
+
+    /// Gets the LFS objects that packages need.
+    fn with_lfs_objects(&self, packages: Vec<InspectedPackage>, ended: &mut Vec<Ended>) -> Vec<InspectedPackage> {
+        let mut wanted: BTreeMap<RepositoryUrl, Sizes> = BTreeMap::new();
+        for package in &packages {
+            let Blueprint { lfs, claims, .. } = &package.blueprint;
+            let sized = lfs.iter().filter_map(|(path, hash)| Some((*hash, package.commit.pointer(path)?.size)));
+            wanted.entry(claims.repository.clone()).or_default().extend(sized);
+        }
+        wanted.retain(|_, sizes| !sizes.is_empty());
+        let objects = self.lfs_objects_of(wanted);
+        let taken = packages.into_iter().map(|package| package.take_lfs_objects(&objects)).collect();
+        going_on(taken, ended)
+    }
+}
+
+impl ReadPackage {
+    fn can_be_pruned(&self) -> bool {
+        let pruned = pruned(&self.path, &self.workspace, &self.files.manifests);
+        !stripped(&pruned, &self.workspace, &self.files.manifests).is_empty()
+    }
+}
+
+impl InspectedPackage {
+    fn take_lfs_objects(mut self, objects: &LfsObjects) -> ControlFlow<Box<Ended>, Self> {
+        let blueprint = &mut self.blueprint;
+        for (path, hash) in &blueprint.lfs {
+            match objects.get(&(blueprint.claims.repository.clone(), *hash)) {
+                Some(Ok((object, file))) => {
+                    blueprint.lfs_objects.insert(*hash, object.clone());
+                    self.lfs_files.insert(*hash, file.clone());
+                }
+                Some(Err(error)) => {
+                    let cause = match error.cause() {
+                        Cause::Impossible { reason, .. } => Cause::Impossible {
+                            missing: Missing::ExtraSource,
+                            reason: format!("the LFS object of {path} can't be fetched: {reason}"),
+                        },
+                        other => other,
+                    };
+                    return ControlFlow::Break(Box::new(self.end(cause)));
+                }
+                None => {}
+            }
+        }
+        ControlFlow::Continue(self)
+    }
+
+    /// That it can't be rebuilt.
+    #[must_use]
+    pub fn obstacle(&self, cause: Cause) -> Obstacle {
+        let Blueprint { claims, commit, package_path, .. } = &self.blueprint;
+        let origin = ClaimedOrigin {
+            repository: claims.repository.clone(),
+            commit: *commit,
+            path: Some(package_path.clone()),
+            tag: claims.tag.clone(),
+            reach: claims.reach.clone(),
+            asked: claims.asked.clone(),
+        };
+        Obstacle { cause, origin: Some(origin) }
+    }
+
+    /// Ends a package that can't be rebuilt.
+    fn end(self, cause: Cause) -> Ended {
+        let obstacle = self.obstacle(cause);
+        Ended { locked: self.locked, checksum: Some(self.checksum), obstacle }
+    }
+}
+
+/// Those that go on; the others are noted.
+pub fn going_on<T>(steps: Vec<ControlFlow<Box<Ended>, T>>, ended: &mut Vec<Ended>) -> Vec<T> {
+    let mut going_on = Vec::new();
+    for step in steps {
+        match step {
+            ControlFlow::Continue(package) => going_on.push(package),
+            ControlFlow::Break(end) => ended.push(*end),
+        }
+    }
+    going_on
+}
+
+/// What is known of a package that no build can show.
+#[expect(clippy::too_many_arguments, reason = "each is another source of facts")]
+fn claims(
+    fetched: &FetchedPackage,
+    repository: &RepositoryUrl,
+    commit: &Commit,
+    history: Result<&History, &String>,
+    path: &SubPath,
+    files: &CargoFiles,
+    lock_tracked: bool,
+    lock_evidence: &LockEvidence,
+) -> Claims {
+    let id = fetched.locked.key.id();
+    let packages = files.manifests.values().filter(|text| Manifest::read(text).name().is_some()).count();
+    let only_package = packages == 1;
+    let names = tag_names(&id, only_package);
+    let manifest = files.manifests.get(path).map(|text| Manifest::read(text)).unwrap_or_default();
+    let version = id.version.to_string();
+    let mut claims = Claims {
+        published: fetched.published,
+        repository: repository.clone(),
+        tag: fetched.named.tag.clone(),
+        only_package,
+        reach: Reach::Unknown { reason: String::new() },
+        asked: None,
+        other_tags: Vec::new(),
+        other_version: manifest.version().filter(|other| *other != version).map(str::to_owned),
+        lock_tracked,
+        lock_faults: lock_evidence.faults.clone(),
+    };
+    ask_reach(&mut claims, history, commit.id, commit.tree, &names);
+    claims
+}
+
+/// What cargo may ask of the index, from manifests and tracked lock files. Where neither the crate nor the commit has a
+/// lock file, cargo resolves nothing: no crate is asked for.
+fn wanted(fetched: &FetchedPackage, files: &CargoFiles, tracked: &[&SubPath]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for text in tracked.iter().filter_map(|at| files.locks.get(*at)) {
+        for (name, versions) in locked_versions(text) {
+            wanted.locked.entry(name).or_default().extend(versions);
+        }
+    }
+    wanted.names.extend(wanted.locked.keys().cloned());
+    wanted.names.extend(fetched.lock.iter().flat_map(|text| locked_versions(text).into_keys()));
+    let of_commit = files.manifests.values().flat_map(|text| Manifest::read(text).requirements());
+    for requirement in fetched.manifest.requirements().into_iter().chain(of_commit) {
+        if let Ok(name) = requirement.name.parse::<CrateName>() {
+            wanted.requirements.push((name, requirement.versions));
+        }
+    }
+    wanted
+}
+
+/// How the publisher checked the commit out, as far as the crate shows it, and the LFS objects that replaced their
+/// pointers.
+fn checkout_of(
+    fetched: &FetchedPackage,
+    path: &SubPath,
+    files: &CargoFiles,
+    commit: &Commit,
+) -> (Checkout, BTreeMap<String, Sri>) {
+    let below = if path.as_str().is_empty() { String::new() } else { format!("{path}/") };
+    let at = |file: &str| format!("{below}{file}");
+    let blobs: BTreeMap<String, ObjectId> =
+        fetched.traces.converted().filter_map(|file| Some((at(file), commit.blob(&at(file))?))).collect();
+    let pointer = |file: &str| -> Option<(String, Pointer)> { Some((at(file), commit.pointer(&at(file))?)) };
+    let pointers: BTreeMap<String, Pointer> =
+        fetched.traces.files().filter(|_| files.uses_lfs).filter_map(pointer).collect();
+    let committed = Committed {
+        below: &below,
+        links: &files.links,
+        executables: &files.executables,
+        blobs: &blobs,
+        pointers: &pointers,
+    };
+    evident(&fetched.traces, &committed)
+}

@@ -1,0 +1,306 @@
+//! Replay: what a plan says, built and judged as it is, without any search. What the plan claims of registry and
+//! repositories is asked again where that can be done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::build::Built;
+use super::context::{Context, Error, Registries, check_interrupt, in_parallel};
+use super::seed::Content;
+use super::trace::ask_reach;
+use crate::contract::git::tree_of_commit;
+use crate::edges::console::Console;
+use crate::edges::git::commit::Commit;
+use crate::edges::git::history::History;
+use crate::edges::git::lfs::Sizes;
+use crate::edges::network::Answer;
+use crate::edges::registry::Registry;
+use crate::edges::run_directory::RunDirectory;
+use crate::model::commit::CommitId;
+use crate::model::digest::Sri;
+use crate::model::repository::RepositoryUrl;
+use crate::stages::claims::{Cause, Claims, Obstacle};
+use crate::stages::derivation::{Derivations, FixedInput, RebuildDrv, derive};
+use crate::stages::judge::{Output, Replayed, judge_obstacle};
+use crate::stages::lock_evidence::locked_versions;
+use crate::stages::plan::{Build, Plan, PlannedPackage, PlannedRebuild};
+use crate::stages::provenance::tag_names;
+use crate::stages::record::Record;
+use crate::stages::slice::{Index, Slice};
+use crate::stages::toolchain::{Origin, Toolchain};
+
+/// The branches and tags of a plan's repositories, asked again; why not where they can't be.
+type Histories = BTreeMap<RepositoryUrl, Result<Arc<History>, String>>;
+
+impl Context {
+    /// Builds what a plan says and judges it; gives a record of each package and the plan as it was built.
+    ///
+    /// # Errors
+    /// Where recrate or the machine is at fault. What is wrong with a package is its record.
+    pub fn replay(&self, plan: &Plan, run: &RunDirectory, console: &Console) -> Result<(Vec<Record>, Plan), Error> {
+        self.preflight()?;
+        let plan = self.with_own_programs(plan, console);
+        let derivations = derive(&plan)?;
+        let untrusted = self.untrusted_toolchains(&plan);
+        let buildable: BTreeSet<&str> = plan
+            .rebuilds()
+            .filter(|(_, _, rebuild)| !untrusted.contains(rebuild.recipe.toolchain.as_str()))
+            .map(|(job, _, _)| job.as_str())
+            .collect();
+        let part = plan.only(&buildable);
+        let part_derivations = derive(&part)?;
+        let built = self.build_plan(&part, &part_derivations, run, console)?;
+        console.stage("asking for branches and tags");
+        let histories = self.ask_again(&plan);
+        let registries = self.registries(plan.packages.values().map(|package| &package.key.registry));
+        let replay = Replay { context: self, plan: &plan, derivations: &derivations, built: &built, run, registries: &registries, histories: &histories };
+        let packages: Vec<&PlannedPackage> = plan.packages.values().collect();
+        let records = in_parallel(self.workers.min(4), packages, |package| {
+            let record = match &package.build {
+                Build::Rebuild(rebuild) if untrusted.contains(rebuild.recipe.toolchain.as_str()) => {
+                    let reason = format!(
+                        "the plan's cargo {} is not imported here: `recrate toolchain add` imports it",
+                        rebuild.recipe.toolchain
+                    );
+                    Ok(replay.ended(package, Cause::Error { reason }))
+                }
+                Build::Rebuild(rebuild) => replay.judge(package, rebuild),
+                Build::Obstacle(obstacle) => {
+                    let findings = judge_obstacle(obstacle, true);
+                    Ok(Record::new(package.key.clone(), package.checksum, findings))
+                }
+            };
+            if let Ok(record) = &record {
+                console.package_done(record);
+            }
+            record
+        });
+        let records = records.into_iter().collect::<Result<Vec<_>, _>>()?;
+        run.write("plan.json", &plan.to_json())?;
+        Ok((records, plan))
+    }
+
+    /// The plan with this recrate's own programs: whoever wrote the plan is not trusted to say what proves a commit.
+    fn with_own_programs(&self, plan: &Plan, console: &Console) -> Plan {
+        let own = self.programs.pins();
+        if own.builder != plan.builder {
+            console.warn("the plan was made with another builder: recrate's own is used, and the store paths are others");
+        }
+        Plan { builder: own.builder, fetcher: own.fetcher, judge: own.judge, ..plan.clone() }
+    }
+
+    /// The plan's cargos that are neither official archives nor imported here.
+    fn untrusted_toolchains<'a>(&self, plan: &'a Plan) -> BTreeSet<&'a str> {
+        let trusted = |toolchain: &Toolchain| {
+            toolchain.is_official() || self.available.iter().any(|own| own.origin == toolchain.origin)
+        };
+        plan.toolchains.iter().filter(|(_, toolchain)| !trusted(toolchain)).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Asks the plan's repositories for their branches and tags.
+    fn ask_again(&self, plan: &Plan) -> Histories {
+        let mut wanted: BTreeMap<RepositoryUrl, Vec<CommitId>> = BTreeMap::new();
+        for (_, _, rebuild) in plan.rebuilds() {
+            wanted.entry(rebuild.claims.repository.clone()).or_default().push(rebuild.recipe.commit);
+        }
+        let asked = in_parallel(self.workers, wanted.into_iter().collect(), |(repository, commits)| {
+            let history = self.history_of(&repository, &commits);
+            (repository, history)
+        });
+        asked.into_iter().collect()
+    }
+
+    /// Builds what the store lacks of a plan. Inputs that can't be had are left to Nix, which has ways of its own.
+    fn build_plan(
+        &self,
+        plan: &Plan,
+        derivations: &Derivations,
+        run: &RunDirectory,
+        console: &Console,
+    ) -> Result<Built, Error> {
+        let missing = self.nix.missing(derivations.rebuilds.values().map(|drv| &drv.out))?;
+        let lacking = derivations.rebuilds.iter().filter(|(_, drv)| missing.contains(&drv.out));
+        let jobs: BTreeSet<&str> = lacking.map(|(job, _)| job.as_str()).collect();
+        let mut inputs = Inputs::default();
+        if !jobs.is_empty() {
+            console.stage(&format!("fetching the inputs of {} builds", jobs.len()));
+            inputs = self.inputs(&plan.only(&jobs), derivations)?;
+            check_interrupt()?;
+        }
+        self.build(plan, derivations, "the plan", run, console, |_| self.content(&inputs))
+    }
+
+    /// Fetches the commits, LFS objects and index slices of a plan that the store lacks, as far as they can be had.
+    ///
+    /// # Errors
+    /// Where the store can't be asked.
+    pub fn inputs(&self, plan: &Plan, derivations: &Derivations) -> Result<Inputs, Error> {
+        let missing = self.nix.missing(derivations.fixed_inputs.values())?;
+        let lacks = |input: &FixedInput| derivations.fixed_inputs.get(input).is_some_and(|path| missing.contains(path));
+        let mut by_repository: BTreeMap<RepositoryUrl, BTreeSet<CommitId>> = BTreeMap::new();
+        for (id, pin) in plan.commits.iter().filter(|(id, _)| lacks(&FixedInput::Commit(**id))) {
+            by_repository.entry(pin.repository.clone()).or_default().insert(*id);
+        }
+        let mut objects: BTreeMap<RepositoryUrl, Sizes> = BTreeMap::new();
+        for (hash, object) in plan.lfs_objects.iter().filter(|(hash, _)| lacks(&FixedInput::LfsObject(**hash))) {
+            objects.entry(object.repository.clone()).or_default().insert(*hash, object.size);
+        }
+        let objects = self.lfs_objects_of(objects).into_iter();
+        let commits = self.commits_of(by_repository).into_values().filter_map(Result::ok);
+        let registry = self.registry(&crate::model::package::RegistryName::Default);
+        let pins = plan.indexes.values().filter(|pin| lacks(&FixedInput::Index(pin.nar_hash))).collect();
+        let slices = in_parallel(self.workers, pins, |pin| {
+            let slice = pin.cut(&registry.as_ref().ok()?.indexes(&pin.names).ok()?);
+            (slice.nar_hash() == pin.nar_hash).then_some((pin.nar_hash, slice))
+        });
+        // An imported cargo goes by its content, whatever it is called here and there.
+        let here = |wanted: &Toolchain| match &wanted.origin {
+            Origin::Imported { .. } => self.available.iter().find(|have| have.origin == wanted.origin).cloned(),
+            Origin::Archive { .. } => Some(wanted.clone()),
+        };
+        let toolchains = plan.toolchains.iter().filter_map(|(name, wanted)| Some((name.clone(), here(wanted)?)));
+        Ok(Inputs {
+            commits: commits.collect(),
+            objects: objects.filter_map(|((_, hash), found)| Some((hash, found.ok()?.1))).collect(),
+            slices: slices.into_iter().flatten().collect(),
+            toolchains: toolchains.collect(),
+        })
+    }
+
+    /// What fixed-output inputs are made of.
+    #[must_use]
+    pub fn content<'a>(&self, inputs: &'a Inputs) -> BTreeMap<FixedInput, Content<'a>> {
+        let mut content = self.own_inputs(inputs.toolchains.iter());
+        content.extend(inputs.commits.iter().map(|commit| (FixedInput::Commit(commit.id), Content::Commit(commit))));
+        content.extend(inputs.objects.iter().map(|(hash, file)| (FixedInput::LfsObject(*hash), Content::LfsObject(file))));
+        content.extend(inputs.slices.iter().map(|(hash, slice)| (FixedInput::Index(*hash), Content::Slice(slice))));
+        content
+    }
+
+    /// The published crate of a rebuild: from its registry, or from where the plan says. Only bytes with the expected
+    /// checksum are given.
+    ///
+    /// # Errors
+    /// Where it can't be had, in words.
+    pub fn published(
+        &self,
+        package: &PlannedPackage,
+        rebuild: &PlannedRebuild,
+        registry: &Result<Registry, String>,
+    ) -> Result<Vec<u8>, Cause> {
+        let id = package.key.id();
+        let failed = match registry {
+            Ok(registry) => match registry.artefact(&id, rebuild.checksum) {
+                Ok(artefact) => return Ok(artefact.bytes().to_vec()),
+                Err(crate::edges::registry::Error::Mismatch(error)) => {
+                    return Err(Cause::ChecksumMismatch { reason: error.to_string() });
+                }
+                Err(error) => error.to_string(),
+            },
+            Err(reason) => reason.clone(),
+        };
+        let (Some(url), Some(network)) = (&rebuild.url, &self.network) else { return Err(Cause::Error { reason: failed }) };
+        match network.get(url, None) {
+            Ok(Answer::Body { bytes, .. }) => Ok(bytes),
+            Ok(Answer::Absent | Answer::NotModified) => Err(Cause::Error { reason: format!("{url} is not there") }),
+            Err(error) => Err(Cause::Error { reason: error.to_string() }),
+        }
+    }
+}
+
+/// A plan that was built.
+struct Replay<'a> {
+    context: &'a Context,
+    plan: &'a Plan,
+    derivations: &'a Derivations,
+    built: &'a Built,
+    run: &'a RunDirectory,
+    registries: &'a Registries,
+    histories: &'a Histories,
+}
+
+impl Replay<'_> {
+    fn judge(&self, package: &PlannedPackage, rebuild: &PlannedRebuild) -> Result<Record, Error> {
+        let RebuildDrv { drv, out } = &self.derivations.rebuilds[&package.key.job()];
+        let output = self.context.output(&package.key, &self.derivations.rebuilds[&package.key.job()], self.built, self.run)?;
+        if let Output::Failed(reason) = output {
+            return Ok(self.ended(package, Cause::Error { reason }));
+        }
+        let registry = &self.registries[&package.key.registry];
+        let bytes = match self.context.published(package, rebuild, registry) {
+            Ok(bytes) => bytes,
+            Err(cause) => return Ok(self.ended(package, cause)),
+        };
+        let index = match &rebuild.recipe.published_lockfile {
+            Some(lockfile) => self.slice_of(rebuild, &String::from_utf8_lossy(&lockfile.content.0)),
+            None => Index::new(),
+        };
+        let (claims, claimed_by_plan) = self.claims(package, rebuild);
+        let replayed = Replayed {
+            package,
+            planned: &PlannedRebuild { claims, ..rebuild.clone() },
+            toolchain: &self.plan.toolchains[&rebuild.recipe.toolchain],
+            drv,
+            out,
+            output: &output,
+            index: &index,
+            renamed: &self.context.renamed,
+            claimed_by_plan,
+        };
+        Ok(replayed.record(bytes))
+    }
+
+    /// A package that was not compared.
+    fn ended(&self, package: &PlannedPackage, cause: Cause) -> Record {
+        let findings = judge_obstacle(&Obstacle { cause, origin: None }, true);
+        Record::new(package.key.clone(), package.checksum, findings)
+    }
+
+    /// The index lines of what a published Cargo.lock names: the registry's, where it can be asked.
+    fn slice_of(&self, rebuild: &PlannedRebuild, lock: &str) -> Index {
+        let names = locked_versions(lock).into_keys().collect();
+        let registry = &self.registries[&crate::model::package::RegistryName::Default];
+        let index = registry.as_ref().ok().and_then(|registry| registry.indexes(&names).ok()).unwrap_or_default();
+        let pin = self.plan.indexes.get(&rebuild.recipe.index);
+        // As cargo saw it: what the plan takes to be yanked is in the slice.
+        let cut = pin.map(|pin| pin.cut(&index));
+        let lines = |name| cut.as_ref().and_then(|cut| cut.file(name));
+        names
+            .iter()
+            .filter_map(|name| Some((name.clone(), lines(name)?)))
+            .map(|(name, text)| (name, Arc::new(crate::stages::slice::read_index(text.as_bytes()))))
+            .collect()
+    }
+
+    /// What a build can't show, asked again; and whether it is what the plan says, because nobody can be asked.
+    fn claims(&self, package: &PlannedPackage, rebuild: &PlannedRebuild) -> (Claims, bool) {
+        let mut claims = rebuild.claims.clone();
+        let recipe = &rebuild.recipe;
+        let tree = self.plan.commits.get(&recipe.commit).and_then(|pin| tree_of_commit(&pin.object.0));
+        let history = self.histories.get(&claims.repository);
+        let offline = self.context.network.is_none();
+        let (Some(tree), Some(history)) = (tree, history) else { return (claims, true) };
+        if history.is_err() && offline {
+            return (claims, true);
+        }
+        let names = tag_names(&package.key.id(), claims.only_package);
+        ask_reach(&mut claims, history.as_deref(), recipe.commit, tree, &names);
+        let registry = self.registries[&package.key.registry].as_ref().ok();
+        if let Some(lines) = registry.and_then(|registry| registry.index(&package.key.name).ok()) {
+            let line = lines.iter().find(|line| line.version == package.key.version);
+            claims.published = line.and_then(|line| line.published);
+        }
+        (claims, false)
+    }
+}
+
+/// What the store lacks of a plan's fixed-output inputs, as far as it can be had here.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    commits: Vec<Commit>,
+    objects: Vec<(Sri, PathBuf)>,
+    slices: Vec<(Sri, Slice)>,
+    /// The cargos of this machine, by their names in the plan.
+    toolchains: BTreeMap<String, Toolchain>,
+}

@@ -1,0 +1,182 @@
+//! *Recipe*: what is known of a package becomes the inputs of one attempt to rebuild it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+
+use super::claims::Claims;
+use super::lock_evidence::LockEvidence;
+use super::plan::{CommitPin, GitDependency, IndexMode, IndexPin, Inputs, LfsObject, PlannedRecipe};
+use super::search::Attempt;
+use super::slice::{Cut, Index, Slice, Wanted, Yanked, complete_names, cut};
+use super::toolchain::Toolchain;
+use super::workspace::WorkspaceView;
+use super::yanked_since::yanked_since;
+use crate::contract::checkout::Checkout;
+use crate::contract::prune::Pruned;
+use crate::contract::recipe::{Base64, PublishedLockfile};
+use crate::model::commit::CommitId;
+use crate::model::digest::Sri;
+use crate::model::krate::CrateName;
+use crate::model::release::{Minor, Span};
+use crate::model::sub_path::SubPath;
+
+/// The first cargo that has `--exclude-lockfile`.
+const EXCLUDES_LOCKFILE: Minor = Minor(87);
+
+/// The cargos that write no vcs info with `--allow-dirty` (rust-lang/cargo #6280, #13960).
+const NO_VCS_INFO_WHERE_DIRTY: Span = Span::between(32, 80);
+
+/// How old an index may have been on the day: registries take some time to show a new version, and cargo builds a package
+/// between resolving and uploading it.
+const GAP: SignedDuration = SignedDuration::from_mins(10);
+
+/// Everything about a package that recipes are made of.
+#[derive(Debug, Clone)]
+pub struct Blueprint {
+    /// The commit.
+    pub commit: CommitId,
+    /// What proves it.
+    pub pin: CommitPin,
+    /// The package's folder.
+    pub package_path: SubPath,
+    /// How the publisher checked it out.
+    pub checkout: Checkout,
+    /// The LFS objects that replaced their pointers, by path.
+    pub lfs: BTreeMap<String, Sri>,
+    /// Where those are fetched.
+    pub lfs_objects: BTreeMap<Sri, LfsObject>,
+    /// The submodules, by path.
+    pub submodules: BTreeMap<SubPath, CommitId>,
+    /// What members of the workspace take from git.
+    pub git_dependencies: Vec<GitDependency>,
+    /// The commits of both.
+    pub extra_commits: BTreeMap<CommitId, CommitPin>,
+    /// What is removed of the workspace for [`WorkspaceView::Pruned`].
+    pub pruned: Pruned,
+    /// The same for [`WorkspaceView::Stripped`].
+    pub stripped: Pruned,
+    /// The published Cargo.lock.
+    pub lock: Option<String>,
+    /// Where it would be put.
+    pub lock_folders: BTreeSet<SubPath>,
+    /// What it says.
+    pub lock_evidence: LockEvidence,
+    /// What cargo may ask of the index.
+    pub wanted: Wanted,
+    /// Whether the vcs info says that there were uncommitted changes.
+    pub dirty: bool,
+    /// Where the published crate can be fetched.
+    pub url: Option<String>,
+    /// What a build can't show.
+    pub claims: Claims,
+}
+
+/// What one attempt needs of the index, before it is cut.
+#[derive(Debug, Clone)]
+pub struct IndexNeed {
+    wanted: Wanted,
+    cut: Option<Cut>,
+}
+
+impl Blueprint {
+    /// What an attempt needs of the index.
+    #[must_use]
+    pub fn index_need(&self, attempt: &Attempt) -> IndexNeed {
+        let mut wanted = self.wanted.clone();
+        let lock = &self.lock_evidence;
+        if attempt.index_mode == IndexMode::PublishedLock {
+            for (name, versions) in &lock.locked {
+                wanted.locked.entry(name.clone()).or_default().extend(versions.iter().cloned());
+            }
+        }
+        if matches!(attempt.index_mode, IndexMode::WithSiblings | IndexMode::PublishedLock) {
+            wanted.late.clone_from(&lock.siblings);
+        }
+        IndexNeed { wanted, cut: self.cut(attempt.index_mode) }
+    }
+
+    /// The time at which the index is cut for a mode.
+    fn cut(&self, mode: IndexMode) -> Option<Cut> {
+        let published = self.claims.published;
+        match mode {
+            IndexMode::AtNewestLocked => self.lock_evidence.newest.map(Cut::Until),
+            IndexMode::MinutesBefore => published.map(|own| Cut::Before(own - GAP)),
+            IndexMode::AtPublication | IndexMode::WithSiblings | IndexMode::WithYanked | IndexMode::PublishedLock => {
+                published.map(Cut::Before)
+            }
+        }
+    }
+
+    /// The inputs of an attempt, and the index slice among them. `index` has everything that [`IndexNeed::lacking`] asked
+    /// for.
+    #[must_use]
+    pub fn inputs(&self, attempt: &Attempt, toolchain: &Toolchain, need: IndexNeed, index: &Index) -> (Inputs, Slice) {
+        let IndexNeed { mut wanted, cut: when } = need;
+        if attempt.index_mode == IndexMode::WithYanked {
+            let mut restored = self.lock_evidence.yanked.clone();
+            for (name, versions) in self.claims.published.map(|own| yanked_since(index, own)).unwrap_or_default() {
+                restored.entry(name).or_default().extend(versions);
+            }
+            wanted.yanked = Yanked::TodayBut(restored);
+        }
+        let slice = cut(index, &wanted, when, toolchain.minor);
+        let pin = IndexPin::of(&slice, &wanted, toolchain.minor);
+        // No vcs info: cargo writes none where it is told to pass over changes, or finds no git.
+        let by_tag = self.claims.tag.is_some();
+        let outside_git = by_tag && !NO_VCS_INFO_WHERE_DIRTY.contains(toolchain.minor);
+        let prune = match attempt.workspace {
+            WorkspaceView::Full => Pruned::new(),
+            WorkspaceView::Pruned => self.pruned.clone(),
+            WorkspaceView::Stripped => self.stripped.clone(),
+        };
+        let lock = self.lock.as_ref().filter(|_| attempt.index_mode == IndexMode::PublishedLock);
+        let recipe = PlannedRecipe {
+            toolchain: toolchain.name.clone(),
+            commit: self.commit,
+            package_path: self.package_path.clone(),
+            index: pin.key(),
+            index_mode: attempt.index_mode,
+            checkout: self.checkout.clone(),
+            lfs: self.lfs.clone(),
+            submodules: self.submodules.clone(),
+            git_dependencies: self.git_dependencies.clone(),
+            prune,
+            allow_dirty: self.dirty || by_tag && !outside_git,
+            outside_git,
+            exclude_lockfile: self.lock.is_none() && toolchain.minor >= EXCLUDES_LOCKFILE,
+            published_lockfile: lock.map(|text| PublishedLockfile {
+                content: Base64(text.as_bytes().to_vec()),
+                folders: self.lock_folders.clone(),
+            }),
+        };
+        let inputs = Inputs {
+            recipe,
+            toolchain: toolchain.clone(),
+            commit: self.pin.clone(),
+            extra_commits: self.extra_commits.clone(),
+            lfs_objects: self.lfs_objects.clone(),
+            index: pin,
+            url: self.url.clone(),
+            claims: self.claims.clone(),
+        };
+        (inputs, slice)
+    }
+}
+
+impl IndexNeed {
+    /// The crates whose index files are needed besides those of `index`; `absent` are those that the registry does not
+    /// have. To be asked again with them, until there are none.
+    pub fn lacking(&mut self, index: &Index, missed: &BTreeSet<CrateName>, absent: &BTreeSet<CrateName>) -> BTreeSet<CrateName> {
+        complete_names(&mut self.wanted, index, self.cut, missed, absent)
+    }
+}
+
+/// Whether two attempts come to the same build: the label of the index mode, and how the slice was arrived at, are no
+/// inputs; the slice is.
+#[must_use]
+pub fn same_build(one: &Inputs, other: &Inputs) -> bool {
+    let PlannedRecipe { index_mode, index, .. } = one.recipe;
+    one.index.nar_hash == other.index.nar_hash
+        && PlannedRecipe { index_mode, index, ..other.recipe.clone() } == one.recipe
+}

@@ -1,0 +1,488 @@
+//! The report for people: the worst first; packages with one cause together, others each with its findings and the next
+//! command.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+
+use super::{Entry, OUT, Report};
+use crate::model::package::{PackageKey, RegistryName};
+use crate::stages::claims::Reach;
+use crate::stages::compare::Difference;
+use crate::stages::escape::visible;
+use crate::stages::findings::{ArchiveForm, Checksum, Contents, Lockfile, Rebuild};
+use crate::stages::lock::SkippedKind;
+use crate::stages::policy::{Decision, DecisionName, Exit};
+use crate::stages::record::Record;
+use crate::stages::verdict::Verdict;
+
+/// How a report is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The run directory, for the commands that the report names: none where there is no run.
+    pub out: Option<&'a Path>,
+    /// Whether every package is shown with all its findings.
+    pub verbose: bool,
+    /// Whether verdicts are coloured.
+    pub colour: bool,
+}
+
+impl View<'_> {
+    /// Plain text with everything, outside of any run.
+    pub const PLAIN: View<'static> = View { out: None, verbose: true, colour: false };
+}
+
+/// How many packages of a verdict are shown with all their findings, and how many lines of names a cause gets.
+const DETAILED: usize = 12;
+const NAME_LINES: usize = 3;
+const WIDTH: usize = 110;
+
+/// How many differences and details a package gets.
+const DIFFERENCES: usize = 6;
+const DETAILS: usize = 4;
+
+impl Report {
+    /// The report for people.
+    #[must_use]
+    pub fn to_text(&self, view: View<'_>) -> String {
+        let mut text = String::new();
+        for verdict in Verdict::ALL {
+            let entries: Vec<&Entry> = self.packages.iter().filter(|entry| entry.verdict == verdict).collect();
+            if !entries.is_empty() {
+                let heading = paint(&format!("{verdict} ({})", entries.len()), verdict, view.colour);
+                let _ = writeln!(text, "{heading}");
+                write_verdict(&mut text, &entries, view);
+                text.push('\n');
+            }
+        }
+        self.write_skipped(&mut text);
+        self.write_end(&mut text, view);
+        text
+    }
+
+    fn write_skipped(&self, text: &mut String) {
+        let skipped = self.skipped.iter().filter_map(|skipped| {
+            let why = match skipped.kind {
+                SkippedKind::Path => "path",
+                SkippedKind::Git => "git",
+                SkippedKind::Unsupported(_) => return None,
+            };
+            Some(format!("{} {} ({why})", visible(&skipped.name), visible(&skipped.version)))
+        });
+        let skipped: Vec<String> = skipped.collect();
+        if !skipped.is_empty() {
+            let _ = writeln!(text, "not published ({})", skipped.len());
+            write_names(text, &skipped, NAME_LINES);
+            text.push('\n');
+        }
+        let unsupported: Vec<_> = self.unsupported().collect();
+        if !unsupported.is_empty() {
+            let _ = writeln!(text, "unsupported ({})", unsupported.len());
+            for (skipped, reason) in unsupported {
+                let (name, version) = (visible(&skipped.name), visible(&skipped.version));
+                let _ = writeln!(text, "  {name} {version}: {}", visible(reason));
+            }
+            text.push('\n');
+        }
+    }
+
+    fn write_end(&self, text: &mut String, view: View<'_>) {
+        for notice in &self.notices {
+            let _ = writeln!(text, "note: {}", visible(notice));
+        }
+        if let Some(asked) = self.reach_asked() {
+            let _ = writeln!(text, "note: {asked}");
+        }
+        let counts: Vec<String> = Verdict::ALL
+            .iter()
+            .filter_map(|verdict| {
+                Some(paint(&format!("{} {verdict}", self.verdicts.get(verdict)?), *verdict, view.colour))
+            })
+            .collect();
+        let total = self.packages.len();
+        let packages = if total == 1 { "package" } else { "packages" };
+        let counts = if counts.is_empty() { "nothing to verify".to_owned() } else { counts.join(", ") };
+        let _ = writeln!(text, "{total} {packages}: {counts}");
+        let decisions: Vec<String> = DecisionName::ALL
+            .iter()
+            .filter_map(|decision| Some(format!("{} {decision}", self.decisions.get(decision)?)))
+            .collect();
+        let exit = self.exit();
+        let outcome = match exit {
+            Exit::Passed => "accepted",
+            Exit::Rejected => "rejected",
+            Exit::Undetermined => "undetermined",
+            Exit::Nothing => return,
+        };
+        let _ = writeln!(text, "policy {}: {outcome} ({})", self.policy, decisions.join(", "));
+        let mut failing = self.packages.iter().filter(|entry| !entry.decision.passes());
+        let next = view.out.and_then(|out| failing.find_map(|entry| next_command(&entry.record, out)));
+        if let Some(next) = next {
+            let _ = writeln!(text, "next: {next}");
+        }
+    }
+
+    /// Who was asked which branches and tags reach the commits, and when.
+    fn reach_asked(&self) -> Option<String> {
+        let reach = || self.packages.iter().map(|entry| &entry.record.findings.reach);
+        let mut sources: BTreeMap<&str, usize> = BTreeMap::new();
+        let dates = reach().filter_map(|reach| reach.asked.as_ref());
+        let dates: Vec<_> = dates.inspect(|asked| *sources.entry(&asked.source).or_default() += 1).collect();
+        let (first, last) = (dates.iter().map(|asked| asked.date).min()?, dates.iter().map(|asked| asked.date).max()?);
+        let days = if first == last { format!("on {first}") } else { format!("from {first} to {last}") };
+        let of = match sources.len() {
+            1 => sources.keys().next().map(|source| format!(" ({})", visible(source))).unwrap_or_default(),
+            count => format!(" ({count} sources)"),
+        };
+        let by = if reach().any(|reach| reach.claimed_by_plan) { ", as the author of the plan says" } else { "" };
+        Some(format!("which branches and tags reach the commits was asked {days}{of}{by}"))
+    }
+}
+
+fn write_verdict(text: &mut String, entries: &[&Entry], view: View<'_>) {
+    let mut causes: Vec<(String, Vec<&Entry>)> = Vec::new();
+    let mut alone: Vec<&Entry> = Vec::new();
+    for entry in entries {
+        match cause(entry).filter(|_| !view.verbose) {
+            None => alone.push(entry),
+            Some(cause) => match causes.iter_mut().find(|(known, _)| *known == cause) {
+                Some((_, with)) => with.push(entry),
+                None => causes.push((cause, vec![entry])),
+            },
+        }
+    }
+    // Of what passes, names are enough.
+    let (together, single): (Vec<_>, Vec<_>) =
+        causes.into_iter().partition(|(_, with)| with.len() > 1 || with.iter().all(|entry| entry.decision.passes()));
+    alone.extend(single.into_iter().flat_map(|(_, with)| with));
+    alone.sort_by(|a, b| a.record.key.cmp(&b.record.key));
+    let limit = if view.verbose { usize::MAX } else { DETAILED };
+    for entry in alone.iter().take(limit) {
+        write_entry(text, entry, view);
+    }
+    if alone.len() > limit {
+        let _ = writeln!(text, "  and {} more (--verbose shows all):", alone.len() - limit);
+        write_names(text, &names(&alone[limit..]), NAME_LINES);
+    }
+    for (cause, with) in together {
+        let _ = writeln!(text, "  {} ({})", visible(&cause), with.len());
+        let lines = if with.iter().all(|entry| entry.decision.passes()) { 1 } else { NAME_LINES };
+        write_names(text, &names(&with), lines);
+    }
+}
+
+/// What a package has its verdict for, where others may have it for the same.
+fn cause(entry: &Entry) -> Option<String> {
+    let record = &entry.record;
+    let findings = &record.findings;
+    if let Some(span) = record.lacking_cargo() {
+        return Some(format!("packaged by cargo {span}, which is not available"));
+    }
+    let conditions = || -> String {
+        let words: Vec<String> = findings.conditions.iter().map(ToString::to_string).collect();
+        words.join(", ")
+    };
+    let or_none = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
+    Some(match (entry.verdict, &findings.rebuild) {
+        (Verdict::Unverifiable, Rebuild::Impossible { missing, .. }) => missing.to_string(),
+        (Verdict::Error, Rebuild::Error { reason }) => reason.lines().next().unwrap_or_default().to_owned(),
+        (Verdict::MatchedByTagOnly, _) => {
+            let squashed = or_none(conditions(), "no conditions");
+            format!("the crate names no commit; against its tag: {}, {squashed}", describe_contents(&findings.contents))
+        }
+        (Verdict::UnreachableCommit, _) => {
+            format!("no branch or tag reaches the commit; contents: {}", describe_contents(&findings.contents))
+        }
+        (Verdict::ReachUnknown, _) => match &findings.reach.reach {
+            Reach::Unknown { reason } => reason.clone(),
+            _ => return None,
+        },
+        (Verdict::Reproduced | Verdict::SameContents | Verdict::CompressorUnknown, _) => {
+            let squashed = match &findings.reach.reach {
+                Reach::Squashed { .. } => "squashed after publication: same tree as a reachable commit",
+                _ => "",
+            };
+            let normalised = match &findings.contents {
+                Contents::SameContents { normalised, .. } | Contents::CompressorUnknown { normalised } => {
+                    let words: Vec<String> = normalised.iter().map(ToString::to_string).collect();
+                    format!("{} normalised", words.join(", "))
+                }
+                _ => String::new(),
+            };
+            let parts = [normalised, conditions(), squashed.to_owned()];
+            let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            or_none(parts.join("; "), "without conditions")
+        }
+        _ => return None,
+    })
+}
+
+fn names(entries: &[&Entry]) -> Vec<String> {
+    entries.iter().map(|entry| title(&entry.record.key)).collect()
+}
+
+/// A package as people name it; with its registry where that is not the default one.
+fn title(key: &PackageKey) -> String {
+    let registry = match &key.registry {
+        RegistryName::Default => String::new(),
+        RegistryName::Index(address) => format!(" from {}", address.as_str()),
+    };
+    format!("{} {}{registry}", key.name, key.version)
+}
+
+/// Writes names with commas between them, on at most so many lines.
+fn write_names(text: &mut String, names: &[String], lines: usize) {
+    let (mut line, mut written) = (String::new(), 0);
+    for (at, name) in names.iter().enumerate() {
+        let separator = if line.is_empty() { "" } else { ", " };
+        if !line.is_empty() && line.len() + separator.len() + name.len() > WIDTH - 6 {
+            written += 1;
+            if written == lines {
+                let _ = writeln!(text, "      {line} and {} more", names.len() - at);
+                return;
+            }
+            let _ = writeln!(text, "      {line},");
+            line.clear();
+        }
+        line = if line.is_empty() { name.clone() } else { format!("{line}, {name}") };
+    }
+    let _ = writeln!(text, "      {line}");
+}
+
+/// A finding: what it is, and what was found.
+struct Fact {
+    label: String,
+    value: String,
+}
+
+fn fact(label: &str, value: impl Into<String>) -> Fact {
+    Fact { label: label.to_owned(), value: value.into() }
+}
+
+fn write_entry(text: &mut String, entry: &Entry, view: View<'_>) {
+    let record = &entry.record;
+    let _ = writeln!(text, "  {}", title(&record.key));
+    let mut facts = facts(record);
+    if let Decision::Rejected { reasons } | Decision::Undetermined { reasons } = &entry.decision
+        && view.verbose
+    {
+        facts.push(fact(&entry.decision.name().to_string(), reasons.as_slice().join("; ")));
+    }
+    facts.extend(view.out.and_then(|out| next_command(record, out)).map(|next| fact("next", next)));
+    for Fact { label, value } in facts {
+        let mut lines = value.lines();
+        let first = lines.next().unwrap_or_default();
+        let _ = writeln!(text, "      {:<14} {}", visible(&label), visible(first));
+        for line in lines {
+            let _ = writeln!(text, "      {:<14} {}", "", visible(line));
+        }
+    }
+}
+
+/// Everything that is known of a package, the reason for its verdict first.
+fn facts(record: &Record) -> Vec<Fact> {
+    let findings = &record.findings;
+    let mut facts = Vec::new();
+    if let Checksum::Mismatch { reason } = &findings.checksum {
+        facts.push(fact("checksum", reason));
+    }
+    if let ArchiveForm::Malformed { reason } = &findings.archive {
+        facts.push(fact("archive", reason));
+    }
+    match &findings.rebuild {
+        Rebuild::Refused { reason } => facts.push(fact("refused", reason)),
+        Rebuild::Impossible { reason, .. } => facts.push(fact("missing", reason)),
+        Rebuild::Error { reason } => facts.push(fact("error", reason)),
+        Rebuild::Done | Rebuild::NotAttempted => {}
+    }
+    facts.extend(differences(findings.contents.differences()));
+    if findings.contents != Contents::NotCompared && findings.contents.differences().is_empty() {
+        facts.push(fact("contents", describe_contents(&findings.contents)));
+    }
+    match &findings.lockfile {
+        Lockfile::Faults { faults } => facts.push(fact("Cargo.lock", faults.as_slice().join("\n"))),
+        Lockfile::Undated { versions } => {
+            facts.push(fact("Cargo.lock", format!("nobody knows when {} came out", versions.join(", "))));
+        }
+        Lockfile::Consistent { yanked } if !yanked.is_empty() => {
+            facts.push(fact("Cargo.lock", format!("has since yanked {}", yanked.join(", "))));
+        }
+        Lockfile::Consistent { .. } | Lockfile::NotAnInput => {}
+    }
+    facts.extend(findings.conditions.iter().map(|condition| fact("condition", condition.to_string())));
+    if findings.flags.dirty {
+        facts.push(fact("flag", "dirty: the publisher's cargo saw uncommitted changes"));
+    }
+    facts.extend(origin(record));
+    if let Some(attempt) = record.best_attempt() {
+        let with = &attempt.toolchain;
+        let by = match (record.lacking_cargo(), record.cargo_range) {
+            (Some(span), _) => format!("cargo {span} (not available; rebuilt with {with})"),
+            (None, Some(span)) => format!("cargo {span} (rebuilt with {with})"),
+            (None, None) => format!("unknown cargo (rebuilt with {with})"),
+        };
+        facts.push(fact("packaged by", by));
+    }
+    facts
+}
+
+fn origin(record: &Record) -> Vec<Fact> {
+    let findings = &record.findings;
+    let Some(origin) = &findings.origin else { return Vec::new() };
+    let mut facts: Vec<Fact> =
+        origin.contradictions.iter().map(|contradiction| fact("contradicts", contradiction.to_string())).collect();
+    let names = findings.reach.reach.names().join(", ");
+    let names = if names.is_empty() { String::new() } else { format!("  {names}") };
+    let path = origin.path.as_ref().map(|path| path.as_str()).filter(|path| !path.is_empty());
+    let path = path.map_or(String::new(), |path| format!(", {path}"));
+    let commit = origin.commit.short();
+    match &findings.reach.reach {
+        Reach::Reached { .. } => {}
+        Reach::Squashed { commit, .. } => {
+            facts.push(fact("squashed", format!("no branch or tag reaches the commit; {} has the same tree", commit.short())));
+        }
+        Reach::Unreachable => facts.push(fact(
+            "unreachable",
+            "no branch or tag of the repository reaches the commit: it may be of a fork,\n\
+             or of a branch that was deleted or rewritten",
+        )),
+        Reach::Unknown { reason } if findings.contents != Contents::NotCompared => {
+            facts.push(fact("reach", format!("unknown: {reason}")));
+        }
+        Reach::Unknown { .. } => {}
+    }
+    let by = match &origin.named_by {
+        crate::stages::findings::NamedBy::Crate => String::new(),
+        crate::stages::findings::NamedBy::Tag(tag) => format!(" (not named by the crate: found by tag {tag})"),
+        crate::stages::findings::NamedBy::OtherVersion => " (the repository is named by another version only)".to_owned(),
+    };
+    facts.push(fact("commit", format!("{commit}{names}  {}{path}{by}", origin.repository)));
+    facts
+}
+
+fn differences(differences: &[Difference]) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for difference in differences.iter().take(DIFFERENCES) {
+        let mut value = difference.kind.to_string();
+        for detail in difference.details.iter().take(DETAILS) {
+            let _ = write!(value, "\n{}", visible(detail));
+        }
+        if difference.details.len() > DETAILS {
+            let _ = write!(value, "\nand {} more", difference.details.len() - DETAILS);
+        }
+        facts.push(fact(&difference.path, value));
+    }
+    if differences.len() > DIFFERENCES {
+        facts.push(fact("", format!("and {} more files", differences.len() - DIFFERENCES)));
+    }
+    facts
+}
+
+/// How contents compare, in words.
+fn describe_contents(contents: &Contents) -> String {
+    match contents {
+        Contents::BitForBit => "bit for bit".to_owned(),
+        Contents::SameContents { normalised, compressor } => {
+            let words: Vec<String> = normalised.iter().map(ToString::to_string).collect();
+            format!("every file the same; {} normalised, then bit for bit ({compressor})", words.join(", "))
+        }
+        Contents::CompressorUnknown { normalised } => {
+            let words: Vec<String> = normalised.iter().map(ToString::to_string).collect();
+            format!("every file the same; {} normalised; no known compressor gives these bytes", words.join(", "))
+        }
+        Contents::GeneratedFilesDiffer { .. } => "generated files differ".to_owned(),
+        Contents::SourceDiffers { .. } => "source differs".to_owned(),
+        Contents::NotCompared => "not compared".to_owned(),
+    }
+}
+
+/// What to do next about a package.
+fn next_command(record: &Record, out: &Path) -> Option<String> {
+    let findings = &record.findings;
+    let id = record.key.id();
+    let place = if out == Path::new(OUT) { String::new() } else { format!(" --out {}", out.display()) };
+    if let Some(span) = record.lacking_cargo() {
+        return Some(format!("recrate toolchain add PATH with a cargo {span}, then recrate verify {id}"));
+    }
+    match (&findings.contents, &findings.rebuild) {
+        (Contents::BitForBit, _) => None,
+        (Contents::NotCompared, Rebuild::Refused { .. }) => {
+            Some(format!("nix-store --read-log {}", record.best_attempt()?.drv))
+        }
+        (Contents::NotCompared, Rebuild::Error { .. }) if record.attempts.is_empty() => {
+            Some("recrate doctor".to_owned())
+        }
+        (Contents::NotCompared, Rebuild::Error { .. }) => {
+            Some(format!("{}/logs/{}.log", out.display(), record.key.job()))
+        }
+        (Contents::NotCompared, _) => None,
+        _ => Some(format!("recrate diff {id}{place}")),
+    }
+}
+
+/// The style of a verdict.
+fn paint(text: &str, verdict: Verdict, colour: bool) -> String {
+    let style = match verdict {
+        Verdict::ChecksumMismatch
+        | Verdict::MalformedArchive
+        | Verdict::SourceDiffers
+        | Verdict::UnreachableCommit
+        | Verdict::ContradictedOrigin => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
+        Verdict::PackagingFailed | Verdict::GeneratedFilesDiffer => {
+            Style::new().fg_color(Some(AnsiColor::Yellow.into()))
+        }
+        Verdict::MatchedByTagOnly
+        | Verdict::Unverifiable
+        | Verdict::Error
+        | Verdict::ReachUnknown
+        | Verdict::CompressorUnknown => Style::new().fg_color(Some(AnsiColor::Magenta.into())),
+        Verdict::SameContents => Style::new().fg_color(Some(AnsiColor::Cyan.into())),
+        Verdict::Reproduced => Style::new().fg_color(Some(AnsiColor::Green.into())),
+    };
+    if colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::claims::{Cause, Missing, Obstacle};
+    use crate::stages::judge::judge_obstacle;
+    use crate::stages::lock::Skipped;
+    use crate::stages::policy::BuiltIn;
+
+    fn unverifiable(name: &str, reason: &str) -> Record {
+        let cause = Cause::Impossible { missing: Missing::VcsInfo, reason: reason.to_owned() };
+        let key = PackageKey::new(RegistryName::Default, format!("{name}@1.0.0").parse().unwrap());
+        Record::new(key, None, judge_obstacle(&Obstacle { cause, origin: None }, false))
+    }
+
+    #[test]
+    fn what_strangers_wrote_does_not_steer_the_terminal() {
+        let reason = "names `\u{1b}]0;x\u{7}` as repository\nand more";
+        let skipped = Skipped {
+            name: "\u{1b}[2J".to_owned(),
+            version: "1.0.0".to_owned(),
+            source: None,
+            checksum: None,
+            kind: SkippedKind::Unsupported("\u{1b}[2J".to_owned()),
+        };
+        let report = Report::new(vec![unverifiable("a", reason)], vec![skipped], BuiltIn::Default, Vec::new());
+        let text = report.to_text(View::PLAIN);
+        assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "{text:?}");
+        assert!(text.contains(r"names `\u{1b}]0;x\u{7}` as repository"), "{text}");
+        assert!(text.contains("policy default: undetermined (2 undetermined)"), "{text}");
+    }
+
+    #[test]
+    fn packages_with_one_cause_stand_together_and_many_fit_on_a_screen() {
+        let records = (0..500).map(|n| unverifiable(&format!("crate-{n}"), "no vcs info")).collect();
+        let report = Report::new(records, Vec::new(), BuiltIn::Default, Vec::new());
+        let view = View { verbose: false, ..View::PLAIN };
+        let text = report.to_text(view);
+        assert!(text.lines().count() < 12, "{text}");
+        assert!(text.contains("no vcs info, and no tag of the version was found (500)"), "{text}");
+        assert!(report.to_text(View::PLAIN).lines().count() > 500);
+    }
+}
