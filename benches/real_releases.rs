@@ -40,7 +40,7 @@ fn main() {
     let run = |name: &str| verify(&releases, &mirrors, &builder, &folder.path().join(name));
     let cold = run("cold");
     let warm = run("warm");
-    assert_eq!(cold.report["counts"], warm.report["counts"]);
+    assert_eq!(cold.report["verdicts"], warm.report["verdicts"]);
     let hand = by_hand(&tries, &mirrors, folder.path());
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -113,16 +113,16 @@ struct Build {
 /// Every build of a run, once.
 fn tries(report: &Value) -> Vec<Build> {
     let mut builds: Vec<Build> = Vec::new();
-    for krate in report["crates"].as_array().unwrap() {
+    for krate in report["packages"].as_array().unwrap() {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        for tried in krate["tries"].as_array().unwrap() {
+        for tried in krate["attempts"].as_array().unwrap() {
             let drv = text(&tried["drv"]);
             if builds.iter().all(|build| build.drv != drv) {
                 builds.push(Build {
                     id: format!("{}-{}", text(&krate["name"]), text(&krate["version"])),
-                    repository: text(&krate["origin"]["repository"]),
-                    commit: text(&krate["origin"]["commit"]),
-                    path: text(&krate["origin"]["path"]),
+                    repository: text(&krate["findings"]["origin"]["repository"]),
+                    commit: text(&krate["findings"]["origin"]["commit"]),
+                    path: text(&krate["findings"]["origin"]["path"]),
                     drv,
                     minor: text(&tried["toolchain"]).split('.').nth(1).unwrap().parse().unwrap(),
                 });
@@ -132,16 +132,17 @@ fn tries(report: &Value) -> Vec<Build> {
     builds
 }
 
-/// A variable of a derivation.
-fn variable(drv: &str, name: &str) -> String {
-    let output = Command::new("nix-store").args(["--query", "--binding", name, drv]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+/// What a derivation tells the builder.
+fn recipe(drv: &str) -> Value {
+    let output = Command::new("nix-store").args(["--query", "--binding", "recipe", drv]).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Deletes commits and index slices from the store, as far as nobody else holds them.
 fn forget(builds: &[Build]) {
     for build in builds {
-        let paths = ["source", "index"].map(|name| variable(&build.drv, name));
+        let recipe = recipe(&build.drv);
+        let paths = [&recipe["commit"]["source"], &recipe["index"]].map(|path| path.as_str().unwrap().to_owned());
         let _ =
             Command::new("nix-store").arg("--delete").args(paths).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
@@ -160,12 +161,14 @@ fn by_hand(builds: &[Build], mirrors: &Path, folder: &Path) -> Duration {
         let inside = ["-C", tree.to_str().unwrap()];
         git(&[&inside[..], &["fetch", "-q", "--depth=1", from.to_str().unwrap(), &build.commit]].concat());
         git(&[&inside[..], &["checkout", "-q", &build.commit]].concat());
-        let lock = variable(&build.drv, "lock");
-        for path in variable(&build.drv, "lockPaths").lines().filter(|_| !lock.is_empty()) {
-            let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &lock).unwrap();
-            std::fs::write(tree.join(path), bytes).unwrap();
+        let recipe = recipe(&build.drv);
+        let lock = &recipe["publishedLockfile"];
+        for path in lock["folders"].as_array().into_iter().flatten() {
+            let content = lock["content"].as_str().unwrap();
+            let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, content).unwrap();
+            std::fs::write(tree.join(path.as_str().unwrap()).join("Cargo.lock"), bytes).unwrap();
         }
-        let index = variable(&build.drv, "index");
+        let index = recipe["index"].as_str().unwrap();
         let config =
             format!("[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nlocal-registry = \"{index}\"\n");
         std::fs::write(home.join("config.toml"), &config).unwrap();

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use common::place::Place;
 use common::workshop::{Cargo, Files, Item, Release, edit, files, pack, unpack};
+use common::{conditions, differences};
 use serde_json::Value;
 
 const RELEASE: Release<'_> =
@@ -55,15 +56,17 @@ fn set_mode(file: &Path, mode: u32) {
     std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
 }
 
-fn assert_reproduced(said: &Value, condition: &str) {
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    assert_eq!(said["conditions"], serde_json::json!([condition]), "{said:#}");
+/// Asserts that a crate was reproduced from a checkout as on Windows, and in which ways.
+fn assert_reproduced(said: &Value, mark: &str) {
+    assert_eq!(said["verdict"], "reproduced", "{said:#}");
+    let condition = serde_json::json!({ "kind": "windows-checkout", "marks": [mark] });
+    assert_eq!(said["findings"]["conditions"], serde_json::json!([condition]), "{said:#}");
 }
 
 #[test]
 fn a_plain_checkout_needs_no_condition() {
     let said = said(&tree(), |_| {}, |bytes| bytes);
-    assert_eq!((&said["verdict"]["kind"], &said["conditions"]), (&"reproduced".into(), &serde_json::json!([])));
+    assert_eq!((said["verdict"].as_str(), conditions(&said)), (Some("reproduced"), Vec::new()), "{said:#}");
 }
 
 #[test]
@@ -77,13 +80,13 @@ fn files_that_are_tracked_and_ignored_are_in_and_those_that_are_only_ignored_are
         assert!(!paths.contains(&"carried-1.0.0/notes.txt".to_owned()), "{paths:?}");
         bytes
     });
-    assert_eq!((&said["verdict"]["kind"], &said["conditions"]), (&"reproduced".into(), &serde_json::json!([])));
+    assert_eq!((said["verdict"].as_str(), conditions(&said)), (Some("reproduced"), Vec::new()), "{said:#}");
 }
 
 #[test]
 fn with_autocrlf() {
     let said = said(&tree(), |tree| again(tree, "core.autocrlf", "true"), |bytes| bytes);
-    assert_reproduced(&said, "as checked out on Windows: CRLF");
+    assert_reproduced(&said, "CRLF");
 }
 
 #[test]
@@ -91,13 +94,13 @@ fn with_crlf_in_some_files() {
     let mut tree = tree();
     let attributes = "src/*.rs text eol=crlf\n";
     tree.insert("package/.gitattributes".to_owned(), Item::File(attributes.as_bytes().to_vec()));
-    assert_reproduced(&said(&tree, |_| {}, |bytes| bytes), "as checked out on Windows: CRLF in 1 file, as published");
+    assert_reproduced(&said(&tree, |_| {}, |bytes| bytes), "CRLF in 1 file, as published");
 }
 
 #[test]
 fn with_links_as_text() {
     let said = said(&tree(), |tree| again(tree, "core.symlinks", "false"), |bytes| bytes);
-    assert_reproduced(&said, "as checked out on Windows: links as text");
+    assert_reproduced(&said, "links as text");
 }
 
 #[test]
@@ -106,7 +109,7 @@ fn with_all_executable_bits_lost_or_set() {
         again(tree, "core.fileMode", "false");
         set_mode(&tree.join("package/run.sh"), 0o644);
     };
-    assert_reproduced(&said(&tree(), without, |bytes| bytes), "as checked out on Windows: no executables");
+    assert_reproduced(&said(&tree(), without, |bytes| bytes), "no executables");
     let with = |tree: &Path| {
         again(tree, "core.fileMode", "false");
         for file in
@@ -115,7 +118,7 @@ fn with_all_executable_bits_lost_or_set() {
             set_mode(&tree.join("package").join(file), 0o755);
         }
     };
-    assert_reproduced(&said(&tree(), with, |bytes| bytes), "as checked out on Windows: all files executable");
+    assert_reproduced(&said(&tree(), with, |bytes| bytes), "all files executable");
 }
 
 #[test]
@@ -133,9 +136,9 @@ fn what_the_commit_says_can_be_seen_before_anything_is_built() {
     explain.current_dir(place.folder.path()).args(["explain", "carried@1.0.0", "carried@2.0.0"]);
     let said = String::from_utf8(explain.assert().code(3).get_output().stdout.clone()).unwrap();
     for line in [
-        "  which is in main\n  where rust-toolchain asks for 1.84: that cargo comes first among those that may be\n",
-        "  as checked out on Windows: CRLF\n",
-        "\ncarried@2.0.0: unverifiable\n  the registry's index has no carried@2.0.0\n",
+        "  reached by main\n  rust-toolchain asks for 1.84: among the cargos in range it comes first\n",
+        "  checked out as on Windows (CRLF)\n",
+        "\ncarried@2.0.0\n  can't be rebuilt: the registry's index has no carried@2.0.0\n",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
@@ -149,8 +152,8 @@ fn what_no_checkout_explains_is_still_a_difference_of_the_source() {
         pack(&entries)
     };
     let said = said(&tree(), |tree| again(tree, "core.autocrlf", "true"), evil);
-    assert_eq!(said["verdict"]["kind"], "source-differs", "{said:#}");
-    let differences = said["verdict"]["differences"].as_array().unwrap();
+    assert_eq!(said["verdict"], "source-differs", "{said:#}");
+    let differences = differences(&said);
     assert_eq!(differences.len(), 1, "line endings are no part of it: {said:#}");
     assert_eq!(differences[0]["path"], "src/lib.rs");
 }

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use common::place::Place;
 use common::site::Site;
 use common::workshop::{Bare, Cargo, Files, Release, edit, files, name_commit, pack, unpack};
-use common::{recrate, verify_json_with};
+use common::{contradictions, recrate, verify_json_with};
 use serde_json::{Value, json};
 
 const RELEASE: Release<'_> =
@@ -51,6 +51,19 @@ impl Published {
     fn verify(&self) -> Value {
         self.place.verify("own@1.0.0")
     }
+
+    /// What a policy decides.
+    fn decision(&self, policy: &str) -> String {
+        let report = common::verify_json(self.place.folder.path(), &["own@1.0.0", "--accept", policy]);
+        report["packages"][0]["decision"]["kind"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Whether a package's commit is reached, by which branch and by which tag.
+fn reach(said: &Value) -> (&str, &str, &str) {
+    let reach = &said["findings"]["reach"];
+    let text = |key: &str| reach[key].as_str().unwrap_or_default();
+    (text("kind"), text("branch"), text("tag"))
 }
 
 #[test]
@@ -60,14 +73,13 @@ fn the_default_branch_and_the_nearest_tag_are_named() {
     published.set("refs/heads/a-release", &published.commit);
     published.set("refs/tags/v1.1.0", &after);
     published.set("refs/tags/v0.9.0", &published.before);
-    let reach = |said: &Value| said["origin"]["reach"].clone();
-    assert_eq!(reach(&published.verify()), json!({ "by": { "branch": "main", "tag": "v1.1.0" } }));
+    assert_eq!(reach(&published.verify()), ("reached", "main", "v1.1.0"));
     published.set("refs/tags/v1.0.0", &published.commit);
-    assert_eq!(reach(&published.verify()), json!({ "by": { "branch": "main", "tag": "v1.0.0" } }));
+    assert_eq!(reach(&published.verify()), ("reached", "main", "v1.0.0"));
     published.set("refs/heads/main", &published.before);
     let said = published.verify();
-    assert_eq!(reach(&said), json!({ "by": { "branch": "a-release", "tag": "v1.0.0" } }));
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    assert_eq!(reach(&said), ("reached", "a-release", "v1.0.0"));
+    assert_eq!(said["verdict"], "reproduced", "{said:#}");
 }
 
 #[test]
@@ -75,34 +87,44 @@ fn a_commit_that_nothing_reaches_is_just_that_however_equal_the_bytes_are() {
     let published = Published::new();
     published.set("refs/heads/main", &published.before);
     let said = published.verify();
-    assert_eq!(said["verdict"], json!({ "kind": "unreached-commit", "bytes": "reproduced" }), "{said:#}");
-    assert_eq!(said["origin"]["reach"], "nothing");
+    assert_eq!(said["verdict"], "unreachable-commit", "{said:#}");
+    assert_eq!(said["findings"]["contents"]["kind"], "bit-for-bit", "{said:#}");
+    assert_eq!(reach(&said), ("unreachable", "", ""));
+    for (policy, decision) in [("strict", "rejected"), ("default", "rejected"), ("contents-only", "accepted")] {
+        assert_eq!(published.decision(policy), decision, "{policy}");
+    }
 }
 
 #[test]
 fn a_server_is_asked_for_its_branches_and_tags_too() {
     let site = Site::new();
     site.publish("one", "one", |bytes| bytes);
-    let said = site.verify(&["one@1.0.0"])["crates"][0].clone();
-    assert_eq!(said["origin"]["reach"], json!({ "by": { "branch": "main", "tag": null } }), "{said:#}");
+    let said = site.verify(&["one@1.0.0"])["packages"][0].clone();
+    assert_eq!(reach(&said), ("reached", "main", ""), "{said:#}");
+    let asked = &said["findings"]["reach"]["asked"];
+    assert_eq!(asked["source"], format!("{}/git/team/one", site.server.address()), "{asked:#}");
 
     // The server still gives the commit to whoever asks for it by its id.
     let repository = site.repository("two");
     site.publish("two", "two", |bytes| bytes);
     std::fs::remove_file(repository.path.join("refs/heads/main")).unwrap();
     repository.commit(&files([("README.md", "Nothing to see.\n")]), "another history");
-    let said = site.verify(&["two@1.0.0"])["crates"][0].clone();
-    assert_eq!(said["verdict"]["kind"], "unreached-commit", "{said:#}");
+    let said = site.verify(&["two@1.0.0"])["packages"][0].clone();
+    assert_eq!(said["verdict"], "unreachable-commit", "{said:#}");
 }
 
 #[test]
-fn a_tag_of_the_version_on_another_commit_is_listed_even_where_the_bytes_match() {
+fn a_tag_of_the_version_on_another_commit_contradicts_however_equal_the_bytes_are() {
     let published = Published::new();
     published.set("refs/tags/v1.0.0", &published.before);
     let said = published.verify();
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    let tag = format!("the tag v1.0.0 is on another commit, {}", &published.before[..10]);
-    assert_eq!(said["contradictions"], json!([tag]));
+    assert_eq!(said["verdict"], "contradicted-origin", "{said:#}");
+    assert_eq!(said["findings"]["contents"]["kind"], "bit-for-bit", "{said:#}");
+    let tag = json!({ "kind": "tag", "tag": "v1.0.0", "commit": published.before });
+    assert_eq!(contradictions(&said), &json!([tag]));
+    for (policy, decision) in [("strict", "rejected"), ("default", "rejected"), ("contents-only", "accepted")] {
+        assert_eq!(published.decision(policy), decision, "{policy}");
+    }
 }
 
 #[test]
@@ -112,9 +134,9 @@ fn another_version_at_the_commit_is_a_difference_of_the_source() {
     name_commit(&mut entries, &published.before);
     published.place.registry.publish(&RELEASE, &pack(&entries));
     let said = published.verify();
-    assert_eq!(said["verdict"]["kind"], "source-differs", "{said:#}");
-    assert_eq!(said["verdict"]["differences"][0]["details"], json!(["the commit packages own-0.9.0"]));
-    assert_eq!(said["contradictions"], json!(["the manifest at the commit says version 0.9.0"]));
+    assert_eq!(said["verdict"], "source-differs", "{said:#}");
+    assert_eq!(said["findings"]["contents"]["differences"][0]["details"], json!(["the commit packages own-0.9.0"]));
+    assert_eq!(contradictions(&said), &json!([{ "kind": "version", "version": "0.9.0" }]));
 }
 
 /// Publishes another version that names another repository.
@@ -127,30 +149,33 @@ fn publish_elsewhere(published: &Published, version: &str, repository: &Bare) {
 }
 
 #[test]
-fn a_commit_is_looked_for_where_the_repository_moved_and_where_other_versions_point() {
+fn a_repository_that_was_renamed_is_a_condition_where_the_verifier_knows_it_and_a_contradiction_elsewhere() {
     let published = Published::new();
     let repositories = published.place.folder.path().join("repositories");
     std::fs::rename(repositories.join("own.git"), repositories.join("new-home.git")).unwrap();
-    assert_eq!(published.verify()["verdict"]["kind"], "unverifiable");
+    assert_eq!(published.verify()["verdict"], "unverifiable");
 
-    let moved =
-        "[[moved]]\nfrom = \"https://git.example/recrate/own\"\nto = \"https://git.example/recrate/new-home\"\n";
+    let renamed = "[[renamed-repository]]\nfrom = \"https://git.example/recrate/own\"\n\
+        to = \"https://git.example/recrate/new-home\"\n";
     let config = published.place.folder.path().join("recrate.toml");
     let before = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, format!("{before}\n{moved}")).unwrap();
+    std::fs::write(&config, format!("{before}\n{renamed}")).unwrap();
     let said = published.verify();
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    assert!(said["contradictions"][0].as_str().unwrap().contains("new-home, where it moved to, does"), "{said:#}");
+    assert_eq!(said["verdict"], "reproduced", "{said:#}");
+    let condition = json!({ "kind": "renamed-repository", "from": "https://git.example/recrate/own" });
+    assert_eq!(said["findings"]["conditions"], json!([condition]), "{said:#}");
+    assert_eq!(contradictions(&said), &json!([]), "{said:#}");
 
     std::fs::write(&config, before).unwrap();
     let repository = Bare::at(repositories.join("new-home.git"));
     repository.commit(&tree("1.1.0"), "own 1.1.0");
     publish_elsewhere(&published, "1.1.0", &repository);
     let said = published.verify();
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    assert_eq!(said["origin"]["repository"], "https://git.example/recrate/new-home");
-    let contradiction = said["contradictions"][0].as_str().unwrap();
-    assert!(contradiction.contains("new-home, which own@1.1.0 names, does"), "{contradiction}");
+    assert_eq!(said["verdict"], "contradicted-origin", "{said:#}");
+    assert_eq!(said["findings"]["origin"]["repository"], "https://git.example/recrate/new-home");
+    let named = json!({ "kind": "repository", "named": "https://git.example/recrate/own" });
+    assert_eq!(contradictions(&said), &json!([named]), "{said:#}");
+    assert_eq!(said["decision"]["kind"], "rejected");
 }
 
 #[test]
@@ -166,18 +191,17 @@ fn a_crate_without_a_repository_takes_that_of_another_version() {
         .place
         .registry
         .publish(&RELEASE, &cargo.package(&published.repository, "", &published.place.registry.path, &Files::new()));
-    assert_eq!(published.verify()["verdict"]["kind"], "unverifiable");
+    assert_eq!(published.verify()["verdict"], "unverifiable");
     published.place.registry.publish(&Release { version: "0.9.0", ..RELEASE }, &{
         let mut entries = unpack(&published.bytes);
         entries.iter_mut().for_each(|entry| entry.path = entry.path.replace("own-1.0.0", "own-0.9.0"));
         pack(&entries)
     });
     let said = published.verify();
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    assert_eq!(
-        said["contradictions"],
-        json!(["its Cargo.toml names no repository; own@0.9.0 names https://git.example/recrate/own"])
-    );
+    assert_eq!(said["verdict"], "matched-by-tag-only", "{said:#}");
+    assert_eq!(said["findings"]["origin"]["namedBy"], "other-version", "{said:#}");
+    assert_eq!(said["findings"]["contents"]["kind"], "bit-for-bit", "{said:#}");
+    assert_ne!(said["decision"]["kind"], "accepted");
 }
 
 #[test]
@@ -186,18 +210,20 @@ fn without_vcs_info_the_tag_of_the_version_is_rebuilt_and_never_called_reproduce
     let mut entries = unpack(&published.bytes);
     entries.retain(|entry| !entry.path.ends_with("/.cargo_vcs_info.json"));
     published.place.registry.publish(&RELEASE, &pack(&entries));
-    assert_eq!(published.verify()["verdict"]["kind"], "unverifiable");
+    assert_eq!(published.verify()["verdict"], "unverifiable");
     published.set("refs/tags/v1.0.0", &published.commit);
     let said = published.verify();
+    assert_eq!(said["verdict"], "matched-by-tag-only", "{said:#}");
+    assert_eq!(said["findings"]["origin"]["namedBy"], json!({ "tag": "v1.0.0" }), "{said:#}");
     // The archive was put together again by this test.
-    let expected = json!({ "kind": "other-commit", "tag": "v1.0.0", "bytes": "archive-differs" });
-    assert_eq!(said["verdict"], expected, "{said:#}");
+    assert_eq!(said["findings"]["contents"]["kind"], "same-contents", "{said:#}");
+    assert_eq!(published.decision("default"), "undetermined");
 
     edit(&mut entries, "src/lib.rs", |text| format!("{text}// and more\n"));
     published.place.registry.publish(&RELEASE, &pack(&entries));
     let said = published.verify();
-    assert_eq!(said["verdict"]["bytes"], "source-differs", "{said:#}");
-    assert_eq!(said["verdict"]["differences"][0]["path"], "src/lib.rs");
+    assert_eq!(said["verdict"], "source-differs", "{said:#}");
+    assert_eq!(said["findings"]["contents"]["differences"][0]["path"], "src/lib.rs");
 }
 
 /// Software Heritage as its public API has it, for one commit: the object at once, the files once they are put together.
@@ -255,18 +281,19 @@ fn a_commit_that_is_nowhere_else_comes_from_the_archive_of_all_source_code() {
         let mut program = recrate();
         program.env("RECRATE_CACHE", cache.path());
         let option = format!("--software-heritage={address}");
-        verify_json_with(program, published.place.folder.path(), &["own@1.0.0", &option])["crates"][0].clone()
+        verify_json_with(program, published.place.folder.path(), &["own@1.0.0", &option])["packages"][0].clone()
     };
     let said = verify(&archive_of(&published, &hidden, false));
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    let contradiction = said["contradictions"][0].as_str().unwrap();
-    assert!(contradiction.ends_with("does not have the commit; Software Heritage does"), "{contradiction}");
+    assert_eq!(said["findings"]["contents"]["kind"], "bit-for-bit", "{said:#}");
+    // Nobody can say any more which branches and tags reached it.
+    assert_eq!((said["verdict"].as_str(), reach(&said).0), (Some("reach-unknown"), "unknown"), "{said:#}");
+    assert_eq!(said["decision"]["kind"], "undetermined");
 
     let said = verify(&archive_of(&published, &hidden, true));
-    assert_eq!(said["verdict"]["kind"], "unverifiable", "other files are not the commit's: {said:#}");
+    assert_eq!(said["verdict"], "unverifiable", "other files are not the commit's: {said:#}");
 
     // Where the repository is still there, the archive does not make its branches reach the commit.
     Bare::at(&published.repository.path).commit(&tree("0.9.0"), "what is left");
     let said = verify(&archive_of(&published, &hidden, false));
-    assert_eq!(said["verdict"]["kind"], "unreached-commit", "{said:#}");
+    assert_eq!(said["verdict"], "unreachable-commit", "{said:#}");
 }

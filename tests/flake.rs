@@ -73,7 +73,7 @@ fn the_app_verifies_a_lock_file() {
     run.args(["--", "Cargo.lock", "--toolchains", "imported", "--quiet", "--out"]).arg(folder.path().join("run"));
     let done = run.current_dir(example).assert().code(1);
     let said = String::from_utf8_lossy(&done.get_output().stdout).into_owned();
-    assert!(said.contains("14 crates: 1 checksum mismatch"), "{said}");
+    assert!(said.contains("14 packages: 1 checksum mismatch"), "{said}");
 }
 
 #[test]
@@ -100,7 +100,8 @@ fn plan_of(lock: &Path, to: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let mut recrate = Command::new(env!("CARGO_BIN_EXE_recrate"));
     recrate.current_dir(root().join("examples/registry")).args(["plan", "-", "--quiet", "--output"]).arg(to);
-    recrate.arg("--out").arg(folder.path().join("run")).pipe_stdin(lock).unwrap().assert().success();
+    let done = recrate.arg("--out").arg(folder.path().join("run")).pipe_stdin(lock).unwrap().output().unwrap();
+    assert!(matches!(done.status.code(), Some(0 | 3)), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 fn build(installable: &str, flake: &Path, nixpkgs: &Path, more: &[&str]) -> Result<PathBuf, String> {
@@ -151,7 +152,7 @@ fn the_template_has_a_red_and_a_green_job() {
     assert!(job("hydraJobs.report").unwrap().join("nix-support/failed").exists());
     job("checks.x86_64-linux.honest-1_0_0").unwrap();
     let said = job("checks.x86_64-linux.backdoor-1_0_0").unwrap_err();
-    assert!(said.contains("build.rs: stands only in the published crate"), "{said}");
+    assert!(said.contains("only in the published crate"), "{said}");
     let jobsets: serde_json::Value =
         serde_json::from_slice(&std::fs::read(template.join("jobsets.json")).unwrap()).unwrap();
     assert_eq!(jobsets["crates"]["type"], 1, "a flake's jobset");

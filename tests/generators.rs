@@ -8,7 +8,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use common::{assert_fits, recrate, root, workshop};
+use common::{assert_fits, root, workshop};
 use recrate::stages::derivation::derive;
 use recrate::stages::plan::Plan;
 use serde_json::{Value, json};
@@ -47,11 +47,11 @@ fn sri(text: &str) -> String {
 fn every_kind() -> Value {
     let (index, bare) = (sri("index"), "a".repeat(40));
     let with_submodules = "b".repeat(40);
-    let source = |submodules: Value| {
+    let commit = |gitlinks: Value| {
         json!({
-            "repository": "https://git.example/team/kinds", "narHash": sri(&submodules.to_string()),
+            "repository": "https://git.example/team/kinds", "narHash": sri(&gitlinks.to_string()),
             // Longer than a variable of the environment can be.
-            "commitObject": BASE64.encode(vec![b'x'; 200_000]), "submodules": submodules
+            "object": BASE64.encode(vec![b'x'; 200_000]), "gitlinks": gitlinks
         })
     };
     let toolchain = |name: &str, release: &str, origin: Value| json!({ "name": name, "release": release, "minor": 85, "origin": origin });
@@ -80,49 +80,72 @@ fn every_kind() -> Value {
             json!({}),
         ),
     ];
-    let reaches = [json!(null), json!("nothing"), json!({ "by": { "branch": "ö", "tag": null } })];
-    let mut rebuilds = serde_json::Map::new();
+    let asked = json!({ "source": "git.example", "date": "2026-11-01" });
+    let reaches = [
+        (json!({ "kind": "unknown", "reason": "\u{1b}[31m" }), Value::Null),
+        (json!({ "kind": "unreachable" }), asked.clone()),
+        (json!({ "kind": "reached", "branch": "ö", "tag": null }), asked.clone()),
+    ];
+    let registries = ["default", "https://git.example/index", "sparse+https://index.example/~a_b/?c=[d]"];
+    let names = ["kinds", "kinds_two", "kinds-two"];
+    let mut packages = serde_json::Map::new();
     for toolchain in ["1.85.1", "official-1.85.1", "nightly"] {
         for commit in [&bare, &with_submodules] {
             for flags in 0..8 {
-                for (path, lock) in [("", ""), ("crates/sub", "dmVyc2lvbiA9IDQK")] {
-                    let number = rebuilds.len();
+                for (path, lock) in [("", Value::Null), ("crates/sub", json!({ "content": "dmVyc2lvbiA9IDQK", "folders": ["", "crates/sub"] }))] {
+                    let number = packages.len();
                     let version = if number.is_multiple_of(2) {
                         format!("{number}.0.0")
                     } else {
                         format!("{number}.0.0-rc.1+b.2")
                     };
-                    let job = format!("kinds-{}", version.replace('.', "_").replace('+', "__"));
-                    let (submodules, git_dependencies, left_out) = &further[number % 3];
+                    let (name, registry) = (names[number % 3], registries[number / 3 % 3]);
+                    let (submodules, git_dependencies, prune) = &further[number % 3];
+                    let (reach, asked) = &reaches[number % 3];
                     let recipe = json!({
-                        "toolchain": toolchain, "source": commit, "packagePath": path, "index": index,
-                        "indexMode": if flags & 1 == 0 { "at-publication" } else { "published-lock" },
+                        "toolchain": toolchain, "commit": commit, "packagePath": path, "index": index,
+                        "indexMode": if lock.is_null() { "at-publication" } else { "published-lock" },
                         "checkout": {
                             "crlf": crlf[flags % 3],
                             "linksAsText": flags & 2 != 0,
                             "executables": executables[flags / 3],
-                            "lfs": if flags & 4 == 0 { json!({}) } else { json!({ "a b.png": sri("object"), "ö/\"": sri("object") }) },
                         },
-                        "submodules": submodules, "gitDependencies": git_dependencies, "leftOut": left_out,
-                        "outsideGit": flags & 1 != 0, "allowDirty": flags & 2 != 0, "excludeLockfile": flags & 4 != 0, "lock": lock,
-                        "lockPaths": if lock.is_empty() { vec![] } else { vec!["Cargo.lock", "crates/sub/Cargo.lock"] }
+                        "lfs": if flags & 4 == 0 { json!({}) } else { json!({ "a b.png": sri("object"), "ö/\"": sri("object") }) },
+                        "submodules": submodules, "gitDependencies": git_dependencies, "prune": prune,
+                        "outsideGit": flags & 1 != 0, "allowDirty": flags & 2 != 0, "excludeLockfile": flags & 4 != 0,
+                        "publishedLockfile": lock,
                     });
                     let rebuild = json!({
-                        "name": "kinds", "version": version, "checksum": "0".repeat(64), "recipe": recipe,
+                        "checksum": "0".repeat(64), "recipe": recipe,
                         "url": if flags & 1 == 0 { json!("https://crates.example/kinds.crate") } else { json!(null) },
-                        "facts": { "published": "2025-03-01T12:00:00Z", "lockTracked": false, "lockFaults": [],
-                            "repository": "https://git.example/a/b", "foundBy": if flags & 1 == 0 { json!(null) } else { json!("v1") },
-                            "reach": reaches[number % 3],
-                            "contradictions": [] }
+                        "claims": { "published": "2025-03-01T12:00:00Z", "lockTracked": false, "lockFaults": [], "onlyPackage": true,
+                            "repository": "https://git.example/a/b", "tag": if flags & 1 == 0 { json!(null) } else { json!("v1") },
+                            "reach": reach, "asked": asked, "otherTags": [], "otherVersion": null }
                     });
-                    rebuilds.insert(job, rebuild);
+                    let package = json!({
+                        "name": name, "version": version, "registry": registry, "lockedChecksum": "0".repeat(64),
+                        "checksum": "0".repeat(64), "build": { "rebuild": rebuild },
+                    });
+                    let key: recrate::model::package::PackageKey = serde_json::from_value(package.clone()).unwrap();
+                    packages.insert(key.job(), package);
                 }
             }
         }
     }
+    packages.insert("gone-1_0_0".to_owned(), json!({
+        "name": "gone", "version": "1.0.0", "registry": "default", "lockedChecksum": null, "checksum": null,
+        "build": { "obstacle": {
+            "cause": { "kind": "impossible", "missing": "commit", "reason": "nobody has it" },
+            "origin": {
+                "repository": "https://git.example/a/b", "commit": bare, "path": null, "tag": null,
+                "reach": { "kind": "unknown", "reason": "it was not asked" }, "asked": null,
+            },
+        } },
+    }));
     json!({
-        "schema": 1,
+        "schema": 2,
         "system": "x86_64-linux",
+        "lockfile": null,
         "builder": { "narHash": sri("builder") },
         "fetcher": { "narHash": sri("fetcher") },
         "judge": { "narHash": sri("judge") },
@@ -131,15 +154,14 @@ fn every_kind() -> Value {
             "official-1.85.1": toolchain("official-1.85.1", "1.85.1", archive),
             "nightly": toolchain("nightly", "1.99.0-nightly", json!({ "kind": "imported", "narHash": sri("nightly") })),
         },
-        "sources": {
-            bare: source(json!({})),
-            with_submodules: source(json!({ "vendor/a b": "c".repeat(40), "vendor/ö": "d".repeat(40) })),
+        "commits": {
+            bare: commit(json!({})),
+            with_submodules: commit(json!({ "vendor/a b": "c".repeat(40), "vendor/ö": "d".repeat(40) })),
         },
         "lfsObjects": { sri("object"): { "repository": "https://git.example/team/kinds", "size": 7 } },
         "indexes": { index: pin },
-        "rebuilds": rebuilds,
-        "settled": {},
-        "skipped": [{ "package": "local@1.0.0", "reason": "a path" }],
+        "packages": packages,
+        "skipped": [{ "name": "local", "version": "1.0.0", "source": null, "checksum": null, "kind": "path" }],
     })
 }
 
@@ -151,7 +173,7 @@ fn both_derive_the_same_from_every_kind_of_entry() {
     assert_eq!(nix, driver);
     assert_eq!(nix.len(), 96);
     let distinct: std::collections::BTreeSet<&String> = nix.values().collect();
-    // The index mode is a label: what it stands for is in the slice and the lock file.
+    // The index mode is a label: what it is for is in the slice and the lock file.
     assert_eq!(distinct.len(), 96, "versions differ, so every derivation does");
 }
 
@@ -160,10 +182,10 @@ fn neither_derives_anything_from_a_plan_that_is_not_whole() {
     type Change = fn(&mut Value);
     let changes: [(&str, Change); 5] = [
         ("toolchain", |plan| drop(plan["toolchains"].as_object_mut().unwrap().remove("nightly"))),
-        ("commit", |plan| drop(plan["sources"].as_object_mut().unwrap().remove(&"a".repeat(40)))),
+        ("commit", |plan| drop(plan["commits"].as_object_mut().unwrap().remove(&"a".repeat(40)))),
         ("LFS object", |plan| plan["lfsObjects"].as_object_mut().unwrap().clear()),
         ("index slice", |plan| plan["indexes"].as_object_mut().unwrap().clear()),
-        ("schema", |plan| plan["schema"] = json!(2)),
+        ("schema", |plan| plan["schema"] = json!(1)),
     ];
     for (what, change) in changes {
         let mut plan = every_kind();
@@ -176,13 +198,8 @@ fn neither_derives_anything_from_a_plan_that_is_not_whole() {
 
 /// The plan of the example's honest crate, and its checksum.
 fn honest_plan(folder: &Path) -> (Value, String) {
-    let plan = folder.join("plan.json");
-    let example = root().join("examples/registry");
-    let mut program = recrate();
-    program.current_dir(example).args(["verify", "honest@1.0.0", "--toolchains", "imported", "--quiet"]);
-    program.arg("--plan").arg(&plan).arg("--out").arg(folder.join("run")).assert().success();
-    let plan: Value = serde_json::from_slice(&std::fs::read(plan).unwrap()).unwrap();
-    let checksum = plan["rebuilds"]["honest-1_0_0"]["checksum"].as_str().unwrap().to_owned();
+    let plan = common::plan_json(&root().join("examples/registry"), &["honest@1.0.0"], &folder.join("plan.json"));
+    let checksum = plan["packages"]["honest-1_0_0"]["checksum"].as_str().unwrap().to_owned();
     (plan, checksum)
 }
 

@@ -41,7 +41,7 @@ fn during_a_build_it_ends_after_it_and_goes_on_from_there() {
     assert!(said.any(|line| line.unwrap().contains("the same command goes on from there")));
 
     let report = site.verify(&[&krate]);
-    assert_eq!(report["crates"][0]["verdict"]["kind"], "reproduced", "{report:#}");
+    assert_eq!(report["packages"][0]["verdict"], "reproduced", "{report:#}");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_second_interruption_does_not_wait_for_a_server() {
     let (mut child, mut said) = start_until(&site, &out, "one@1.0.0", "fetching");
     let start = Instant::now();
     interrupt(&child);
-    assert!(said.any(|line| line.unwrap().contains("^C again ends at once")));
+    assert!(said.any(|line| line.unwrap().contains("^C again stops at once")));
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());

@@ -8,9 +8,8 @@ use std::process::Command;
 use common::place::Place;
 use common::server::Server;
 use common::store::{build, store_with_programs};
-use common::verify_json;
 use common::workshop::{Bare, Cargo, Files, Item, Release, edit, files, hex, pack, unpack};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 const RELEASE: Release<'_> =
@@ -92,8 +91,8 @@ fn picture(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn assert_reproduced(said: &Value, conditions: &[&str]) {
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    assert_eq!(said["conditions"], json!(conditions), "{said:#}");
+    assert_eq!(said["verdict"], "reproduced", "{said:#}");
+    assert_eq!(common::conditions(said), conditions, "{said:#}");
 }
 
 #[test]
@@ -102,7 +101,7 @@ fn objects_stand_where_the_crate_has_them_and_pointers_elsewhere() {
     let repository = place.repository("large");
     keep(&repository, CONTENT);
     assert_eq!(picture(&publish(&place, &tree(), smudge(&repository))), CONTENT.as_bytes());
-    assert_reproduced(&place.verify("large@1.0.0"), &["with LFS objects checked out"]);
+    assert_reproduced(&place.verify("large@1.0.0"), &["lfs-objects"]);
 
     assert_eq!(picture(&publish(&place, &tree(), |_| {})), pointer(CONTENT).as_bytes());
     assert_reproduced(&place.verify("large@1.0.0"), &[]);
@@ -118,7 +117,7 @@ fn objects_are_left_as_they_are_in_a_checkout_of_windows() {
         Command::new("git").arg("-C").arg(tree).args(["config", "core.autocrlf", "true"]).status().unwrap();
         lfs(tree);
     });
-    let conditions = ["as checked out on Windows: CRLF", "with LFS objects checked out"];
+    let conditions = ["windows-checkout", "lfs-objects"];
     assert_reproduced(&place.verify("large@1.0.0"), &conditions);
 }
 
@@ -131,8 +130,8 @@ fn another_content_of_the_same_length_is_a_difference() {
     edit(&mut entries, "logo.png", |text| text.replace("like", "dare"));
     place.registry.publish(&RELEASE, &pack(&entries));
     let said = place.verify("large@1.0.0");
-    assert_eq!(said["verdict"]["kind"], "source-differs", "{said:#}");
-    assert_eq!(said["verdict"]["differences"][0]["path"], "logo.png", "{said:#}");
+    assert_eq!(said["verdict"], "source-differs", "{said:#}");
+    assert_eq!(said["findings"]["contents"]["differences"][0]["path"], "logo.png", "{said:#}");
 }
 
 #[test]
@@ -144,9 +143,9 @@ fn an_object_that_is_gone_or_damaged_is_the_crates_verdict() {
     std::fs::write(&file, "something else").unwrap();
     for _ in 0..2 {
         let said = place.verify("large@1.0.0");
-        assert_eq!(said["verdict"]["kind"], "unverifiable", "{said:#}");
-        let reason = said["verdict"]["reason"].as_str().unwrap();
-        assert!(reason.starts_with("the LFS object of its file package/logo.png can't be had"), "{reason}");
+        assert_eq!(said["verdict"], "unverifiable", "{said:#}");
+        let reason = common::reason(&said);
+        assert!(reason.starts_with("the LFS object of package/logo.png can't be fetched"), "{reason}");
         std::fs::remove_file(&file).unwrap_or_default();
     }
 }
@@ -165,19 +164,21 @@ fn a_server_is_asked_once_for_all_and_plain_nix_brings_them_too() {
     keep(&repository, CONTENT);
     publish(&place, &tree, smudge(&repository));
     let server = Server::of(place.folder.path());
-    let (plan, cache) = (place.folder.path().join("plan.json"), place.folder.path().join("cache"));
+    let cache = place.folder.path().join("cache");
     let (mirror, cached) = (format!("https://git.example/recrate/={}/repositories/", server.address()), cache.to_str());
-    let arguments = ["large@1.0.0", "--plan", plan.to_str().unwrap(), "--git-mirror", &mirror];
+    let run = place.folder.path().join("run");
+    let plan = run.join("plan.json");
+    let arguments = ["large@1.0.0", "--out", run.to_str().unwrap(), "--git-mirror", &mirror];
     let said = |more: &[&str]| {
         let mut program = common::recrate();
         program.env("RECRATE_CACHE", cached.unwrap());
         common::verify_json_with(program, place.folder.path(), &[&arguments[..], more].concat())
     };
-    assert_reproduced(&said(&[])["crates"][0], &["with LFS objects checked out"]);
+    assert_reproduced(&said(&[])["packages"][0], &["lfs-objects"]);
     let asked = server.asked();
     let count = |what: &str| asked.iter().filter(|line| line.contains(what)).count();
     assert_eq!((count("/batch"), count("/lfs/objects/")), (1, 25 + 1), "{asked:#?}");
-    assert_reproduced(&said(&["--offline"])["crates"][0], &["with LFS objects checked out"]);
+    assert_reproduced(&said(&["--offline"])["packages"][0], &["lfs-objects"]);
     assert_eq!(server.asked(), [""; 0], "they are in the cache");
 
     let text: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
@@ -189,12 +190,12 @@ fn a_server_is_asked_once_for_all_and_plain_nix_brings_them_too() {
 
     // The pointer decides what may stand in its stead.
     let mut tampered = text;
-    let lfs = tampered["rebuilds"]["large-1_0_0"]["recipe"]["checkout"]["lfs"].as_object_mut().unwrap();
+    let lfs = tampered["packages"]["large-1_0_0"]["build"]["rebuild"]["recipe"]["lfs"].as_object_mut().unwrap();
     let other = lfs["package/1.png"].clone();
     lfs["package/0.png"] = other;
     std::fs::write(&plan, tampered.to_string()).unwrap();
-    let said = verify_json(place.folder.path(), &["--plan", plan.to_str().unwrap(), "--git-mirror", &mirror]);
-    let reason = said["crates"][0]["verdict"]["reason"].as_str().unwrap();
+    let said = common::replay_json(place.folder.path(), &plan, &["--git-mirror", &mirror]);
+    let reason = common::reason(&said);
     assert!(reason.contains("is not the LFS object that the commit points at"), "{reason}");
 }
 
@@ -211,12 +212,12 @@ fn a_server_that_gives_something_else_or_has_nothing_is_the_crates_verdict() {
         let mut program = common::recrate();
         program.env("RECRATE_CACHE", &cache);
         let said = common::verify_json_with(program, place.folder.path(), &["large@1.0.0", "--git-mirror", &mirror]);
-        let verdict = &said["crates"][0]["verdict"];
-        (verdict["kind"].as_str().unwrap().to_owned(), verdict["reason"].as_str().unwrap_or_default().to_owned())
+        let said = &said["packages"][0];
+        (said["verdict"].as_str().unwrap().to_owned(), common::reason(said).to_owned())
     };
     std::fs::write(&file, CONTENT.replace("like", "dare")).unwrap();
     let (kind, reason) = said();
-    assert!(kind == "inconclusive" && reason.contains("gives something else"), "{kind}: {reason}");
+    assert!(kind == "error" && reason.contains("gives something else"), "{kind}: {reason}");
     std::fs::remove_file(&file).unwrap();
     let (kind, reason) = said();
     assert!(kind == "unverifiable" && reason.contains("Object does not exist"), "{kind}: {reason}");

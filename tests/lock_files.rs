@@ -5,7 +5,7 @@ mod common;
 
 use common::place::Place;
 use common::workshop::{Cargo, LocalRegistry, Release, files};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// No helper is ever fetched: packaging looks at the index only.
 const CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -41,8 +41,8 @@ fn said_after(requirement: &str, then: &[Release<'_>], change: impl Fn(&LocalReg
 }
 
 fn assert_reproduced(said: &Value, conditions: &[&str]) {
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    assert_eq!(said["conditions"], json!(conditions), "{said:#}");
+    assert_eq!(said["verdict"], "reproduced", "{said:#}");
+    assert_eq!(common::conditions(said), conditions, "{said:#}");
 }
 
 #[test]
@@ -55,25 +55,25 @@ fn what_came_out_before_or_long_after_needs_no_condition() {
 fn siblings_that_the_registry_noted_a_little_later() {
     for time in [OWN, "2025-03-01T12:00:59Z"] {
         let said = said(&[helper("1.0.0", "2024-01-01T00:00:00Z"), helper("1.1.0", time)], &[]);
-        assert_reproduced(&said, &["with versions that came out within a minute after it"]);
+        assert_reproduced(&said, &["index-with-siblings"]);
     }
 }
 
 #[test]
 fn what_came_out_later_than_that_can_not_have_been_locked() {
     let said = said(&[helper("1.1.0", "2025-03-01T12:01:01Z")], &[helper("1.0.0", "2024-01-01T00:00:00Z")]);
-    assert_ne!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    let details = said["verdict"]["differences"][0]["details"].to_string();
-    assert!(details.contains("helper@1.1.0, which came out after this crate"), "{said:#}");
+    assert_ne!(said["verdict"], "reproduced", "{said:#}");
+    let details = common::differences(&said)[0]["details"].to_string();
+    assert!(details.contains("helper@1.1.0 was published after this crate"), "{said:#}");
 }
 
 #[test]
 fn where_cargo_refuses_for_it_that_is_said_beside() {
     let (early, late) = (helper("1.0.0", "2024-01-01T00:00:00Z"), helper("1.1.0", "2025-03-03T00:00:00Z"));
     let said = said_after("1.1", &[late], |registry| registry.list(&early, CHECKSUM));
-    assert_eq!(said["verdict"]["kind"], "not-rebuilt", "{said:#}");
-    let fault = "of its Cargo.lock: it names helper@1.1.0, which came out after this crate";
-    assert_eq!(said["contradictions"], json!([fault]), "{said:#}");
+    assert_eq!(said["verdict"], "packaging-failed", "{said:#}");
+    let fault = "\nits Cargo.lock: helper@1.1.0 was published after this crate";
+    assert!(common::reason(&said).ends_with(fault), "{said:#}");
 }
 
 #[test]
@@ -81,17 +81,17 @@ fn what_was_yanked_since() {
     let old = helper("1.0.0", "2024-01-01T00:00:00Z");
     let said =
         said_after("1", &[old, helper("1.1.0", "2025-02-01T00:00:00Z")], |registry| registry.yank("helper", "1.1.0"));
-    assert_reproduced(&said, &["with since yanked versions restored"]);
+    assert_reproduced(&said, &["yanked-restored"]);
 }
 
 #[test]
 fn an_index_that_lagged_behind() {
     let said = said(&[helper("1.0.0", "2024-01-01T00:00:00Z")], &[helper("1.1.0", "2025-03-01T11:55:00Z")]);
-    assert_reproduced(&said, &["with the index as of ten minutes before"]);
+    assert_reproduced(&said, &["index-minutes-before"]);
 }
 
 #[test]
 fn a_lock_file_that_lay_there() {
     let said = said(&[helper("1.0.0", "2024-01-01T00:00:00Z")], &[helper("1.1.0", "2025-02-01T00:00:00Z")]);
-    assert_reproduced(&said, &["with the index as of the newest locked version"]);
+    assert_reproduced(&said, &["index-at-newest-locked"]);
 }

@@ -11,16 +11,16 @@ use serde_json::Value;
 
 /// The verdict of each crate, by name.
 fn kinds(report: &Value) -> Vec<(&str, &str)> {
-    let crates = report["crates"].as_array().unwrap().iter();
+    let crates = report["packages"].as_array().unwrap().iter();
     let mut kinds: Vec<_> =
-        crates.map(|one| (one["name"].as_str().unwrap(), one["verdict"]["kind"].as_str().unwrap())).collect();
+        crates.map(|one| (one["name"].as_str().unwrap(), one["verdict"].as_str().unwrap())).collect();
     kinds.sort_unstable();
     kinds
 }
 
 fn reason<'a>(report: &'a Value, name: &str) -> &'a str {
-    let one = report["crates"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
-    one["verdict"]["reason"].as_str().unwrap_or_default()
+    let one = report["packages"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    common::reason(one)
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn offline_nothing_is_fetched_and_the_verdict_says_so() {
     let site = Site::new();
     site.publish("one", "shared", |bytes| bytes);
     let report = site.verify(&["one@1.0.0", "--offline"]);
-    assert_eq!(kinds(&report), [("one", "inconclusive")]);
+    assert_eq!(kinds(&report), [("one", "error")]);
     assert!(reason(&report, "one").contains("--offline"), "{report:#}");
     assert_eq!(site.server.asked(), [""; 0]);
 }
@@ -86,11 +86,11 @@ fn a_server_that_is_down_leaves_the_crate_untold() {
     let mirror = "[[git-mirror]]\nprefix = \"https://git.example/\"\nreplacement = \"http://127.0.0.1:1/\"\n";
     std::fs::write(site.project().join("recrate.toml"), mirror).unwrap();
     let report = site.verify(&["one@1.0.0"]);
-    assert_eq!(kinds(&report), [("one", "inconclusive")], "{report:#}");
+    assert_eq!(kinds(&report), [("one", "error")], "{report:#}");
     // Nobody serves the registry either.
     site.server = Server::of(Path::new("/nonexistent"));
     let report = site.verify(&["two@1.0.0"]);
-    assert_eq!(kinds(&report), [("two", "inconclusive")], "{report:#}");
+    assert_eq!(kinds(&report), [("two", "error")], "{report:#}");
 }
 
 #[test]

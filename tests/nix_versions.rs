@@ -104,7 +104,7 @@ fn holds(nix: &Nix) {
     let place = folder.path();
     let recrate = install(place, Path::new(env!("CARGO_BIN_EXE_recrate")));
     let verify = format!(
-        "'{}' verify --quiet --data '{}' '{}' --accept checksum-mismatch",
+        "'{}' verify --quiet --data '{}' '{}'",
         recrate.display(),
         place.join("data").display(),
         place.join("example/Cargo.lock").display()
@@ -114,14 +114,16 @@ fn holds(nix: &Nix) {
         let done = Command::new("sh").args(["-c", command]).current_dir(place).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
-    plainly(&format!("{verify} --out own"));
+    // What the example has to reject is rejected.
+    let rejects = "|| [ $? = 1 ]";
+    plainly(&format!("{verify} --out own {rejects}"));
     let expected = report(&place.join("own"));
 
     // Root, alone, on an empty store.
-    nix.run(place, &format!("{verify} --out alone"));
+    nix.run(place, &format!("{verify} --out alone {rejects}"));
     assert_eq!(report(&place.join("alone")), expected, "verdicts, derivations and outputs");
     let said = nix.run(place, &format!("'{}' doctor --data data", recrate.display()));
-    assert!(said.contains("on, seen by a probe") && !said.contains("MEND"), "{said}");
+    assert!(said.contains("on (a probe was built)") && !said.contains("fix:"), "{said}");
 
     // Plain Nix on a store that has recrate's programs and cargos: it fetches everything else itself.
     let served = place.join("served");
@@ -144,8 +146,8 @@ fn holds(nix: &Nix) {
         place.display()
     );
     let said = nix.run(&plain, &script);
-    let counts: usize = expected["crates"].as_array().unwrap().len();
-    assert!(said.contains(&format!("{counts} crates: 1 checksum mismatch")) && said.contains("4 reproduced"), "{said}");
+    let counts: usize = expected["packages"].as_array().unwrap().len();
+    assert!(said.contains(&format!("{counts} packages: 1 checksum mismatch")) && said.contains("4 reproduced"), "{said}");
     assert!(server.asked().iter().any(|line| line.contains("git-upload-pack")), "commits were fetched");
 
     // A bundle that the machine's own Nix wrote, by its README's commands.
@@ -156,7 +158,7 @@ fn holds(nix: &Nix) {
     let other = place.join("other");
     std::fs::create_dir(&other).unwrap();
     let said = nix.run(&other, &format!("cd ../bundle\n{}", commands.join("\n")));
-    assert!(said.contains("reproduced (1)\n  honest@1.0.0  cargo 1.85.1\n"), "{said}");
+    assert!(said.contains("reproduced (1)\n  honest 1.0.0\n"), "{said}");
 
     // A user whom the daemon does not trust, on another empty store.
     let multi = place.join("multi");
@@ -165,7 +167,7 @@ fn holds(nix: &Nix) {
         "nix-daemon >daemon.log 2>&1 &\ndaemon=$!\ntrap 'kill $daemon' EXIT\n\
          while [ ! -S /nix/var/nix/daemon-socket/socket ]; do sleep 0.05; done\n\
          cd ../home\nunset NIX_CONFIG\nexport NIX_REMOTE=daemon HOME=\"$PWD\"\n\
-         setpriv --reuid 65534 --regid 65534 --clear-groups -- {verify} --out run"
+         setpriv --reuid 65534 --regid 65534 --clear-groups -- {verify} --out run {rejects}"
     );
     nix.run(&multi, &script);
     assert_eq!(report(&place.join("home/run")), expected, "verdicts, derivations and outputs");

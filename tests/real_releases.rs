@@ -34,7 +34,7 @@ fn main() {
 fn verify(releases: &[Release], run: &Path) -> assert_cmd::Command {
     let mut program = recrate();
     program.arg("verify").args(releases.iter().map(Release::id));
-    program.args(["--format", "json", "--toolchains", "imported", "--accept", "generated-files-differ", "--quiet"]);
+    program.args(["--format", "json", "--toolchains", "imported", "--quiet"]);
     program.arg(format!("--git-mirror=https://github.com/={}/", shared_folder().join("mirrors").display()));
     program.arg("--out").arg(run);
     program
@@ -45,14 +45,14 @@ fn half_of_them_come_out_the_same_on_another_machine(releases: &[Release]) {
     let folder = tempfile::tempdir_in(shared_folder()).unwrap();
     let machine = Machine::start(folder.path());
     let report = |mut program: assert_cmd::Command| -> serde_json::Value {
-        let done = program.env("NIX_SSHOPTS", &machine.options).assert().success();
+        let done = program.env("NIX_SSHOPTS", &machine.options).assert();
         serde_json::from_slice(&done.get_output().stdout).unwrap()
     };
     let mut remote = verify(releases, &folder.path().join("remote"));
     remote.args(["--store", &format!("local?root={}", folder.path().join("here").display())]);
     remote.args(["--max-jobs", "0", "--builders", &format!("{} x86_64-linux - 2", machine.address)]);
     let (there, here) = (report(remote), report(verify(releases, &folder.path().join("plain"))));
-    assert_eq!(there["crates"].as_array().unwrap().len(), 19);
+    assert_eq!(there["packages"].as_array().unwrap().len(), 19);
     assert_eq!(there, here, "verdicts, derivations and outputs");
     let built = std::fs::read_dir(folder.path().join("store/nix/store")).unwrap();
     let built = built.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("-rebuild-"));
@@ -63,25 +63,22 @@ fn real_releases_are_reproduced_or_exactly_explained(releases: &[Release]) {
     let mirrors = shared_folder().join("mirrors");
     let out = tempfile::tempdir().unwrap();
     let run = out.path().join("run");
-    let done = verify(releases, &run).assert().success();
+    let done = verify(releases, &run).assert().code(1);
     let report: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
 
-    let crates = report["crates"].as_array().unwrap();
+    let crates = report["packages"].as_array().unwrap();
     let mut kinds: BTreeMap<&str, Vec<&serde_json::Value>> = BTreeMap::new();
     for krate in crates {
-        kinds.entry(krate["verdict"]["kind"].as_str().unwrap()).or_default().push(krate);
+        kinds.entry(krate["verdict"].as_str().unwrap()).or_default().push(krate);
     }
     let count = |kind: &str| kinds.get(kind).map_or(0, Vec::len);
     assert_eq!(crates.len(), 38);
     assert!(count("reproduced") >= 24, "{kinds:#?}");
-    assert!(count("reproduced") + count("archive-differs") >= 35, "{kinds:#?}");
+    assert!(count("reproduced") + count("same-contents") >= 35, "{kinds:#?}");
     assert_eq!(count("source-differs"), 0, "{kinds:#?}");
-    let with_lock = |krate: &&&serde_json::Value| krate["conditions"].to_string().contains("published Cargo.lock");
+    let with_lock = |krate: &&&serde_json::Value| common::conditions(krate).contains(&"published-lockfile");
     let without = count("reproduced") - kinds["reproduced"].iter().filter(with_lock).count();
     assert!(without >= 18, "only {without} without the published lock file");
-    for krate in &kinds["archive-differs"] {
-        assert_eq!(krate["verdict"]["proof"]["kind"], "exact", "{krate:#}");
-    }
     for krate in kinds.get("generated-files-differ").into_iter().flatten() {
         assert_eq!(krate["cargoRange"], serde_json::json!({ "first": 55, "last": 56 }), "{krate:#}");
     }
@@ -90,8 +87,8 @@ fn real_releases_are_reproduced_or_exactly_explained(releases: &[Release]) {
 }
 
 fn a_derivation_named_in_the_report_gives_the_same_by_hand(crates: &[serde_json::Value]) {
-    let krate = crates.iter().find(|krate| krate["verdict"]["kind"] == "reproduced").unwrap();
-    let tried = &krate["tries"][usize::try_from(krate["best"].as_u64().unwrap()).unwrap()];
+    let krate = crates.iter().find(|krate| krate["verdict"] == "reproduced").unwrap();
+    let tried = &krate["attempts"][usize::try_from(krate["best"].as_u64().unwrap()).unwrap()];
     let drv = tried["drv"].as_str().unwrap();
     let nix = |arguments: &[&str]| {
         let output = std::process::Command::new("nix-store").args(arguments).output().unwrap();
@@ -102,7 +99,7 @@ fn a_derivation_named_in_the_report_gives_the_same_by_hand(crates: &[serde_json:
     // Built again from nothing, it comes out the same: Nix itself compares.
     nix(&["--realise", "--check", drv]);
     let log = nix(&["--read-log", drv]);
-    assert!(log.contains(&format!("recrate: proved commit {}", krate["origin"]["commit"].as_str().unwrap())), "{log}");
+    assert!(log.contains(&format!("recrate: proved commit {}", krate["findings"]["origin"]["commit"].as_str().unwrap())), "{log}");
 }
 
 /// On a store that has recrate's programs and cargos and nothing else, with commits and the index from servers.
@@ -128,5 +125,5 @@ fn plain_nix_builds_the_plan(plan: &Path, report: &serde_json::Value, mirrors: &
     }
     let server = Server::of(&served);
     let store = store_with_programs(folder.path(), "https://github.com/", &server, &read);
-    assert_same_report(&store, &server, plan, report);
+    assert_same_report(&store, &server, plan, report, None);
 }

@@ -17,8 +17,8 @@ fn verify(folder: &Path, machine: &Machine, arguments: &[&str]) -> Value {
 }
 
 fn said(report: &Value) -> Vec<Value> {
-    let crates = report["crates"].as_array().unwrap().iter();
-    crates.map(|krate| serde_json::json!([krate["name"], krate["verdict"], krate["tries"]])).collect()
+    let crates = report["packages"].as_array().unwrap().iter();
+    crates.map(|krate| serde_json::json!([krate["name"], krate["verdict"], krate["attempts"]])).collect()
 }
 
 /// What there is in the other machine's store of rebuilds.
@@ -70,7 +70,7 @@ fn a_binary_cache_is_only_believed_where_that_is_asked_for() {
     };
     let built = run("first", &[]);
     let cache = format!("file://{}", folder.path().join("cache").display());
-    let outputs = built["crates"].as_array().unwrap().iter().flat_map(|krate| krate["tries"].as_array().unwrap());
+    let outputs = built["packages"].as_array().unwrap().iter().flat_map(|krate| krate["attempts"].as_array().unwrap());
     let outputs: Vec<&str> = outputs.map(|tried| tried["out"].as_str().unwrap()).collect();
     let copied = std::process::Command::new("nix")
         .args(["--extra-experimental-features", "nix-command", "copy", "--from", &store("first"), "--to", &cache])
@@ -82,7 +82,7 @@ fn a_binary_cache_is_only_believed_where_that_is_asked_for() {
     let from_cache = from_cache.map(|option| format!("--nix-option={option}"));
     let mut options: Vec<&str> = from_cache.iter().map(String::as_str).collect();
     let without = run("second", &options);
-    assert!(without["counts"]["inconclusive"].as_u64() >= Some(9), "{}", without["counts"]);
+    assert!(without["verdicts"]["error"].as_u64() >= Some(9), "{}", without["verdicts"]);
     options.push("--substitute");
     assert_eq!(said(&run("third", &options)), said(&built));
 }

@@ -14,18 +14,21 @@ const PREFIX: &str = "https://git.example/recrate/";
 
 /// Makes the example's plan; gives it with the report.
 fn example_plan(folder: &Path) -> (PathBuf, Value) {
-    let plan = folder.join("plan.json");
+    let run = folder.join("run");
     let mut program = recrate();
-    program.current_dir(root().join("examples/registry")).args([
-        "verify",
-        "Cargo.lock",
-        "--quiet",
-        "--format",
-        "json",
-        "--plan",
-    ]);
-    let done = program.arg(&plan).arg("--out").arg(folder.join("run")).assert().code(1);
-    (plan, serde_json::from_slice(&done.get_output().stdout).unwrap())
+    program.current_dir(root().join("examples/registry")).args(["verify", "Cargo.lock", "--quiet"]);
+    let done = program.args(["--format", "json", "--out"]).arg(&run).assert().code(1);
+    (run.join("plan.json"), serde_json::from_slice(&done.get_output().stdout).unwrap())
+}
+
+/// The example's lock file.
+fn lock() -> PathBuf {
+    root().join("examples/registry/Cargo.lock")
+}
+
+/// The rebuild of a package in a plan.
+fn rebuild<'a>(plan: &'a mut Value, job: &str) -> &'a mut Value {
+    &mut plan["packages"][job]["build"]["rebuild"]
 }
 
 /// The example registry as a web server has it.
@@ -76,21 +79,21 @@ fn plain_nix_builds_a_plan_with_nothing_but_recrates_programs_in_the_store() {
     let server = serve_example(folder.path());
     let read: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
     let store = store_with_programs(folder.path(), PREFIX, &server, &read);
-    let report = assert_same_report(&store, &server, &plan, &verified);
+    let report = assert_same_report(&store, &server, &plan, &verified, Some(&lock()));
     assert!(server.asked().iter().any(|line| line.contains("git-upload-pack")), "commits were fetched");
     let support = |out: &Path, file: &str| std::fs::read_to_string(out.join("nix-support").join(file));
     assert!(support(&report, "failed").is_ok(), "the aggregate is red where a verdict is");
-    let reproduced = format!("crates.reproduced {}\n", verified["counts"]["reproduced"]);
+    let reproduced = format!("verdicts.reproduced {}\n", verified["verdicts"]["reproduced"]);
     assert!(support(&report, "hydra-metrics").unwrap().contains(&reproduced));
 
     let verdicts = build(&store, &server, &plan, "verdicts").unwrap();
-    assert_eq!(verdicts.len(), verified["crates"].as_array().unwrap().len());
-    for krate in verified["crates"].as_array().unwrap() {
+    assert_eq!(verdicts.len(), verified["packages"].as_array().unwrap().len());
+    for krate in verified["packages"].as_array().unwrap() {
         let stem = format!("{}-{}", krate["name"].as_str().unwrap(), krate["version"].as_str().unwrap());
         let out = verdicts.iter().find(|out| out.ends_with(&format!("-verdict-{stem}"))).unwrap();
         let real = store.real(out);
-        let kind = krate["verdict"]["kind"].as_str().unwrap();
-        let good = ["reproduced", "archive-differs"].contains(&kind);
+        let kind = krate["verdict"].as_str().unwrap();
+        let good = ["reproduced", "same-contents"].contains(&kind);
         assert_eq!(support(&real, "failed").is_err(), good, "{stem}: {kind}");
         let products = support(&real, "hydra-build-products").unwrap();
         assert!(products.starts_with(&format!("report verdict {out} verdict.html\n")), "{products}");
@@ -100,12 +103,12 @@ fn plain_nix_builds_a_plan_with_nothing_but_recrates_programs_in_the_store() {
         }
         assert_eq!(
             products.contains("file diff "),
-            !["reproduced", "not-rebuilt"].contains(&kind) && krate["best"].is_u64()
+            !["reproduced", "packaging-failed"].contains(&kind) && krate["best"].is_u64()
         );
-        assert_eq!(products.contains("file crate-rebuilt "), kind != "not-rebuilt" && krate["best"].is_u64());
+        assert_eq!(products.contains("file crate-rebuilt "), kind != "packaging-failed" && krate["best"].is_u64());
         let passed = build(&store, &server, &plan, &format!("gates.{}", job(&stem)));
         assert_eq!(passed.is_ok(), good, "{stem}: {passed:?}");
-        assert!(good || passed.unwrap_err().contains("worse than what is accepted"));
+        assert!(good || passed.unwrap_err().contains("not accepted by the policy"));
     }
 }
 
@@ -120,9 +123,11 @@ fn what_the_plan_pins_is_what_is_taken_and_nothing_else() {
     let (plan, _) = example_plan(folder.path());
     let mut read: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
     let job = "stale-lock-1_0_0";
-    read["rebuilds"].as_object_mut().unwrap().retain(|key, _| key == job);
-    let (commit, index) =
-        ["source", "index"].map(|key| read["rebuilds"][job]["recipe"][key].as_str().unwrap().to_owned()).into();
+    read["packages"].as_object_mut().unwrap().retain(|key, _| key == job);
+    read["lockfile"] = Value::Null;
+    let (commit, index) = ["commit", "index"]
+        .map(|key| rebuild(&mut read, job)["recipe"][key].as_str().unwrap().to_owned())
+        .into();
     let wrong = format!("sha256-{}=", "A".repeat(43));
     type Change<'a> = &'a dyn Fn(&mut Value);
     // The first while the store does not have the slice yet: what is there already needs no fetching.
@@ -130,15 +135,15 @@ fn what_the_plan_pins_is_what_is_taken_and_nothing_else() {
         ("does not give this slice any more", &|plan| {
             drop(plan["indexes"][&index]["names"].as_array_mut().unwrap().pop())
         }),
-        ("hash mismatch", &|plan| plan["sources"][&commit]["narHash"] = wrong.clone().into()),
+        ("hash mismatch", &|plan| plan["commits"][&commit]["narHash"] = wrong.clone().into()),
         ("hash mismatch", &|plan| plan["indexes"][&index]["narHash"] = wrong.clone().into()),
-        ("the commit object of the plan is", &|plan| plan["sources"][&commit]["commitObject"] = "eA==".into()),
+        ("the commit object of the plan is", &|plan| plan["commits"][&commit]["object"] = "eA==".into()),
         ("has no commit", &|plan| {
             let other = "0123456789".repeat(4);
-            let mut source = plan["sources"][&commit].clone();
+            let mut source = plan["commits"][&commit].clone();
             source["narHash"] = wrong.clone().into();
-            plan["sources"][&other] = source;
-            plan["rebuilds"][job]["recipe"]["source"] = other.into();
+            plan["commits"][&other] = source;
+            rebuild(plan, job)["recipe"]["commit"] = other.into();
         }),
     ];
     let server = serve_example(folder.path());
@@ -161,20 +166,16 @@ fn a_recipe_that_is_not_about_the_crate_gets_no_verdict() {
     let server = serve_example(folder.path());
     let store = store_with_programs(folder.path(), PREFIX, &server, &read);
     type Change<'a> = &'a dyn Fn(&mut Value);
-    let changes: [(&str, &str, Change<'_>); 4] = [
-        ("honest-1_0_0", "the crate itself names", &|plan| {
-            let other = plan["rebuilds"]["reformatted-1_0_0"]["recipe"]["source"].clone();
-            plan["rebuilds"]["honest-1_0_0"]["recipe"]["source"] = other;
+    let changes: [(&str, &str, Change<'_>); 3] = [
+        ("honest-1_0_0", "the crate names 6e02fca001", &|plan| {
+            let other = rebuild(plan, "reformatted-1_0_0")["recipe"]["commit"].clone();
+            rebuild(plan, "honest-1_0_0")["recipe"]["commit"] = other;
         }),
-        ("honest-1_0_0", "disagree on whether it was published with uncommitted changes", &|plan| {
-            plan["rebuilds"]["honest-1_0_0"]["recipe"]["allowDirty"] = true.into();
+        ("honest-1_0_0", "disagree on whether there were uncommitted changes", &|plan| {
+            rebuild(plan, "honest-1_0_0")["recipe"]["allowDirty"] = true.into();
         }),
-        ("stale-lock-1_0_0", "does not say truly whether a Cargo.lock is an input", &|plan| {
-            plan["rebuilds"]["stale-lock-1_0_0"]["recipe"]["indexMode"] = "at-publication".into();
-        }),
-        ("honest-1_0_0", "hash mismatch", &|plan| {
-            let other = plan["rebuilds"]["reformatted-1_0_0"]["checksum"].clone();
-            plan["rebuilds"]["honest-1_0_0"]["checksum"] = other;
+        ("stale-lock-1_0_0", "hides whether a Cargo.lock is an input", &|plan| {
+            rebuild(plan, "stale-lock-1_0_0")["recipe"]["indexMode"] = "at-publication".into();
         }),
     ];
     for (job, words, change) in changes {
@@ -182,7 +183,25 @@ fn a_recipe_that_is_not_about_the_crate_gets_no_verdict() {
         change(&mut tampered);
         let file = folder.path().join("tampered.json");
         std::fs::write(&file, tampered.to_string()).unwrap();
-        let said = build(&store, &server, &file, &format!("verdicts.{job}")).unwrap_err();
-        assert!(said.contains(words), "{words}: {said}");
+        let out = store.real(&build(&store, &server, &file, &format!("verdicts.{job}")).unwrap()[0]);
+        let said = std::fs::read_to_string(out.join("verdict.txt")).unwrap();
+        assert!(said.starts_with("error (1)") && said.contains(words), "{words}: {said}");
+        assert!(out.join("nix-support/failed").exists());
+        // recrate itself judges it just so.
+        let replayed = common::verify_json(folder.path(), &[
+            "--from-plan",
+            file.to_str().unwrap(),
+            "--config",
+            root().join("examples/registry/recrate.toml").to_str().unwrap(),
+        ]);
+        let by_name = replayed["packages"].as_array().unwrap().iter().find(|one| job.starts_with(one["name"].as_str().unwrap()) && job.ends_with("1_0_0"));
+        assert_ne!(by_name.unwrap()["decision"]["kind"], "accepted", "{job}");
     }
+    // Nothing at all comes of a plan that contradicts itself.
+    let mut tampered = read;
+    let other = rebuild(&mut tampered, "reformatted-1_0_0")["checksum"].clone();
+    rebuild(&mut tampered, "honest-1_0_0")["checksum"] = other;
+    let file = folder.path().join("tampered.json");
+    std::fs::write(&file, tampered.to_string()).unwrap();
+    assert!(build(&store, &server, &file, "verdicts").unwrap_err().contains("two checksums for honest"));
 }

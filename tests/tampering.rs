@@ -61,7 +61,7 @@ impl Trap {
 
     fn verdict_as_it_is(&self) -> serde_json::Value {
         let report = verify_json(self.folder.path(), &["bait@1.0.0"]);
-        report["crates"][0]["verdict"].clone()
+        report["packages"][0]["verdict"].clone()
     }
 }
 
@@ -229,14 +229,14 @@ fn archives_that_lead_out_or_hold_links_are_refused() {
         out.path = "bait-1.0.0/../../.bashrc".to_owned();
         entries.push(out);
     });
-    assert_eq!(path["kind"], "hostile-archive", "{path:#}");
+    assert_eq!(path["kind"], "malformed-archive", "{path:#}");
     let link = tampered(|entries| {
         let mut link = entry(entries, "sub/notes.txt").clone();
         link.kind = tar::EntryType::Symlink;
         link.body.clear();
         entries.push(link);
     });
-    assert_eq!(link["kind"], "hostile-archive", "{link:#}");
+    assert_eq!(link["kind"], "malformed-archive", "{link:#}");
 }
 
 /// A repository with something in it that would fool a careless rebuild; the published crate is what the attacker
@@ -312,6 +312,6 @@ fn a_patch_in_the_repository_does_not_reach_the_published_manifest() {
 fn a_link_that_leads_out_of_the_tree_is_not_followed() {
     let verdict =
         fooled(|tree| drop(tree.insert("src/link.rs".to_owned(), Item::Link("/etc/passwd".to_owned()))), |_| {});
-    assert_eq!(verdict["kind"], "not-rebuilt", "{verdict:#}");
+    assert_eq!(verdict["kind"], "packaging-failed", "{verdict:#}");
     assert!(verdict["reason"].as_str().unwrap().contains("leads out"), "{verdict:#}");
 }

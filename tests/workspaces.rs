@@ -8,7 +8,6 @@ use std::process::Command;
 
 use common::place::Place;
 use common::workshop::{Cargo, Files, Item, Release, files};
-use common::{recrate, verify_json, verify_json_with};
 use serde_json::{Value, json};
 
 const RELEASE: Release<'_> =
@@ -27,8 +26,8 @@ fn verified(place: &Place, tree: &Files, folder: &str, checkout: impl Fn(&Path))
 }
 
 fn assert_reproduced(said: &Value, conditions: &[&str]) {
-    assert_eq!(said["verdict"]["kind"], "reproduced", "{said:#}");
-    assert_eq!(said["conditions"], json!(conditions), "{said:#}");
+    assert_eq!(said["verdict"], "reproduced", "{said:#}");
+    assert_eq!(common::conditions(said), conditions, "{said:#}");
 }
 
 fn git(arguments: &[&str], folder: &Path) {
@@ -86,7 +85,7 @@ fn files_of_submodules_may_be_reached_through_links() {
         std::fs::remove_dir(tree.join("vendored")).unwrap();
         git(&["clone", "-q", repository.to_str().unwrap(), "vendored"], tree);
     });
-    assert_reproduced(&said, &["with submodules checked out"]);
+    assert_reproduced(&said, &["submodules"]);
 }
 
 #[test]
@@ -95,33 +94,24 @@ fn files_of_submodules_come_from_their_own_commits() {
     let tree = with_submodules(&place);
     let repositories = place.folder.path().join("repositories");
     let said = verified(&place, &tree, "package", submodules(&repositories));
-    assert_reproduced(&said, &["with submodules checked out"]);
+    assert_reproduced(&said, &["submodules"]);
 
     // Proven by the gitlinks: another commit in a submodule's place is refused.
-    let (out, plan) = (place.folder.path().join("out"), place.folder.path().join("plan.json"));
-    let arguments = ["own@1.0.0", "--plan", plan.to_str().unwrap()];
-    verify_json(place.folder.path(), &arguments);
-    let mut tampered: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
-    let recipe = &mut tampered["rebuilds"]["own-1_0_0"]["recipe"];
+    let plan = place.folder.path().join("plan.json");
+    let mut tampered = common::plan_json(place.folder.path(), &["own@1.0.0"], &plan);
+    let recipe = &mut tampered["packages"]["own-1_0_0"]["build"]["rebuild"]["recipe"];
     assert_eq!(recipe["submodules"].as_object().unwrap().len(), 2, "only those that the crate has files of");
     recipe["submodules"]["package/vendored/deep/inner"] = recipe["submodules"]["package/vendored"].clone();
     std::fs::write(&plan, tampered.to_string()).unwrap();
-    let done = recrate()
-        .current_dir(place.folder.path())
-        .args(["verify", "--toolchains", "imported", "--quiet", "--plan"])
-        .arg(&plan)
-        .arg("--out")
-        .arg(&out)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&done.stdout);
-    assert!(text.contains("has no such submodule at deep/inner"), "{text}");
+    let said = common::replay_json(place.folder.path(), &plan, &[]);
+    assert_eq!(said["verdict"], "error", "{said:#}");
+    assert!(common::reason(&said).contains("has no such submodule at deep/inner"), "{said:#}");
 
     std::fs::remove_dir_all(repositories.join("inner.git")).unwrap();
     let said = place.verify("own@1.0.0");
-    assert_eq!(said["verdict"]["kind"], "unverifiable", "{said:#}");
-    let reason = said["verdict"]["reason"].as_str().unwrap();
-    assert!(reason.starts_with("its submodule package/vendored/deep/inner can't be had"), "{reason}");
+    assert_eq!(said["verdict"], "unverifiable", "{said:#}");
+    let reason = common::reason(&said);
+    assert!(reason.starts_with("its submodule package/vendored/deep/inner can't be fetched"), "{reason}");
 }
 
 /// A workspace with a member that takes something from git.
@@ -175,14 +165,13 @@ fn what_a_member_takes_from_git_is_provided_from_the_commit_that_the_lock_file_n
     assert_reproduced(&verified(&place, &tree, "own", without_fuzz), &[]);
 
     let plan = place.folder.path().join("plan.json");
-    verify_json(place.folder.path(), &["own@1.0.0", "--plan", plan.to_str().unwrap()]);
-    let mut tampered: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
-    let recipe = &mut tampered["rebuilds"]["own-1_0_0"]["recipe"];
+    let mut tampered = common::plan_json(place.folder.path(), &["own@1.0.0"], &plan);
+    let recipe = &mut tampered["packages"]["own-1_0_0"]["build"]["rebuild"]["recipe"];
     assert_eq!(recipe["gitDependencies"][0]["packages"], json!(["other", "tool"]), "{recipe:#}");
-    recipe["gitDependencies"][0]["commit"] = recipe["source"].clone();
+    recipe["gitDependencies"][0]["commit"] = recipe["commit"].clone();
     std::fs::write(&plan, tampered.to_string()).unwrap();
-    let said = verify_json_with(recrate(), place.folder.path(), &["--plan", plan.to_str().unwrap()]);
-    let reason = said["crates"][0]["verdict"]["reason"].as_str().unwrap();
+    let said = common::replay_json(place.folder.path(), &plan, &[]);
+    let reason = common::reason(&said);
     assert!(reason.contains("no Cargo.lock and no manifest of the package's commit names it"), "{reason}");
 }
 
@@ -192,7 +181,7 @@ fn where_it_can_not_be_had_the_member_is_left_out_and_the_verdict_says_so() {
     let tree = with_git_dependency(&place);
     std::fs::remove_dir_all(place.folder.path().join("repositories/tools.git")).unwrap();
     let said = verified(&place, &tree, "own", without_fuzz);
-    assert_reproduced(&said, &["with other members of its workspace left out"]);
+    assert_reproduced(&said, &["workspace-pruned"]);
 }
 
 #[test]
@@ -211,18 +200,18 @@ fn a_member_that_cargo_can_not_load_is_left_out_and_of_one_that_the_package_need
         ("fuzz/src/lib.rs", ""),
     ]);
     let said = verified(&place, &tree, "own", without_fuzz);
-    assert_reproduced(&said, &["with other members of its workspace left out"]);
+    assert_reproduced(&said, &["workspace-pruned"]);
 
     let needed = format!("{MANIFEST}[dev-dependencies]\nfuzz = {{ path = \"../fuzz\" }}\n");
     tree.insert("own/Cargo.toml".to_owned(), Item::File(needed.into_bytes()));
     let said = verified(&place, &tree, "own", without_fuzz);
-    assert_reproduced(&said, &["with other members of its workspace left out, and what those that it needs require"]);
+    assert_reproduced(&said, &["workspace-stripped"]);
 
     // Of one that the package needs, what that needs for its own tests is spare.
     let tested = "[package]\nname = \"fuzz\"\nversion = \"0.0.0\"\n[dev-dependencies]\nnowhere = \"1\"\n";
     tree.insert("fuzz/Cargo.toml".to_owned(), Item::File(tested.as_bytes().to_vec()));
     let said = verified(&place, &tree, "own", without_fuzz);
-    assert_reproduced(&said, &["with other members of its workspace left out"]);
+    assert_reproduced(&said, &["workspace-pruned"]);
 }
 
 /// What a package requires that its publisher had an old lock file for, which git does not have: cargo loads the whole
@@ -242,8 +231,8 @@ fn old_lock(place: &Place) -> String {
     format!("{locked}\n[[package]]\nname = \"own\"\nversion = \"1.0.0\"\ndependencies = [\n \"leaf\",\n \"twig\",\n]\n")
 }
 
-const WITH_LOCK: &str = "with the published Cargo.lock as input";
-const BARE: &str = "with other members of its workspace left out, and what those that it needs require";
+const WITH_LOCK: &str = "published-lockfile";
+const STRIPPED: &str = "workspace-stripped";
 
 #[test]
 fn of_those_that_the_package_needs_what_they_require_is_left_out_where_nothing_else_helps() {
@@ -265,7 +254,7 @@ fn of_those_that_the_package_needs_what_they_require_is_left_out_where_nothing_e
         std::fs::write(tree.join("helper/Cargo.toml"), helper.replace("\"tool/all\"", "")).unwrap();
         std::fs::write(tree.join("Cargo.lock"), &lock).unwrap();
     });
-    assert_reproduced(&said, &[WITH_LOCK, BARE]);
+    assert_reproduced(&said, &[WITH_LOCK, STRIPPED]);
 }
 
 #[test]
@@ -284,7 +273,7 @@ fn what_a_mere_workspace_patches_from_an_unpinned_branch_is_left_out() {
         std::fs::write(tree.join("Cargo.toml"), root).unwrap();
         std::fs::write(tree.join("Cargo.lock"), &lock).unwrap();
     });
-    assert_reproduced(&said, &[WITH_LOCK, BARE]);
+    assert_reproduced(&said, &[WITH_LOCK, STRIPPED]);
 }
 
 #[test]
@@ -323,17 +312,16 @@ fn what_is_taken_from_git_by_a_full_rev_needs_no_lock_file() {
 
     // Only this very commit is put there.
     let plan = place.folder.path().join("plan.json");
-    verify_json(place.folder.path(), &["own@1.0.0", "--plan", plan.to_str().unwrap()]);
-    let mut tampered: Value = serde_json::from_slice(&std::fs::read(&plan).unwrap()).unwrap();
-    let recipe = &mut tampered["rebuilds"]["own-1_0_0"]["recipe"];
+    let mut tampered = common::plan_json(place.folder.path(), &["own@1.0.0"], &plan);
+    let recipe = &mut tampered["packages"]["own-1_0_0"]["build"]["rebuild"]["recipe"];
     assert_eq!(recipe["gitDependencies"][0]["packages"], json!(["", "other"]), "{recipe:#}");
-    recipe["gitDependencies"][0]["commit"] = recipe["source"].clone();
+    recipe["gitDependencies"][0]["commit"] = recipe["commit"].clone();
     std::fs::write(&plan, tampered.to_string()).unwrap();
-    let said = verify_json_with(recrate(), place.folder.path(), &["--plan", plan.to_str().unwrap()]);
-    let reason = said["crates"][0]["verdict"]["reason"].as_str().unwrap();
+    let said = common::replay_json(place.folder.path(), &plan, &[]);
+    let reason = common::reason(&said);
     assert!(reason.contains("no manifest of the package's commit names it"), "{reason}");
 
     std::fs::remove_dir_all(place.folder.path().join("repositories/tools.git")).unwrap();
     let said = place.verify("own@1.0.0");
-    assert_ne!(said["verdict"]["kind"], "reproduced", "{said:#}");
+    assert_ne!(said["verdict"], "reproduced", "{said:#}");
 }

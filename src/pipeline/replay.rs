@@ -16,7 +16,7 @@ use crate::edges::git::history::History;
 use crate::edges::git::lfs::Sizes;
 use crate::edges::network::Answer;
 use crate::edges::registry::Registry;
-use crate::edges::run_directory::RunDirectory;
+use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
 use crate::model::repository::RepositoryUrl;
@@ -24,7 +24,7 @@ use crate::stages::claims::{Cause, Claims, Obstacle};
 use crate::stages::derivation::{Derivations, FixedInput, RebuildDrv, derive};
 use crate::stages::judge::{Output, Replayed, judge_obstacle};
 use crate::stages::lock_evidence::locked_versions;
-use crate::stages::plan::{Build, Plan, PlannedPackage, PlannedRebuild};
+use crate::stages::plan::{self, Build, Plan, PlannedPackage, PlannedRebuild};
 use crate::stages::provenance::tag_names;
 use crate::stages::record::Record;
 use crate::stages::slice::{Index, Slice};
@@ -72,6 +72,7 @@ impl Context {
                 }
             };
             if let Ok(record) = &record {
+                run.keep(&kept(&plan, package, record.clone()))?;
                 console.package_done(record);
             }
             record
@@ -293,6 +294,29 @@ impl Replay<'_> {
         }
         (claims, false)
     }
+}
+
+/// What the run directory keeps of a package of a plan that names nothing it does not hold.
+fn kept(plan: &Plan, package: &PlannedPackage, record: Record) -> Kept {
+    let build = match &package.build {
+        Build::Obstacle(obstacle) => KeptBuild::Obstacle(obstacle.clone()),
+        Build::Rebuild(rebuild) => {
+            let recipe = rebuild.recipe.clone();
+            let extra_commits = recipe.extra_commits().map(|id| (id, plan.commits[&id].clone())).collect();
+            let lfs_objects = recipe.lfs.values().map(|hash| (*hash, plan.lfs_objects[hash].clone())).collect();
+            KeptBuild::Inputs(Box::new(plan::Inputs {
+                toolchain: plan.toolchains[&recipe.toolchain].clone(),
+                commit: plan.commits[&recipe.commit].clone(),
+                extra_commits,
+                lfs_objects,
+                index: plan.indexes[&recipe.index].clone(),
+                url: rebuild.url.clone(),
+                claims: rebuild.claims.clone(),
+                recipe,
+            }))
+        }
+    };
+    Kept { record, build }
 }
 
 /// What the store lacks of a plan's fixed-output inputs, as far as it can be had here.

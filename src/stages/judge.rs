@@ -207,7 +207,11 @@ fn built(case: &Case<'_>, outcome: &Outcome, rebuilt: &[u8]) -> (Rebuild, Conten
                 }
             }
         }
-        Outcome::Refused { message, .. } => refused(format!("cargo: {}", gist(message))),
+        Outcome::Refused { message, .. } => {
+            // Where its Cargo.lock names what can't have been locked, that may be why.
+            let faults = case.planned.claims.lock_faults.iter().map(|fault| format!("\nits Cargo.lock: {fault}"));
+            refused(format!("cargo: {}{}", gist(message), faults.collect::<String>()))
+        }
         Outcome::LinkLeavesTree { link, target } => {
             refused(format!("the repository's link {link} leads out of it, to {target}"))
         }

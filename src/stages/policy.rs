@@ -56,7 +56,7 @@ pub enum BuiltIn {
     /// Bit for bit, or every file the same with all of the container accounted for; from a commit that the crate names
     /// and a branch or tag reaches, or that was squashed into one
     Default,
-    /// The same contents, wherever the commit is
+    /// Bit for bit, or every file the same, whatever commit that is: who wrote it is not looked at
     ContentsOnly,
 }
 
@@ -215,6 +215,10 @@ impl Policy {
                 Met::Unknown(reason) => unknown.push(reason),
             }
         }
+        if !unknown.is_empty() && matches!(findings.rebuild, Rebuild::Impossible { .. } | Rebuild::Error { .. }) {
+            // Where there is no rebuild nothing else was looked at either: why there is none says it all.
+            unknown = vec![not_compared(&findings.rebuild)];
+        }
         match (NonEmpty::new(refused), NonEmpty::new(unknown)) {
             (Some(reasons), _) => Decision::Rejected { reasons },
             (None, Some(reasons)) => Decision::Undetermined { reasons },
@@ -232,10 +236,7 @@ impl Policy {
             Contents::SourceDiffers { .. } => Met::No("source differs".to_owned()),
             Contents::NotCompared => match &findings.rebuild {
                 Rebuild::Refused { .. } => Met::No("packaging failed".to_owned()),
-                Rebuild::Impossible { missing, .. } => Met::Unknown(missing.to_string()),
-                Rebuild::Error { .. } | Rebuild::Done | Rebuild::NotAttempted => {
-                    Met::Unknown("contents not compared".to_owned())
-                }
+                rebuild => Met::Unknown(not_compared(rebuild)),
             },
         }
     }
@@ -281,6 +282,16 @@ impl Policy {
             )),
             (Lockfile::NotAnInput, true) => Met::Unknown("the published Cargo.lock was not checked".to_owned()),
             (Lockfile::Consistent { .. } | Lockfile::NotAnInput, _) => Met::Yes,
+        }
+    }
+}
+
+/// Why the contents were not compared.
+fn not_compared(rebuild: &Rebuild) -> String {
+    match rebuild {
+        Rebuild::Impossible { missing, .. } => missing.to_string(),
+        Rebuild::Error { .. } | Rebuild::Done | Rebuild::Refused { .. } | Rebuild::NotAttempted => {
+            "contents not compared".to_owned()
         }
     }
 }

@@ -13,7 +13,6 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
-use tame_index::KrateName;
 
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
@@ -351,17 +350,29 @@ impl SliceFile {
 
 /// Where an index keeps a crate: `index/1/a`, `index/2/ab`, `index/3/a/abc`, `index/ab/cd/abcd`, in lower case.
 ///
-/// # Panics
-/// Never: every crate name is one that the library takes.
+/// Not from the index library: that takes no name which is reserved today, and old crates require `alloc`.
 #[must_use]
 pub fn index_path(name: &CrateName) -> String {
-    let name = KrateName::cargo(name.as_str()).expect("a crate name is letters, digits, `-` and `_`");
-    format!("index/{}", name.relative_path(Some('/')))
+    let name = name.as_str().to_ascii_lowercase();
+    // A crate name is ASCII and not empty.
+    match name.len() {
+        1 | 2 => format!("index/{}/{name}", name.len()),
+        3 => format!("index/3/{}/{name}", &name[..1]),
+        _ => format!("index/{}/{}/{name}", &name[..2], &name[2..4]),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_has_its_place_in_an_index() {
+        let path = |name: &str| index_path(&name.parse().unwrap());
+        let paths = ["a", "ab", "aBc", "Some-Crate", "alloc"].map(path);
+        let expected = ["index/1/a", "index/2/ab", "index/3/a/abc", "index/so/me/some-crate", "index/al/lo/alloc"];
+        assert_eq!(paths, expected);
+    }
 
     fn line(name: &str, version: &str, published: &str, yanked: bool, requires: &str) -> String {
         let deps = if requires.is_empty() {

@@ -130,13 +130,11 @@ pub fn verify_json(folder: &Path, arguments: &[&str]) -> serde_json::Value {
 /// The same with a program that was set up by the caller.
 pub fn verify_json_with(mut recrate: assert_cmd::Command, folder: &Path, arguments: &[&str]) -> serde_json::Value {
     let out = tempfile::tempdir().unwrap();
-    let done = recrate
-        .current_dir(folder)
-        .args(["verify", "--format", "json", "--toolchains", "imported", "--quiet", "--out"])
-        .arg(out.path().join("run"))
-        .args(arguments)
-        .output()
-        .unwrap();
+    recrate.current_dir(folder).args(["verify", "--format", "json", "--toolchains", "imported", "--quiet"]);
+    if !arguments.contains(&"--out") {
+        recrate.arg("--out").arg(out.path().join("run"));
+    }
+    let done = recrate.args(arguments).output().unwrap();
     serde_json::from_slice(&done.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&done.stderr)))
 }
@@ -152,4 +150,43 @@ pub fn assert_fits(schema: &str, document: &serde_json::Value) {
     if let Err(error) = schemas.validate(document, index) {
         panic!("not what docs/{schema} says: {error:#}");
     }
+}
+
+/// Has `recrate plan` write a plan of crates or a lock file; gives it.
+pub fn plan_json(folder: &Path, arguments: &[&str], file: &Path) -> serde_json::Value {
+    let out = tempfile::tempdir().unwrap();
+    let mut program = recrate();
+    program.current_dir(folder).args(["plan", "--toolchains", "imported", "--quiet", "--output"]).arg(file);
+    program.arg("--out").arg(out.path().join("run")).args(arguments);
+    let done = program.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(matches!(done.status.code(), Some(0 | 3)), "{said}");
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+/// What `recrate verify --from-plan` says of a plan's first package.
+pub fn replay_json(folder: &Path, plan: &Path, arguments: &[&str]) -> serde_json::Value {
+    let plan = ["--from-plan", plan.to_str().unwrap()];
+    verify_json(folder, &[&plan[..], arguments].concat())["packages"][0].clone()
+}
+
+/// The kinds of conditions under which a package was rebuilt.
+pub fn conditions(package: &serde_json::Value) -> Vec<&str> {
+    let conditions = package["findings"]["conditions"].as_array().unwrap();
+    conditions.iter().map(|condition| condition["kind"].as_str().unwrap()).collect()
+}
+
+/// Why a package was not rebuilt; empty where it was.
+pub fn reason(package: &serde_json::Value) -> &str {
+    package["findings"]["rebuild"]["reason"].as_str().unwrap_or_default()
+}
+
+/// What differs in a package, the heaviest first.
+pub fn differences(package: &serde_json::Value) -> &[serde_json::Value] {
+    package["findings"]["contents"]["differences"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What contradicts a package's origin.
+pub fn contradictions(package: &serde_json::Value) -> &serde_json::Value {
+    &package["findings"]["origin"]["contradictions"]
 }

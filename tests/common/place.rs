@@ -28,6 +28,6 @@ impl Place {
 
     /// What is said of one crate.
     pub fn verify(&self, id: &str) -> Value {
-        verify_json(self.folder.path(), &[id])["crates"][0].clone()
+        verify_json(self.folder.path(), &[id])["packages"][0].clone()
     }
 }

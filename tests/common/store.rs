@@ -54,15 +54,16 @@ pub fn store_with_programs(folder: &Path, prefix: &str, server: &Server, plan: &
 
 /// Builds jobs of a plan with `nix-build`, published crates from the server; gives the outputs.
 pub fn build(store: &Store, server: &Server, plan: &Path, jobs: &str) -> Result<Vec<String>, String> {
-    build_accepting(store, server, plan, jobs, "archive-differs")
+    build_with(store, server, plan, jobs, &[])
 }
 
-fn build_accepting(
+/// The same with further arguments of `nix-build`.
+pub fn build_with(
     store: &Store,
     server: &Server,
     plan: &Path,
     jobs: &str,
-    accept: &str,
+    more: &[&str],
 ) -> Result<Vec<String>, String> {
     let nix = root().join("nix/plan.nix");
     let crates = format!("{}/registry", server.address());
@@ -81,30 +82,37 @@ fn build_accepting(
         "--argstr",
         "crates",
         &crates,
-        "--argstr",
-        "accept",
-        accept,
     ];
-    Ok(store.run(server, "nix-build", &arguments)?.lines().map(str::to_owned).collect())
+    Ok(store.run(server, "nix-build", &[&arguments, more].concat())?.lines().map(str::to_owned).collect())
 }
 
-/// Asserts that the report which plain Nix makes of a plan is the one that `recrate verify` made, but for the builds
-/// that the driver tried on the way; gives the report's store path.
-pub fn assert_same_report(store: &Store, server: &Server, plan: &Path, verified: &Value) -> PathBuf {
-    let accept = verified["accept"].as_str().unwrap();
-    let out = store.real(&build_accepting(store, server, plan, "report", accept).unwrap()[0]);
+/// Asserts that the report which plain Nix makes of a plan is the one that `recrate verify` made, but for what only the
+/// driver knows: the builds that it tried on the way, and that it asked for branches and tags itself. Gives the report's
+/// store path.
+pub fn assert_same_report(
+    store: &Store,
+    server: &Server,
+    plan: &Path,
+    verified: &Value,
+    lock: Option<&Path>,
+) -> PathBuf {
+    let mut arguments = vec!["--argstr", "accept", verified["policy"].as_str().unwrap()];
+    arguments.extend(lock.iter().flat_map(|lock| ["--argstr", "lockFile", lock.to_str().unwrap()]));
+    let out = store.real(&build_with(store, server, plan, "report", &arguments).unwrap()[0]);
     let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
     super::assert_fits("report.schema.json", &report);
-    let without_tries = |report: &Value| {
+    let shared = |report: &Value| {
         let mut report = report.clone();
-        for krate in report["crates"].as_array_mut().unwrap() {
-            for key in ["tries", "best"] {
-                krate.as_object_mut().unwrap().remove(key);
+        for package in report["packages"].as_array_mut().unwrap() {
+            for key in ["attempts", "best"] {
+                package.as_object_mut().unwrap().remove(key);
             }
+            package["findings"]["reach"].as_object_mut().unwrap().remove("claimedByPlan");
         }
+        report.as_object_mut().unwrap().remove("notices");
         report
     };
-    let (by_nix, by_recrate) = (without_tries(&report), without_tries(verified));
+    let (by_nix, by_recrate) = (shared(&report), shared(verified));
     let text = |report: &Value| serde_json::to_string_pretty(report).unwrap();
     let diff = similar::TextDiff::from_lines(text(&by_recrate), text(&by_nix)).unified_diff().to_string();
     assert!(by_nix == by_recrate, "plain Nix reports something else:\n{diff}");

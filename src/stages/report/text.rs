@@ -136,7 +136,8 @@ impl Report {
             1 => sources.keys().next().map(|source| format!(" ({})", visible(source))).unwrap_or_default(),
             count => format!(" ({count} sources)"),
         };
-        let by = if reach().any(|reach| reach.claimed_by_plan) { ", as the author of the plan says" } else { "" };
+        let claimed = reach().any(|reach| reach.claimed_by_plan && reach.asked.is_some());
+        let by = if claimed { ", as the author of the plan says" } else { "" };
         Some(format!("which branches and tags reach the commits was asked {days}{of}{by}"))
     }
 }
