@@ -30,6 +30,7 @@
       # The example registry, with everything where it lies in this flake.
       example = self.lib.verification {
         plan = ./examples/registry/plan.json;
+        lockFile = ./examples/registry/Cargo.lock;
         crates = "file://${./examples/registry/registry}";
         gitMirrors = "https://git.example/recrate/=${./examples/registry/repositories}/";
         registry = "${./examples/registry/registry}";

@@ -24,14 +24,20 @@ let
   all = [
     "Cargo.lock"
     "Cargo.toml"
+    "src/bin"
     "src/builder"
     "src/builder.rs"
-    "src/bin"
+    "src/contract"
+    "src/contract.rs"
     "src/lib.rs"
+    "src/main.rs"
+    "src/model"
+    "src/model.rs"
     # Named in Cargo.toml.
     "benches"
     "examples/registry/make.rs"
     "examples/registry/workshop.rs"
+    "tests/nix_versions.rs"
     "tests/real_releases.rs"
   ];
   driverSource = sources "recrate-source" (
@@ -46,8 +52,6 @@ let
     ++ [
       "nix/toolchains.json"
       "src/judge.rs"
-      "src/model"
-      "src/model.rs"
       "src/stages"
       "src/stages.rs"
     ]

@@ -451,6 +451,18 @@ let
           || package.lockedChecksum != null && package.lockedChecksum != package.checksum
         )
       ) (builtins.attrValues plan.packages);
+      # The kind of a skipped package follows from its source; only what is undetermined may be anything.
+      hidden = builtins.filter (
+        skipped:
+        !(
+          if skipped.kind == "path" then
+            skipped.source == null
+          else if skipped.kind == "git" then
+            skipped.source != null && builtins.substring 0 4 skipped.source == "git+"
+          else
+            skipped.kind ? unsupported
+        )
+      ) plan.skipped;
       missing = without locked planned;
       stale = without planned locked;
     in
@@ -458,6 +470,8 @@ let
       throw "recrate: this plan has ${builtins.head misnamed} under a name that is not its own"
     else if other != [ ] then
       throw "recrate: this plan has two checksums for ${(builtins.head other).name}"
+    else if hidden != [ ] then
+      throw "recrate: this plan skips ${(builtins.head hidden).name}, which has a source that may be a registry"
     else if plan.lockfile != null && plan.lockfile != digest planned then
       throw "recrate: this plan does not have the packages of the lock file that it is for"
     else if lockFile == null then

@@ -26,19 +26,20 @@ use serde::{Deserialize, Serialize};
 use crate::contract::program::exit;
 use crate::contract::status::{FILE, Outcome, Status};
 use crate::stages::artefact::Archive;
+use crate::stages::decision::{DecisionName, Exit};
 use crate::stages::diff::differences;
 use crate::stages::findings::Contents;
 use crate::stages::html;
+use crate::stages::index::{Index, index_path, read_index};
 use crate::stages::judge::{Output, Replayed, judge_obstacle};
 use crate::stages::lock::Skipped;
 use crate::stages::lock_evidence::locked_versions;
 use crate::stages::plan::{Build, PlannedPackage};
-use crate::stages::policy::{BuiltIn, DecisionName, Exit};
+use crate::stages::policy::BuiltIn;
 use crate::stages::record::Record;
 use crate::stages::renamed_repositories::{Renamed, with_known};
 use crate::stages::report::text::View;
 use crate::stages::report::{Entry, Report};
-use crate::stages::slice::{Index, index_path, read_index};
 use crate::stages::toolchain::{Origin, Toolchain};
 use crate::stages::verdict::Verdict;
 
@@ -157,12 +158,16 @@ fn report() -> Result<(), String> {
         .collect::<Result<_, _>>()?;
     let mut notices = Vec::new();
     if std::env::var("lockfile").unwrap_or_default().is_empty() {
-        notices.push("the plan was not compared with a Cargo.lock: pass `lockFile` to notice when it is out of date".to_owned());
+        notices.push(
+            "the plan was not compared with a Cargo.lock: pass `lockFile` to notice when it is out of date".to_owned(),
+        );
     }
     for toolchain in toolchains.values() {
         if let Origin::Imported { nar_hash } = &toolchain.origin {
             let name = &toolchain.name;
-            notices.push(format!("cargo {name} is not an official archive: the author of the plan imported it ({nar_hash})"));
+            notices.push(format!(
+                "cargo {name} is not an official archive: the author of the plan imported it ({nar_hash})"
+            ));
         }
     }
     let report = Report::new(records, skipped, accept()?, notices);

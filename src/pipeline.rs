@@ -51,8 +51,10 @@ impl Context {
         let mut done: Vec<(LockedPackage, Kept)> = Vec::new();
         let mut fresh: Vec<&LockedPackage> = Vec::new();
         for package in &locked.packages {
-            // What could not be determined is asked again.
-            match run.kept(&package.key).filter(|kept| kept.record.is_determined()) {
+            // What could not be determined is asked again; so is what only the index has a checksum of, which may be another
+            // today.
+            let same = |kept: &Kept| package.checksum.is_some() && kept.record.checksum == package.checksum;
+            match run.kept(&package.key).filter(|kept| kept.record.is_determined() && same(kept)) {
                 Some(kept) => {
                     console.package_done(&kept.record);
                     done.push((package.clone(), kept));

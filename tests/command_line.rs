@@ -40,9 +40,9 @@ fn run(arguments: &[&str], input: &str) -> (i32, String) {
 #[test]
 fn what_can_not_be_read_is_told_with_what_to_do() {
     for (arguments, input, words) in [
-        (&["verify"][..], "", "failed to read Cargo.lock: No such file or directory (os error 2); give the path"),
+        (&["verify"][..], "", "failed to read Cargo.lock: No such file or directory (os error 2)\nhelp: give the path"),
         (&["verify", "nowhere/Cargo.lock"], "", "give the path of a Cargo.lock, or NAME@VERSION"),
-        (&["verify", "-"], "not a lock file", "no Cargo.lock that recrate can read"),
+        (&["verify", "-"], "not a lock file", "this is not a Cargo.lock that recrate can read"),
         (&["verify", "/"], "", "failed to read /"),
         (&["verify", "serde@one"], "", "is not of the form NAME@VERSION"),
         (&["verify", "serde@1.0.0", "Cargo.lock"], "", "is not of the form NAME@VERSION"),
@@ -68,7 +68,7 @@ fn a_lock_file_without_registry_crates_has_nothing_to_verify() {
     let lock = "version = 4\n\n[[package]]\nname = \"mine\"\nversion = \"0.1.0\"\n";
     let done = recrate().args(["verify", "-"]).write_stdin(lock).assert().code(4);
     let said = String::from_utf8_lossy(&done.get_output().stdout).into_owned();
-    assert!(said.contains("mine@0.1.0") && said.contains("nothing to verify"), "{said}");
+    assert!(said.contains("mine 0.1.0 (path)") && said.contains("nothing to verify"), "{said}");
 }
 
 #[test]
@@ -109,18 +109,18 @@ fn every_shell_gets_its_completions() {
 fn the_doctor_finds_this_machine_well() {
     let done = recrate().arg("doctor").assert().success();
     let said = String::from_utf8_lossy(&done.get_output().stdout).into_owned();
-    for check in ["Nix: nix-store (Nix)", "builder: static", "sandbox: on, seen by a probe", "toolchains: 1."] {
+    for check in ["Nix: nix-store (Nix)", "builder: static", "sandbox: on (a probe was built)", "toolchains: 1."] {
         assert!(said.contains(&format!("ok    {check}")), "no {check} in {said}");
     }
 }
 
 #[test]
-fn the_doctor_tells_what_is_to_be_mended() {
+fn the_doctor_tells_what_is_to_be_fixed() {
     let folder = tempfile::tempdir().unwrap();
     // A builder that links libraries, and no toolchain.
     let program = Path::new(env!("CARGO_BIN_EXE_recrate"));
     let doctor = recrate().arg("doctor").arg("--data").arg(folder.path()).env("RECRATE_BUILDER", program).assert();
     let said = String::from_utf8_lossy(&doctor.code(1).get_output().stdout).into_owned();
-    assert!(said.contains("MEND  builder:") && said.contains("cargo build-builder"), "{said}");
-    assert!(said.contains("MEND  toolchains: none imported"), "{said}");
+    assert!(said.contains("fix:  builder:") && said.contains("cargo build-builder"), "{said}");
+    assert!(said.contains("fix:  toolchains: none imported"), "{said}");
 }

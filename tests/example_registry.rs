@@ -191,10 +191,11 @@ fn what_is_no_plan_is_refused_with_what_to_do() {
         said(Some("[]")),
         said(Some("{\"schema\": 7}")),
         said(Some("{\"schema\": 2, \"system\": \"x86_64-linux\"}")),
-    ].concat(), @r"
-    error: plan.json: No such file or directory (os error 2); `recrate plan --output plan.json` writes a plan
-    error: plan.json: this is no plan of recrate: it has no schema
-    error: plan.json: this plan has schema 7, this recrate reads schema 1
+    ].concat(), @"
+    error: plan.json: No such file or directory (os error 2)
+    help: `recrate plan --output plan.json` writes a plan
+    error: plan.json: this is not a plan of recrate: it has no schema
+    error: plan.json: this plan has schema 7, this recrate reads schema 2; `recrate plan` writes a new one
     error: plan.json: this plan is not as its schema says: missing field `builder`
     ");
 }
@@ -343,9 +344,9 @@ fn what_a_crate_says_of_how_it_was_made_can_be_seen() {
     honest@1.0.0
       published 2025-03-01T12:00:00Z
       from https://git.example/recrate/honest at 6e02fca0017348c23419b01241b131b555090b51
-      which is in main
+      reached by main
 
-    made by cargo 1.83 to 1.87:
+    packaged by cargo 1.83 to 1.87:
       GNU tar headers: cargo 1.46 or newer
       entries sorted by path: cargo 1.43 or newer
       time 1 on generated files: cargo 1.54 to 1.92
@@ -358,8 +359,8 @@ fn what_a_crate_says_of_how_it_was_made_can_be_seen() {
     ");
     assert!(honest.contains("in this order:\n  1.85.1 (imported)\n"), "{honest}");
     insta::assert_snapshot!(said("traceless@1.0.0", 3), @"
-    traceless@1.0.0: unverifiable
-      it has no .cargo_vcs_info.json: published with --allow-dirty, from outside of git, or by a cargo before 1.30
+    traceless@1.0.0
+      can't be rebuilt: no .cargo_vcs_info.json: published with --allow-dirty, from outside of git, or by a cargo before 1.30
     ");
 }
 
@@ -374,7 +375,11 @@ fn a_plan_whose_cargo_nobody_has_says_so() {
     let verify = |plan: &Value| {
         std::fs::write(&file, plan.to_string()).unwrap();
         let mut program = recrate();
-        program.args(["verify", "--quiet", "--from-plan"]).arg(&file).arg("--config").arg(example().join("recrate.toml"));
+        program
+            .args(["verify", "--quiet", "--from-plan"])
+            .arg(&file)
+            .arg("--config")
+            .arg(example().join("recrate.toml"));
         program.arg("--out").arg(folder.path().join("run")).output().unwrap()
     };
     let done = verify(&plan);

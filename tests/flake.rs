@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use common::store::as_official_archive;
-use common::workshop::Cargo;
+use common::workshop::{Cargo, hex};
 use common::{assert_fits, root, static_program};
+use sha2::{Digest as _, Sha256};
 
 /// The stand-in for nixpkgs with the programs in it.
 fn nixpkgs(folder: &Path) -> PathBuf {
@@ -172,7 +173,13 @@ fn official_cargos_run_with_the_c_library_of_nixpkgs() {
     std::fs::write(&file, plan.to_string()).unwrap();
     let job = format!("path:{}#hydraJobs.verdicts.honest-1_0_0", flake.display());
     let verdict = build(&job, &flake, &nixpkgs, &[]).unwrap();
-    assert!(std::fs::read_to_string(verdict.join("verdict.txt")).unwrap().starts_with("reproduced (1)"));
+    let products = std::fs::read_to_string(verdict.join("nix-support/hydra-build-products")).unwrap();
+    let rebuilt = products.lines().find_map(|line| line.strip_prefix("file crate-rebuilt ")).unwrap();
+    let checksum = hex(&Sha256::digest(std::fs::read(rebuilt).unwrap()));
+    assert_eq!(checksum, plan["packages"]["honest-1_0_0"]["checksum"].as_str().unwrap());
+    // It is the test's own archive: that gets no verdict, whatever it builds.
+    let said = std::fs::read_to_string(verdict.join("verdict.txt")).unwrap();
+    assert!(said.starts_with("error (1)") && said.contains("is not the official release 1.85.1"), "{said}");
 }
 
 #[test]

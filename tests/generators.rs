@@ -92,7 +92,10 @@ fn every_kind() -> Value {
     for toolchain in ["1.85.1", "official-1.85.1", "nightly"] {
         for commit in [&bare, &with_submodules] {
             for flags in 0..8 {
-                for (path, lock) in [("", Value::Null), ("crates/sub", json!({ "content": "dmVyc2lvbiA9IDQK", "folders": ["", "crates/sub"] }))] {
+                for (path, lock) in [
+                    ("", Value::Null),
+                    ("crates/sub", json!({ "content": "dmVyc2lvbiA9IDQK", "folders": ["", "crates/sub"] })),
+                ] {
                     let number = packages.len();
                     let version = if number.is_multiple_of(2) {
                         format!("{number}.0.0")
@@ -132,16 +135,19 @@ fn every_kind() -> Value {
             }
         }
     }
-    packages.insert("gone-1_0_0".to_owned(), json!({
-        "name": "gone", "version": "1.0.0", "registry": "default", "lockedChecksum": null, "checksum": null,
-        "build": { "obstacle": {
-            "cause": { "kind": "impossible", "missing": "commit", "reason": "nobody has it" },
-            "origin": {
-                "repository": "https://git.example/a/b", "commit": bare, "path": null, "tag": null,
-                "reach": { "kind": "unknown", "reason": "it was not asked" }, "asked": null,
-            },
-        } },
-    }));
+    packages.insert(
+        "gone-1_0_0".to_owned(),
+        json!({
+            "name": "gone", "version": "1.0.0", "registry": "default", "lockedChecksum": null, "checksum": null,
+            "build": { "obstacle": {
+                "cause": { "kind": "impossible", "missing": "commit", "reason": "nobody has it" },
+                "origin": {
+                    "repository": "https://git.example/a/b", "commit": bare, "path": null, "tag": null,
+                    "reach": { "kind": "unknown", "reason": "it was not asked" }, "asked": null,
+                },
+            } },
+        }),
+    );
     json!({
         "schema": 2,
         "system": "x86_64-linux",

@@ -23,7 +23,7 @@ fn verdict_as_it_is(site: &Site) -> Value {
     let start = Instant::now();
     let report = site.verify(&["bait@1.0.0"]);
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
-    report["packages"][0]["verdict"].clone()
+    report["packages"][0].clone()
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn vcs_info_that_is_none_or_leads_out() {
         "{\"git\":{\"sha1\":\"0123456789012345678901234567890123456789\"},\"path_in_vcs\":\"/etc\"}",
     ] {
         let said = verdict(&Site::new(), |entries| edit(entries, ".cargo_vcs_info.json", |_| text.to_owned()));
-        assert_eq!(said["kind"], "unverifiable", "{text}: {said:#}");
+        assert_eq!(said["verdict"], "unverifiable", "{text}: {said:#}");
     }
 }
 
@@ -55,7 +55,7 @@ fn repositories_at_addresses_that_git_would_run_something_for() {
         let said = verdict(&Site::new(), |entries| {
             edit(entries, "Cargo.toml", |text| text.replace("https://git.example/team/bait", address));
         });
-        assert_eq!(said["kind"], "unverifiable", "{address}: {said:#}");
+        assert_eq!(said["verdict"], "unverifiable", "{address}: {said:#}");
     }
     assert!(!std::path::Path::new("/tmp/recrate-was-fooled").exists());
 }
@@ -76,7 +76,7 @@ fn archives_that_grow_without_end() {
         gzip.finish().unwrap()
     });
     let said = verdict_as_it_is(&site);
-    assert_eq!(said["kind"], "malformed-archive", "{said:#}");
+    assert_eq!(said["verdict"], "malformed-archive", "{said:#}");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn archives_with_thousands_of_levels() {
         tar.into_inner().unwrap().finish().unwrap()
     });
     let said = verdict_as_it_is(&site);
-    assert_eq!(said["kind"], "malformed-archive", "{said:#}");
+    assert_eq!(said["verdict"], "malformed-archive", "{said:#}");
 }
 
 /// Publishes an honest crate whose vcs info names a commit with these files.
@@ -121,7 +121,7 @@ fn from_commit(add: impl Fn(&mut Files, &Bare)) -> Value {
 fn commits_that_would_write_into_git_or_out_of_the_tree() {
     for path in [".git/hooks/post-checkout", ".GIT/config", "a/.git/config", "../x", "./x", "a/../../x"] {
         let said = from_commit(|tree, _| drop(tree.insert(path.to_owned(), Item::Program(b"#!/bin/sh\n".to_vec()))));
-        assert_eq!(said["kind"], "unverifiable", "{path}: {said:#}");
+        assert_eq!(said["verdict"], "unverifiable", "{path}: {said:#}");
     }
 }
 
@@ -129,7 +129,7 @@ fn commits_that_would_write_into_git_or_out_of_the_tree() {
 fn commits_with_a_thousand_levels() {
     let path = format!("{}f", "d/".repeat(1000));
     let said = from_commit(|tree, _| drop(tree.insert(path.clone(), Item::File(Vec::new()))));
-    assert_eq!(said["kind"], "unverifiable", "{said:#}");
+    assert_eq!(said["verdict"], "unverifiable", "{said:#}");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn odd_names_in_a_commit_are_no_matter() {
         }
     });
     // They are not in the published crate, so the source differs; what counts is that it was rebuilt and compared.
-    assert!(["source-differs", "packaging-failed"].contains(&said["kind"].as_str().unwrap()), "{said:#}");
+    assert!(["source-differs", "packaging-failed"].contains(&said["verdict"].as_str().unwrap()), "{said:#}");
 }
 
 #[test]
@@ -155,7 +155,10 @@ fn a_manifest_that_asks_for_the_worst_is_packaged_or_refused_in_the_sandbox() {
             let Some(Item::File(manifest)) = tree.get_mut("Cargo.toml") else { panic!() };
             manifest.extend_from_slice(more.as_bytes());
         });
-        assert!(["source-differs", "packaging-failed"].contains(&said["kind"].as_str().unwrap()), "{more}: {said:#}");
+        assert!(
+            ["source-differs", "packaging-failed"].contains(&said["verdict"].as_str().unwrap()),
+            "{more}: {said:#}"
+        );
     }
 }
 

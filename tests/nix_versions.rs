@@ -147,7 +147,10 @@ fn holds(nix: &Nix) {
     );
     let said = nix.run(&plain, &script);
     let counts: usize = expected["packages"].as_array().unwrap().len();
-    assert!(said.contains(&format!("{counts} packages: 1 checksum mismatch")) && said.contains("4 reproduced"), "{said}");
+    assert!(
+        said.contains(&format!("{counts} packages: 1 checksum mismatch")) && said.contains("4 reproduced"),
+        "{said}"
+    );
     assert!(server.asked().iter().any(|line| line.contains("git-upload-pack")), "commits were fetched");
 
     // A bundle that the machine's own Nix wrote, by its README's commands.

@@ -99,7 +99,10 @@ fn a_derivation_named_in_the_report_gives_the_same_by_hand(crates: &[serde_json:
     // Built again from nothing, it comes out the same: Nix itself compares.
     nix(&["--realise", "--check", drv]);
     let log = nix(&["--read-log", drv]);
-    assert!(log.contains(&format!("recrate: proved commit {}", krate["findings"]["origin"]["commit"].as_str().unwrap())), "{log}");
+    assert!(
+        log.contains(&format!("recrate: proved commit {}", krate["findings"]["origin"]["commit"].as_str().unwrap())),
+        "{log}"
+    );
 }
 
 /// On a store that has recrate's programs and cargos and nothing else, with commits and the index from servers.

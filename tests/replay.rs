@@ -125,9 +125,8 @@ fn what_the_plan_pins_is_what_is_taken_and_nothing_else() {
     let job = "stale-lock-1_0_0";
     read["packages"].as_object_mut().unwrap().retain(|key, _| key == job);
     read["lockfile"] = Value::Null;
-    let (commit, index) = ["commit", "index"]
-        .map(|key| rebuild(&mut read, job)["recipe"][key].as_str().unwrap().to_owned())
-        .into();
+    let (commit, index) =
+        ["commit", "index"].map(|key| rebuild(&mut read, job)["recipe"][key].as_str().unwrap().to_owned()).into();
     let wrong = format!("sha256-{}=", "A".repeat(43));
     type Change<'a> = &'a dyn Fn(&mut Value);
     // The first while the store does not have the slice yet: what is there already needs no fetching.
@@ -188,13 +187,20 @@ fn a_recipe_that_is_not_about_the_crate_gets_no_verdict() {
         assert!(said.starts_with("error (1)") && said.contains(words), "{words}: {said}");
         assert!(out.join("nix-support/failed").exists());
         // recrate itself judges it just so.
-        let replayed = common::verify_json(folder.path(), &[
-            "--from-plan",
-            file.to_str().unwrap(),
-            "--config",
-            root().join("examples/registry/recrate.toml").to_str().unwrap(),
-        ]);
-        let by_name = replayed["packages"].as_array().unwrap().iter().find(|one| job.starts_with(one["name"].as_str().unwrap()) && job.ends_with("1_0_0"));
+        let replayed = common::verify_json(
+            folder.path(),
+            &[
+                "--from-plan",
+                file.to_str().unwrap(),
+                "--config",
+                root().join("examples/registry/recrate.toml").to_str().unwrap(),
+            ],
+        );
+        let by_name = replayed["packages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| job.starts_with(one["name"].as_str().unwrap()) && job.ends_with("1_0_0"));
         assert_ne!(by_name.unwrap()["decision"]["kind"], "accepted", "{job}");
     }
     // Nothing at all comes of a plan that contradicts itself.

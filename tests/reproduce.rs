@@ -57,7 +57,7 @@ fn three_questions_are_kept_apart() {
     let answers = |krate: &str, code: i32| said(krate, code).lines().rev().take(3).collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(answers("vintage@1.0.0", 1), @"
     Do others get the same?      if their /nix/store/HASH-rebuild-vintage-1.0.0 has sha256:HASH
-    Does it equal the registry?  no: archive differs
+    Does it equal the registry?  no: same contents
     Is it deterministic here?    no: built again, it differs; a cargo before 1.50 writes the clock into the archive
     ");
     insta::assert_snapshot!(answers("stale-lock@1.0.0", 0), @"
@@ -92,10 +92,11 @@ fn what_cannot_be_reproduced_is_told_with_what_to_do() {
         .unwrap(),
     ];
     insta::assert_snapshot!(all.concat().replace(&folder.path().display().to_string(), "HERE"), @"
-    error: there is nothing to rebuild of lost@1.0.0: it is unverifiable
+    error: lost@1.0.0 can't be rebuilt: `recrate verify lost@1.0.0` shows why
     error: run/plan.json has no absent@1.0.0
     error: HERE/run is not empty: give another folder
-    error: recrate.out/plan.json: No such file or directory (os error 2); run `recrate verify honest@1.0.0` first, or give --plan
+    error: recrate.out/plan.json: No such file or directory (os error 2)
+    help: run `recrate verify honest@1.0.0` first, or give --from-plan
     ");
 }
 

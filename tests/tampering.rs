@@ -61,7 +61,7 @@ impl Trap {
 
     fn verdict_as_it_is(&self) -> serde_json::Value {
         let report = verify_json(self.folder.path(), &["bait@1.0.0"]);
-        report["packages"][0]["verdict"].clone()
+        report["packages"][0].clone()
     }
 }
 
@@ -74,8 +74,8 @@ fn tampered(change: impl Fn(&mut Vec<Entry>)) -> serde_json::Value {
 }
 
 fn assert_source_differs(verdict: &serde_json::Value, path: &str, kind: &str) {
-    assert_eq!(verdict["kind"], "source-differs", "{verdict:#}");
-    let found = verdict["differences"].as_array().unwrap().iter().any(|difference| {
+    assert_eq!(verdict["verdict"], "source-differs", "{verdict:#}");
+    let found = common::differences(verdict).iter().any(|difference| {
         difference["path"] == path && (difference["kind"] == kind || difference["kind"].get(kind).is_some())
     });
     assert!(found, "no {kind} of {path} in {verdict:#}");
@@ -84,7 +84,7 @@ fn assert_source_differs(verdict: &serde_json::Value, path: &str, kind: &str) {
 #[test]
 fn an_honest_crate_is_reproduced() {
     let trap = Trap::new();
-    assert_eq!(trap.verdict(&trap.package(&honest_files()))["kind"], "reproduced");
+    assert_eq!(trap.verdict(&trap.package(&honest_files()))["verdict"], "reproduced");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn an_entry_twice_or_twice_but_for_case_is_caught() {
 fn a_false_commit_id_is_caught() {
     // A commit that the repository does not have.
     let verdict = tampered(|entries| name_commit(entries, &"0123456789".repeat(4)));
-    assert_eq!(verdict["kind"], "unverifiable", "{verdict:#}");
+    assert_eq!(verdict["verdict"], "unverifiable", "{verdict:#}");
     // A commit that it has, but that is another one.
     let trap = Trap::new();
     let other = trap.repository.commit(&files([("Cargo.toml", MANIFEST), ("src/lib.rs", "//! Older.\n")]), "before");
@@ -219,7 +219,7 @@ fn bytes_that_are_not_what_the_index_says_are_caught() {
     let honest = trap.package(&honest_files());
     trap.registry.publish(&RELEASE, &honest);
     std::fs::write(trap.registry.file("bait", "1.0.0"), [&honest[..], b"x"].concat()).unwrap();
-    assert_eq!(trap.verdict_as_it_is()["kind"], "checksum-mismatch");
+    assert_eq!(trap.verdict_as_it_is()["verdict"], "checksum-mismatch");
 }
 
 #[test]
@@ -229,14 +229,14 @@ fn archives_that_lead_out_or_hold_links_are_refused() {
         out.path = "bait-1.0.0/../../.bashrc".to_owned();
         entries.push(out);
     });
-    assert_eq!(path["kind"], "malformed-archive", "{path:#}");
+    assert_eq!(path["verdict"], "malformed-archive", "{path:#}");
     let link = tampered(|entries| {
         let mut link = entry(entries, "sub/notes.txt").clone();
         link.kind = tar::EntryType::Symlink;
         link.body.clear();
         entries.push(link);
     });
-    assert_eq!(link["kind"], "malformed-archive", "{link:#}");
+    assert_eq!(link["verdict"], "malformed-archive", "{link:#}");
 }
 
 /// A repository with something in it that would fool a careless rebuild; the published crate is what the attacker
@@ -312,6 +312,6 @@ fn a_patch_in_the_repository_does_not_reach_the_published_manifest() {
 fn a_link_that_leads_out_of_the_tree_is_not_followed() {
     let verdict =
         fooled(|tree| drop(tree.insert("src/link.rs".to_owned(), Item::Link("/etc/passwd".to_owned()))), |_| {});
-    assert_eq!(verdict["kind"], "packaging-failed", "{verdict:#}");
-    assert!(verdict["reason"].as_str().unwrap().contains("leads out"), "{verdict:#}");
+    assert_eq!(verdict["verdict"], "packaging-failed", "{verdict:#}");
+    assert!(common::reason(&verdict).contains("leads out"), "{verdict:#}");
 }

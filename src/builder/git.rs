@@ -14,45 +14,6 @@ use crate::contract::git::{Kind, ObjectId};
 use crate::contract::recipe::CommitInput;
 use crate::model::sub_path::SubPath;
 
-/// The modes that git gives to tree entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// A file.
-    File,
-    /// A file with its owner's executable bit.
-    Executable,
-    /// A symbolic link.
-    Link,
-    /// A folder.
-    Tree,
-    /// A submodule.
-    Submodule,
-}
-
-impl Mode {
-    /// As in a tree object: octal, no leading zero.
-    #[must_use]
-    pub fn octal(self) -> &'static str {
-        match self {
-            Self::File => "100644",
-            Self::Executable => "100755",
-            Self::Link => "120000",
-            Self::Tree => "40000",
-            Self::Submodule => "160000",
-        }
-    }
-
-    fn bits(self) -> u32 {
-        match self {
-            Self::File => 0o100_644,
-            Self::Executable => 0o100_755,
-            Self::Link => 0o120_000,
-            Self::Tree => 0o040_000,
-            Self::Submodule => 0o160_000,
-        }
-    }
-}
-
 /// Writes the minimal `.git` into `root`: detached at `commit`, everything tracked, nothing changed.
 ///
 /// `ignored` are folders whose Cargo.lock goes into `info/exclude`: an input of the build that the commit does not have.

@@ -12,6 +12,7 @@ use super::{Fault, commit, file_variable, git, prune, sandbox, variable};
 use crate::contract::recipe::Recipe;
 use crate::contract::status::{FILE, LOG, Outcome, SCHEMA, Status};
 use crate::model::release::Minor;
+use crate::model::sub_path::SubPath;
 
 /// How much of cargo's last words a status keeps, in bytes.
 const MESSAGE_LIMIT: usize = 4000;
@@ -32,8 +33,7 @@ pub fn run() -> Result<(), Fault> {
     let mut worktree = commit::check_out(&recipe.commit, &root, &conversion)?;
     extra_sources::check_out_submodules(&recipe.submodules, &recipe.commit, &root, &mut worktree, &conversion)?;
     let git_place = build.join("git");
-    let from_git =
-        extra_sources::provide(&recipe.git_dependencies, &git_place, &root, recipe.package_path.as_str())?;
+    let from_git = extra_sources::provide(&recipe.git_dependencies, &git_place, &root, recipe.package_path.as_str())?;
 
     fs_err::create_dir(&out)?;
     let outcome = match obstacle(&recipe, &worktree, &root) {
@@ -60,6 +60,19 @@ fn obstacle(recipe: &Recipe, worktree: &Worktree, root: &Path) -> Option<Outcome
             link: link.display().to_string(),
             target: fs_err::read_link(root.join(link)).unwrap_or(target).display().to_string(),
         })
+    })
+}
+
+/// A link of the commit that leads to what the builder has written: cargo would pack that as if it were in git.
+fn filled_link(worktree: &Worktree, root: &Path, lockfiles: &[SubPath]) -> Option<Outcome> {
+    let root = root.canonicalize().ok()?;
+    worktree.links.iter().find_map(|link| {
+        let target = root.join(link).canonicalize().ok()?;
+        let inside = target.strip_prefix(&root).ok()?;
+        let is_lockfile = |folder: &SubPath| inside == Path::new(&folder.join("Cargo.lock"));
+        let written = inside.starts_with(".git") || lockfiles.iter().any(is_lockfile);
+        written
+            .then(|| Outcome::LinkLeavesTree { link: link.display().to_string(), target: inside.display().to_string() })
     })
 }
 
@@ -91,11 +104,16 @@ impl Rebuild<'_> {
             }
         }
         prune::prune(&recipe.prune, root, package_path)?;
+        // A link that led nowhere in the commit leads to something that git does not have.
+        if let Some(outcome) = filled_link(worktree, root, &folders) {
+            return Ok(outcome);
+        }
         let (exit, output) = self.run_cargo(&root.join(package_path), &from_git.config)?;
         let output = without_store_paths(&output);
         fs_err::write(out.join(LOG), &output)?;
         if exit != Some(0) {
-            let from = (output.len().saturating_sub(MESSAGE_LIMIT)..output.len()).find(|at| output.is_char_boundary(*at));
+            let from =
+                (output.len().saturating_sub(MESSAGE_LIMIT)..output.len()).find(|at| output.is_char_boundary(*at));
             return Ok(Outcome::Refused { exit, message: output[from.unwrap_or(0)..].trim().to_owned() });
         }
         let made = fs_err::read_dir(self.build.join("target/package"))?

@@ -11,7 +11,6 @@ use fs_err::os::unix::fs::{OpenOptionsExt as _, symlink};
 
 use super::Fault;
 use super::checkout::Conversion;
-use super::git::Mode;
 use crate::contract::checkout::Executables;
 use crate::contract::git::{Kind, ObjectId, hash};
 
@@ -181,4 +180,45 @@ fn write_file(to: &Path, body: &[u8], permissions: u32) -> Result<(), Fault> {
     file.write_all(body)?;
     file.set_permissions(std::fs::Permissions::from_mode(permissions))?;
     Ok(file.set_modified(UNIX_EPOCH + FILE_TIME)?)
+}
+
+/// The modes that git gives to tree entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A file.
+    File,
+    /// A file with its owner's executable bit.
+    Executable,
+    /// A symbolic link.
+    Link,
+    /// A folder.
+    Tree,
+    /// A submodule.
+    Submodule,
+}
+
+impl Mode {
+    /// As in a tree object: octal, no leading zero.
+    #[must_use]
+    pub fn octal(self) -> &'static str {
+        match self {
+            Self::File => "100644",
+            Self::Executable => "100755",
+            Self::Link => "120000",
+            Self::Tree => "40000",
+            Self::Submodule => "160000",
+        }
+    }
+
+    /// As in the index.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::File => 0o100_644,
+            Self::Executable => 0o100_755,
+            Self::Link => 0o120_000,
+            Self::Tree => 0o040_000,
+            Self::Submodule => 0o160_000,
+        }
+    }
 }

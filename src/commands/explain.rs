@@ -38,10 +38,8 @@ impl Explain {
     /// Where recrate or the machine is at fault.
     pub fn run(&self) -> Result<ExitCode, Failure> {
         let context = self.options.context(Path::new("."))?;
-        let locked = |id: &CrateId| LockedPackage {
-            key: PackageKey::new(RegistryName::Default, id.clone()),
-            checksum: None,
-        };
+        let locked =
+            |id: &CrateId| LockedPackage { key: PackageKey::new(RegistryName::Default, id.clone()), checksum: None };
         let packages: Vec<LockedPackage> = self.crates.iter().map(locked).collect();
         let (inspected, ended) = context.examine(&packages).map_err(Failure::internal)?;
         let texts: Vec<String> = inspected.iter().map(describe).chain(ended.iter().map(describe_end)).collect();

@@ -7,7 +7,8 @@ use super::Failure;
 use super::subject::{Done, Subject};
 use crate::edges::cache::write_whole;
 use crate::edges::console::print;
-use crate::stages::policy::{BuiltIn, Exit};
+use crate::stages::decision::{DecisionName, Exit};
+use crate::stages::policy::BuiltIn;
 use crate::stages::report::Report;
 
 /// Write the plan of a lock file: everything that decides its rebuilds.
@@ -54,7 +55,7 @@ impl Plan {
         }
         // Written last: a finished run is not gone on with.
         run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
-        let undetermined = report.decisions.contains_key(&crate::stages::policy::DecisionName::Undetermined);
+        let undetermined = report.decisions.contains_key(&DecisionName::Undetermined);
         Ok(match report.exit() {
             Exit::Nothing => ExitCode::from(Exit::Nothing.code()),
             _ if undetermined => ExitCode::from(Exit::Undetermined.code()),

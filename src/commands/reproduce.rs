@@ -93,12 +93,14 @@ impl Reproduce {
     fn read(&self, file: &Path) -> Result<(Plan, PlannedPackage, PlannedRebuild), Failure> {
         let id = &self.krate;
         let text = std::fs::read_to_string(file).map_err(|error| {
-            Failure::usage(format!("{}: {error}\nhelp: run `recrate verify {id}` first, or give --from-plan", file.display()))
+            Failure::usage(format!(
+                "{}: {error}\nhelp: run `recrate verify {id}` first, or give --from-plan",
+                file.display()
+            ))
         })?;
         let plan = Plan::read(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
         let wanted = |package: &&PlannedPackage| {
-            package.key.id() == *id
-                && self.registry.as_ref().is_none_or(|registry| *registry == package.key.registry)
+            package.key.id() == *id && self.registry.as_ref().is_none_or(|registry| *registry == package.key.registry)
         };
         let found: Vec<&PlannedPackage> = plan.packages.values().filter(wanted).collect();
         let package = match found[..] {

@@ -94,10 +94,11 @@ impl Subject {
         let context = self.options.context(folder)?;
         let registries = locked.packages.iter().map(|package| package.key.registry.clone());
         let key = context.run_key(work, registries);
-        let ((records, plan), run) = in_run(&self.out, &key, folder, locked.packages.len(), self.quiet, |run, console| {
-            context.notices.iter().for_each(|notice| console.warn(notice));
-            context.verify(locked, *from_lock_file, run, console)
-        })?;
+        let ((records, plan), run) =
+            in_run(&self.out, &key, folder, locked.packages.len(), self.quiet, |run, console| {
+                context.notices.iter().for_each(|notice| console.warn(notice));
+                context.verify(locked, *from_lock_file, run, console)
+            })?;
         Ok(Done { records, notices: context.notices.clone(), plan, run })
     }
 
@@ -110,9 +111,10 @@ impl Subject {
         context.can_build(plan).map_err(Failure::usage)?;
         let registries = plan.packages.values().map(|package| package.key.registry.clone());
         let key = context.run_key(Work::replay(plan), registries);
-        let ((records, plan), run) = in_run(&self.out, &key, folder, plan.packages.len(), self.quiet, |run, console| {
-            context.replay(plan, run, console)
-        })?;
+        let ((records, plan), run) =
+            in_run(&self.out, &key, folder, plan.packages.len(), self.quiet, |run, console| {
+                context.replay(plan, run, console)
+            })?;
         Ok(Done { records, notices: Vec::new(), plan, run })
     }
 

@@ -94,8 +94,13 @@ impl Verify {
         let uncovered = locked.map(|locked| uncovered(locked, &plan)).unwrap_or_default();
         let mut notices = Vec::new();
         match locked {
-            None => notices.push("the plan was not compared with a Cargo.lock: name it to notice when it is out of date".to_owned()),
-            Some(locked) if read.as_ref().is_some_and(|read| read.from_lock_file) && plan.lockfile != Some(coverage::digest(locked)) => {
+            None => notices.push(
+                "the plan was not compared with a Cargo.lock: name it to notice when it is out of date".to_owned(),
+            ),
+            Some(locked)
+                if read.as_ref().is_some_and(|read| read.from_lock_file)
+                    && plan.lockfile != Some(coverage::digest(locked)) =>
+            {
                 notices.push("the plan was made for another Cargo.lock: `recrate plan` writes a new one".to_owned());
             }
             Some(_) => {}
@@ -119,8 +124,7 @@ impl Verify {
     }
 
     fn print(&self, report: &Report) -> Result<ExitCode, Failure> {
-        let view =
-            View { out: Some(self.subject.out()), verbose: self.verbose, colour: colours_on_stdout() };
+        let view = View { out: Some(self.subject.out()), verbose: self.verbose, colour: colours_on_stdout() };
         let text = match self.format {
             Format::Text => report.to_text(view),
             Format::Json => report.to_json(),
@@ -139,7 +143,8 @@ fn uncovered(locked: &Locked, plan: &Plan) -> Vec<Record> {
     let missing = locked.packages.iter().filter(|package| !covered(package));
     missing
         .map(|package| {
-            let reason = format!("the plan has no {} with the lock file's checksum: run `recrate plan` again", package.key);
+            let reason =
+                format!("the plan has no {} with the lock file's checksum: run `recrate plan` again", package.key);
             let cause = Cause::Impossible { missing: Missing::Planned, reason };
             let findings = judge_obstacle(&Obstacle { cause, origin: None }, false);
             Record::new(package.key.clone(), package.checksum, findings)

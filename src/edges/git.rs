@@ -4,6 +4,7 @@
 //! configuration, hooks, filters or attributes is ever looked at, and files are written from raw blobs.
 
 pub mod commit;
+pub mod error;
 pub mod history;
 pub mod lfs;
 
@@ -16,10 +17,10 @@ use super::cache::Cache;
 use super::network::{Network, chain};
 use super::software_heritage::SoftwareHeritage;
 use crate::model::commit::CommitId;
-use crate::model::digest::Sha256;
 use crate::model::repository::RepositoryUrl;
-use crate::stages::claims::{Cause, Missing};
 use commit::Commit;
+pub use error::Error;
+use error::{is_not_there, object_id, refused};
 
 /// A rule that sends repositories elsewhere: addresses that begin with `prefix` go to `replacement` instead.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -41,7 +42,9 @@ impl std::str::FromStr for Mirror {
         let replacement = without_file_scheme(replacement);
         let legal = ["https://", "http://", "ssh://", "/"].iter().any(|start| replacement.starts_with(start));
         if !legal {
-            return Err(format!("`{replacement}` is neither an https, http, ssh or file address nor an absolute folder"));
+            return Err(format!(
+                "`{replacement}` is neither an https, http, ssh or file address nor an absolute folder"
+            ));
         }
         Ok(Self { prefix: prefix.to_owned(), replacement: replacement.to_owned() })
     }
@@ -67,67 +70,6 @@ pub struct Git {
     pub archive: Option<SoftwareHeritage>,
     /// Leave to ask repositories that no rule sends to a folder.
     pub network: Option<Network>,
-}
-
-/// Why a commit can't be had.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The repository is not there, or not public: a finding about the crate.
-    #[error("{0}")]
-    NoRepository(String),
-    /// The repository does not have the commit or a part of it: a finding about the crate.
-    #[error("{0}")]
-    NoCommit(String),
-    /// The repository has ids of another kind than SHA-1.
-    #[error("{0} has SHA-256 ids; recrate supports SHA-1 repositories only")]
-    Sha256(String),
-    /// The commit is something that this program does not unpack.
-    #[error("the commit is refused: {0}")]
-    Refused(String),
-    /// The repository could not be asked.
-    #[error("failed to fetch from {url}: {reason}")]
-    Unreachable {
-        /// The address that was asked.
-        url: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// It is not cached, and the network must not be used.
-    #[error("commit {0} is not cached, and --offline is set")]
-    Offline(CommitId),
-    /// An LFS object is not cached, and the network must not be used.
-    #[error("LFS object {0} is not cached, and --offline is set")]
-    OfflineObject(Sha256),
-    /// A file operation failed.
-    #[error(transparent)]
-    File(#[from] std::io::Error),
-}
-
-impl Error {
-    /// The same error once more.
-    fn again(&self) -> Self {
-        match self {
-            Self::NoRepository(reason) => Self::NoRepository(reason.clone()),
-            Self::Sha256(folder) => Self::Sha256(folder.clone()),
-            other => Self::Refused(other.to_string()),
-        }
-    }
-
-    /// Why a crate can't be rebuilt that needs this: that it is not there is a finding, everything else is not.
-    #[must_use]
-    pub fn cause(&self) -> Cause {
-        let reason = self.to_string();
-        let missing = match self {
-            Self::NoRepository(_) => Missing::RepositoryAtAddress,
-            Self::NoCommit(_) => Missing::Commit,
-            Self::Sha256(_) => Missing::Sha1Ids,
-            Self::Refused(_) => Missing::AcceptableCommit,
-            Self::Unreachable { .. } | Self::Offline(_) | Self::OfflineObject(_) | Self::File(_) => {
-                return Cause::Error { reason };
-            }
-        };
-        Cause::Impossible { missing, reason }
-    }
 }
 
 impl Git {
@@ -226,14 +168,6 @@ fn plain_name(repository: &RepositoryUrl) -> String {
 /// A server's words for a commit that it does not have.
 const NO_SUCH_COMMIT: &str = "not our ref";
 
-/// What a request ends with where the server has no such public repository: code hosts ask for a password rather than admit
-/// that there is nothing.
-fn is_not_there(reason: &str) -> bool {
-    ["No credentials were returned", "HTTP status 401", "401 Unauthorized", "403 Forbidden", "404 Not Found"]
-        .iter()
-        .any(|words| reason.contains(words))
-}
-
 /// Asks a repository. Code hosts take its name with and without the suffix; a plain web server knows only one.
 fn by_either_name<T>(address: &str, ask: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
     match ask(address) {
@@ -293,12 +227,4 @@ fn has_sha256_ids(folder: &std::path::Path) -> bool {
     let config = [folder.join("config"), folder.join(".git/config")].into_iter().find(|file| file.is_file());
     let text = config.and_then(|file| fs_err::read_to_string(file).ok()).unwrap_or_default().to_ascii_lowercase();
     text.lines().any(|line| line.replace(' ', "").trim() == "objectformat=sha256")
-}
-
-fn object_id(id: CommitId) -> gix::ObjectId {
-    gix::ObjectId::Sha1(id.0)
-}
-
-fn refused(error: impl std::fmt::Display) -> Error {
-    Error::Refused(error.to_string())
 }

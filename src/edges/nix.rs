@@ -180,7 +180,12 @@ impl Nix {
     ///
     /// # Errors
     /// Where Nix can't be started.
-    pub fn realise(&self, builds: &[&RebuildDrv], root: &Path, mut on: impl FnMut(Event)) -> Result<Option<String>, Error> {
+    pub fn realise(
+        &self,
+        builds: &[&RebuildDrv],
+        root: &Path,
+        mut on: impl FnMut(Event),
+    ) -> Result<Option<String>, Error> {
         let command = "nix-store";
         let absent = |source| Error::Absent { command, source };
         let mut arguments: Vec<OsString> =

@@ -14,7 +14,8 @@ use super::network::{self, Answer, Network};
 use crate::model::digest::Sha256;
 use crate::model::krate::{CrateId, CrateName};
 use crate::stages::artefact::{Artefact, ChecksumMismatch};
-use crate::stages::slice::{Index, IndexLine, Slice, index_path, read_index};
+use crate::stages::index::{Index, IndexLine, index_path, read_index};
+use crate::stages::slice::Slice;
 
 /// How long an index file is believed before the registry is asked again. A slice is cut before a time that has
 /// passed, so an older file lacks nothing of it; only `yanked` may have changed.
@@ -153,11 +154,22 @@ impl Registry {
         Ok(bytes)
     }
 
-    /// A published crate, checked against its checksum, by which it is cached: nothing else leaves this module.
+    /// A published crate, checked against its checksum: nothing else leaves this module. What a server gave is cached by
+    /// its checksum.
     ///
     /// # Errors
     /// Where the registry has no such crate, can't be asked, or serves other bytes.
     pub fn artefact(&self, id: &CrateId, expected: Sha256) -> Result<Artefact, Error> {
+        let absent = || Error::Absent(id.to_string());
+        let address = match &self.place {
+            Place::Sparse(address) => address,
+            Place::Local(root) => {
+                return match fs_err::read(root.join(format!("{}.crate", id.stem()))) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(absent()),
+                    read => Ok(Artefact::check(id.clone(), expected, read?)?),
+                };
+            }
+        };
         let file = format!("crates/{expected}.crate");
         if let Some(bytes) = self.cache.read(&file)? {
             match Artefact::check(id.clone(), expected, bytes) {
@@ -165,20 +177,10 @@ impl Registry {
                 Err(_) => tracing::warn!("the cached {file} is damaged and is fetched again"),
             }
         }
-        let bytes = match &self.place {
-            Place::Local(root) => match fs_err::read(root.join(format!("{}.crate", id.stem()))) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(Error::Absent(id.to_string()));
-                }
-                read => read?,
-            },
-            Place::Sparse(address) => {
-                let network = self.network.as_ref().ok_or_else(|| Error::Offline(id.to_string()))?;
-                match network.get(&self.download_url(address, id, expected)?, None)? {
-                    Answer::Body { bytes, .. } => bytes,
-                    Answer::Absent | Answer::NotModified => return Err(Error::Absent(id.to_string())),
-                }
-            }
+        let network = self.network.as_ref().ok_or_else(|| Error::Offline(id.to_string()))?;
+        let bytes = match network.get(&self.download_url(address, id, expected)?, None)? {
+            Answer::Body { bytes, .. } => bytes,
+            Answer::Absent | Answer::NotModified => return Err(absent()),
         };
         // Only what is right is kept: what is wrong is asked for again next time.
         let artefact = Artefact::check(id.clone(), expected, bytes)?;

@@ -96,9 +96,8 @@ impl RunDirectory {
         if file.is_file() {
             let lock = Self::lock(&root, &file)?;
             let before = fs_err::read(&file)?;
-            let same = serde_json::from_slice::<Run>(&before).is_ok_and(|run| {
-                run.schema == SCHEMA && run.key == key && run.recrate == env!("CARGO_PKG_VERSION")
-            });
+            let same = serde_json::from_slice::<Run>(&before)
+                .is_ok_and(|run| run.schema == SCHEMA && run.key == key && run.recrate == env!("CARGO_PKG_VERSION"));
             if same && !root.join("report.json").is_file() {
                 return Ok(Self { root, _lock: lock });
             }

@@ -15,13 +15,14 @@ use crate::model::package::RegistryName;
 use crate::stages::claims::Cause;
 use crate::stages::derivation::{FixedInput, RebuildDrv, derive};
 use crate::stages::findings::Findings;
+use crate::stages::index::{Index, read_index};
 use crate::stages::judge::{Case, Output, judge, judge_obstacle};
 use crate::stages::plan::{Inputs, Plan, PlannedRebuild};
 use crate::stages::published::Published;
 use crate::stages::recipe::same_build;
 use crate::stages::record::{AttemptRecord, Record};
 use crate::stages::search::{Attempt, Attempted, Refusal, best, next};
-use crate::stages::slice::{Index, Slice, read_index};
+use crate::stages::slice::Slice;
 use crate::stages::verdict::Verdict;
 use crate::stages::workspace::WorkspaceView;
 
@@ -198,7 +199,9 @@ impl Context {
         let id = package.locked.key.id();
         // From the cache by its checksum, and checked again: its bytes were not kept in memory.
         let published = match registry.artefact(&id, package.checksum) {
-            Ok(artefact) => Published::read_with(&artefact, package.evidence.clone()).map_err(|error| error.to_string()),
+            Ok(artefact) => {
+                Published::read_with(&artefact, package.evidence.clone()).map_err(|error| error.to_string())
+            }
             Err(error) => Err(error.to_string()),
         };
         let published = match published {

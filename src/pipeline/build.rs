@@ -118,7 +118,13 @@ impl Context {
     ///
     /// # Errors
     /// Where Nix builds without a sandbox, or a log can't be kept.
-    pub fn output(&self, key: &PackageKey, drv: &RebuildDrv, built: &Built, run: &RunDirectory) -> Result<Output, Error> {
+    pub fn output(
+        &self,
+        key: &PackageKey,
+        drv: &RebuildDrv,
+        built: &Built,
+        run: &RunDirectory,
+    ) -> Result<Output, Error> {
         let place = self.real(&drv.out, run);
         if place.exists() {
             return Ok(read_output(&place).unwrap_or_else(Output::Failed));

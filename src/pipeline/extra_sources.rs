@@ -145,7 +145,12 @@ impl ExtraSources {
     /// Takes what was wanted, as far as it was fetched. Ends where something can't be had that the package can't do without;
     /// what it takes may want more.
     #[must_use]
-    pub fn resolve(&mut self, fetched: &Commits, context: &Context, can_be_pruned: bool) -> ControlFlow<Cause, Members> {
+    pub fn resolve(
+        &mut self,
+        fetched: &Commits,
+        context: &Context,
+        can_be_pruned: bool,
+    ) -> ControlFlow<Cause, Members> {
         let mut members = Members::CanStay;
         for wanted in std::mem::take(&mut self.wanted) {
             let what = match &wanted.role {
@@ -163,12 +168,10 @@ impl ExtraSources {
             let cause = match &wanted.repository {
                 Err(reason) => missing(Cause::Impossible { missing: Missing::ExtraSource, reason: reason.clone() }),
                 Ok(repository) => match fetched.get(&(repository.clone(), wanted.commit)) {
-                    Some(Ok(commit)) => {
-                        match self.take(wanted.clone(), repository.clone(), commit.clone(), context) {
-                            Ok(()) => continue,
-                            Err(error) => missing(error.cause()),
-                        }
-                    }
+                    Some(Ok(commit)) => match self.take(wanted.clone(), repository.clone(), commit.clone(), context) {
+                        Ok(()) => continue,
+                        Err(error) => missing(error.cause()),
+                    },
                     Some(Err(error)) => missing(error.cause()),
                     None => continue,
                 },

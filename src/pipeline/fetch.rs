@@ -14,11 +14,11 @@ use crate::model::sub_path::SubPath;
 use crate::stages::artefact::{LOCK, MANIFEST};
 use crate::stages::checkout::Traces;
 use crate::stages::claims::{Cause, Missing, Obstacle};
+use crate::stages::index::IndexLine;
 use crate::stages::lock::LockedPackage;
 use crate::stages::manifest::Manifest;
 use crate::stages::provenance::{Untraceable, VcsInfo, tag_names};
 use crate::stages::published::Published;
-use crate::stages::slice::IndexLine;
 use crate::stages::toolchain::CargoEvidence;
 
 /// A package that ends before it is rebuilt.
@@ -146,8 +146,10 @@ impl Context {
         registry: &Registry,
         lines: &[IndexLine],
     ) -> Result<NamedOrigin, Cause> {
-        let impossible =
-            |untraceable: &Untraceable| Cause::Impossible { missing: untraceable.missing(), reason: untraceable.to_string() };
+        let impossible = |untraceable: &Untraceable| Cause::Impossible {
+            missing: untraceable.missing(),
+            reason: untraceable.to_string(),
+        };
         let repository = match &published.repository {
             Ok(repository) => repository.clone(),
             Err(untraceable) => {

@@ -25,13 +25,14 @@ use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
 use crate::stages::checkout::{Committed, evident};
 use crate::stages::claims::{Cause, ClaimedOrigin, Claims, Missing, Obstacle, Reach};
+use crate::stages::index::Index;
 use crate::stages::lock::LockedPackage;
 use crate::stages::lock_evidence::{LockEvidence, examine, index_modes, locked_versions};
 use crate::stages::manifest::Manifest;
 use crate::stages::provenance::{locate, tag_names};
 use crate::stages::recipe::Blueprint;
 use crate::stages::search::Subject;
-use crate::stages::slice::{Index, Wanted};
+use crate::stages::slice::Wanted;
 use crate::stages::toolchain::{CargoEvidence, asked_for, candidates, prefer};
 use crate::stages::workspace::{pruned, root_of, stripped};
 
@@ -78,7 +79,11 @@ const WORKSPACE_LOCK: Minor = Minor(68);
 impl Context {
     /// Inspects the commits of packages; gives those that are ready to be rebuilt, and those that end here.
     #[must_use]
-    pub fn inspect(&self, packages: Vec<TracedPackage>, registries: &Registries) -> (Vec<InspectedPackage>, Vec<Ended>) {
+    pub fn inspect(
+        &self,
+        packages: Vec<TracedPackage>,
+        registries: &Registries,
+    ) -> (Vec<InspectedPackage>, Vec<Ended>) {
         let mut ended = Vec::new();
         let read = in_parallel(self.workers, packages, |package| self.read(package));
         let mut reading = going_on(read, &mut ended);
@@ -139,9 +144,7 @@ impl Context {
     fn finish(&self, package: ReadPackage, registries: &Registries) -> ControlFlow<Box<Ended>, InspectedPackage> {
         let ReadPackage { traced, path, workspace, files, export, extra, members } = package;
         let TracedPackage { fetched, repository, commit, history } = traced;
-        let end = |fetched: FetchedPackage, reason| {
-            ControlFlow::Break(Box::new(fetched.end(Cause::Error { reason })))
-        };
+        let end = |fetched: FetchedPackage, reason| ControlFlow::Break(Box::new(fetched.end(Cause::Error { reason })));
         let mut candidates = candidates(&fetched.evidence, fetched.published, &self.available, self.search);
         if candidates.is_empty() {
             return end(fetched, "no cargo is available: `recrate toolchain add` imports one".to_owned());
@@ -169,7 +172,8 @@ impl Context {
             fetched.lock.as_ref().map(|text| examine(text, &id, &index, fetched.published, &fetched.manifest));
         let modes = index_modes(lock_evidence.as_ref(), fetched.published, lock_tracked);
         let lock_evidence = lock_evidence.unwrap_or_default();
-        let claims = claims(&fetched, &repository, &commit, history.as_deref(), &path, &files, lock_tracked, &lock_evidence);
+        let claims =
+            claims(&fetched, &repository, &commit, history.as_deref(), &path, &files, lock_tracked, &lock_evidence);
         let (checkout, lfs) = checkout_of(&fetched, &path, &files, &commit);
         let pruned = pruned(&path, &workspace, &files.manifests);
         let stripped = stripped(&pruned, &workspace, &files.manifests);
@@ -312,11 +316,8 @@ fn claims(
     lock_evidence: &LockEvidence,
 ) -> Claims {
     let id = fetched.locked.key.id();
-    let packages = files.manifests.values().filter(|text| Manifest::read(text).name().is_some()).count();
-    let only_package = packages == 1;
+    let only_package = files.has_only_one_package();
     let names = tag_names(&id, only_package);
-    let manifest = files.manifests.get(path).map(|text| Manifest::read(text)).unwrap_or_default();
-    let version = id.version.to_string();
     let mut claims = Claims {
         published: fetched.published,
         repository: repository.clone(),
@@ -325,7 +326,7 @@ fn claims(
         reach: Reach::Unknown { reason: String::new() },
         asked: None,
         other_tags: Vec::new(),
-        other_version: manifest.version().filter(|other| *other != version).map(str::to_owned),
+        other_version: files.other_version(path, &id.version),
         lock_tracked,
         lock_faults: lock_evidence.faults.clone(),
     };

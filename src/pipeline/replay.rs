@@ -19,15 +19,18 @@ use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
+use crate::model::krate::CrateId;
+use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
 use crate::stages::claims::{Cause, Claims, Obstacle};
 use crate::stages::derivation::{Derivations, FixedInput, RebuildDrv, derive};
+use crate::stages::index::{Index, read_index};
 use crate::stages::judge::{Output, Replayed, judge_obstacle};
 use crate::stages::lock_evidence::locked_versions;
 use crate::stages::plan::{self, Build, Plan, PlannedPackage, PlannedRebuild};
 use crate::stages::provenance::tag_names;
 use crate::stages::record::Record;
-use crate::stages::slice::{Index, Slice};
+use crate::stages::slice::Slice;
 use crate::stages::toolchain::{Origin, Toolchain};
 
 /// The branches and tags of a plan's repositories, asked again; why not where they can't be.
@@ -54,7 +57,15 @@ impl Context {
         console.stage("asking for branches and tags");
         let histories = self.ask_again(&plan);
         let registries = self.registries(plan.packages.values().map(|package| &package.key.registry));
-        let replay = Replay { context: self, plan: &plan, derivations: &derivations, built: &built, run, registries: &registries, histories: &histories };
+        let replay = Replay {
+            context: self,
+            plan: &plan,
+            derivations: &derivations,
+            built: &built,
+            run,
+            registries: &registries,
+            histories: &histories,
+        };
         let packages: Vec<&PlannedPackage> = plan.packages.values().collect();
         let records = in_parallel(self.workers.min(4), packages, |package| {
             let record = match &package.build {
@@ -86,7 +97,8 @@ impl Context {
     fn with_own_programs(&self, plan: &Plan, console: &Console) -> Plan {
         let own = self.programs.pins();
         if own.builder != plan.builder {
-            console.warn("the plan was made with another builder: recrate's own is used, and the store paths are others");
+            console
+                .warn("the plan was made with another builder: recrate's own is used, and the store paths are others");
         }
         Plan { builder: own.builder, fetcher: own.fetcher, judge: own.judge, ..plan.clone() }
     }
@@ -149,7 +161,7 @@ impl Context {
         }
         let objects = self.lfs_objects_of(objects).into_iter();
         let commits = self.commits_of(by_repository).into_values().filter_map(Result::ok);
-        let registry = self.registry(&crate::model::package::RegistryName::Default);
+        let registry = self.registry(&RegistryName::Default);
         let pins = plan.indexes.values().filter(|pin| lacks(&FixedInput::Index(pin.nar_hash))).collect();
         let slices = in_parallel(self.workers, pins, |pin| {
             let slice = pin.cut(&registry.as_ref().ok()?.indexes(&pin.names).ok()?);
@@ -174,7 +186,8 @@ impl Context {
     pub fn content<'a>(&self, inputs: &'a Inputs) -> BTreeMap<FixedInput, Content<'a>> {
         let mut content = self.own_inputs(inputs.toolchains.iter());
         content.extend(inputs.commits.iter().map(|commit| (FixedInput::Commit(commit.id), Content::Commit(commit))));
-        content.extend(inputs.objects.iter().map(|(hash, file)| (FixedInput::LfsObject(*hash), Content::LfsObject(file))));
+        content
+            .extend(inputs.objects.iter().map(|(hash, file)| (FixedInput::LfsObject(*hash), Content::LfsObject(file))));
         content.extend(inputs.slices.iter().map(|(hash, slice)| (FixedInput::Index(*hash), Content::Slice(slice))));
         content
     }
@@ -201,7 +214,9 @@ impl Context {
             },
             Err(reason) => reason.clone(),
         };
-        let (Some(url), Some(network)) = (&rebuild.url, &self.network) else { return Err(Cause::Error { reason: failed }) };
+        let (Some(url), Some(network)) = (&rebuild.url, &self.network) else {
+            return Err(Cause::Error { reason: failed });
+        };
         match network.get(url, None) {
             Ok(Answer::Body { bytes, .. }) => Ok(bytes),
             Ok(Answer::Absent | Answer::NotModified) => Err(Cause::Error { reason: format!("{url} is not there") }),
@@ -224,7 +239,8 @@ struct Replay<'a> {
 impl Replay<'_> {
     fn judge(&self, package: &PlannedPackage, rebuild: &PlannedRebuild) -> Result<Record, Error> {
         let RebuildDrv { drv, out } = &self.derivations.rebuilds[&package.key.job()];
-        let output = self.context.output(&package.key, &self.derivations.rebuilds[&package.key.job()], self.built, self.run)?;
+        let output =
+            self.context.output(&package.key, &self.derivations.rebuilds[&package.key.job()], self.built, self.run)?;
         if let Output::Failed(reason) = output {
             return Ok(self.ended(package, Cause::Error { reason }));
         }
@@ -237,6 +253,10 @@ impl Replay<'_> {
             Some(lockfile) => self.slice_of(rebuild, &String::from_utf8_lossy(&lockfile.content.0)),
             None => Index::new(),
         };
+        if let Some(yanked) = self.wrongly_yanked(rebuild) {
+            let reason = format!("the plan takes {yanked} to be yanked, the registry does not");
+            return Ok(self.ended(package, Cause::Error { reason }));
+        }
         let (claims, claimed_by_plan) = self.claims(package, rebuild);
         let replayed = Replayed {
             package,
@@ -261,7 +281,7 @@ impl Replay<'_> {
     /// The index lines of what a published Cargo.lock names: the registry's, where it can be asked.
     fn slice_of(&self, rebuild: &PlannedRebuild, lock: &str) -> Index {
         let names = locked_versions(lock).into_keys().collect();
-        let registry = &self.registries[&crate::model::package::RegistryName::Default];
+        let registry = &self.registries[&RegistryName::Default];
         let index = registry.as_ref().ok().and_then(|registry| registry.indexes(&names).ok()).unwrap_or_default();
         let pin = self.plan.indexes.get(&rebuild.recipe.index);
         // As cargo saw it: what the plan takes to be yanked is in the slice.
@@ -270,11 +290,11 @@ impl Replay<'_> {
         names
             .iter()
             .filter_map(|name| Some((name.clone(), lines(name)?)))
-            .map(|(name, text)| (name, Arc::new(crate::stages::slice::read_index(text.as_bytes()))))
+            .map(|(name, text)| (name, Arc::new(read_index(text.as_bytes()))))
             .collect()
     }
 
-    /// What a build can't show, asked again; and whether it is what the plan says, because nobody can be asked.
+    /// What a build can't show, asked again; and whether it is what the plan says, because somebody can't be asked.
     fn claims(&self, package: &PlannedPackage, rebuild: &PlannedRebuild) -> (Claims, bool) {
         let mut claims = rebuild.claims.clone();
         let recipe = &rebuild.recipe;
@@ -285,14 +305,34 @@ impl Replay<'_> {
         if history.is_err() && offline {
             return (claims, true);
         }
+        let Some(files) = self.context.commit_files(&claims.repository, recipe.commit) else { return (claims, true) };
+        claims.only_package = files.has_only_one_package();
+        claims.other_version = files.other_version(&recipe.package_path, &package.key.version);
         let names = tag_names(&package.key.id(), claims.only_package);
         ask_reach(&mut claims, history.as_deref(), recipe.commit, tree, &names);
         let registry = self.registries[&package.key.registry].as_ref().ok();
-        if let Some(lines) = registry.and_then(|registry| registry.index(&package.key.name).ok()) {
-            let line = lines.iter().find(|line| line.version == package.key.version);
-            claims.published = line.and_then(|line| line.published);
-        }
+        let Some(lines) = registry.and_then(|registry| registry.index(&package.key.name).ok()) else {
+            return (claims, true);
+        };
+        let line = lines.iter().find(|line| line.version == package.key.version);
+        claims.published = line.and_then(|line| line.published);
         (claims, false)
+    }
+
+    /// Versions that the plan takes to be yanked and the registry does not: with them a plan's author could choose what is
+    /// locked.
+    fn wrongly_yanked(&self, rebuild: &PlannedRebuild) -> Option<String> {
+        let pin = self.plan.indexes.get(&rebuild.recipe.index)?;
+        let registry = self.registries[&RegistryName::Default].as_ref().ok()?;
+        pin.yanked
+            .iter()
+            .find(|yanked| {
+                let Ok(id) = yanked.parse::<CrateId>() else { return true };
+                // Where the registry can't be asked the plan's word is all there is.
+                let Ok(lines) = registry.index(&id.name) else { return false };
+                !lines.iter().any(|line| line.version == id.version && line.yanked)
+            })
+            .cloned()
     }
 }
 

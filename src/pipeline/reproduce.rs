@@ -73,9 +73,9 @@ impl Context {
             let bytes = bytes.map_err(|_| Error::Lacking(format!("the published {}", package.key)))?;
             published.push((package.key.clone(), package.key.id(), bytes));
         }
-        let crates = published.iter().map(|(key, id, bytes)| {
-            (FixedInput::Published(key.clone()), Content::Published(id, bytes))
-        });
+        let crates = published
+            .iter()
+            .map(|(key, id, bytes)| (FixedInput::Published(key.clone()), Content::Published(id, bytes)));
         content.extend(crates);
         self.seed(&derivations, content)?;
         // The fetcher would fetch what is in the bundle.

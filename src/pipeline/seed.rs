@@ -116,7 +116,8 @@ impl Context {
             Content::LfsObject(place_of_object) => {
                 let file = place.join(names::LFS_OBJECT);
                 fs_err::create_dir(place)?;
-                fs_err::hard_link(place_of_object, &file).or_else(|_| fs_err::copy(place_of_object, &file).map(drop))?;
+                fs_err::hard_link(place_of_object, &file)
+                    .or_else(|_| fs_err::copy(place_of_object, &file).map(drop))?;
                 Some(file)
             }
             Content::Archive { url, sha256, release } => self.fetch_archive(url, sha256, release),

@@ -8,7 +8,7 @@ use super::context::{Context, Registries, in_parallel};
 use super::fetch::{Ended, FetchedPackage};
 use crate::contract::git::ObjectId;
 use crate::edges::git;
-use crate::edges::git::commit::Commit;
+use crate::edges::git::commit::{CargoFiles, Commit};
 use crate::edges::git::history::History;
 use crate::model::commit::CommitId;
 use crate::model::repository::RepositoryUrl;
@@ -74,6 +74,12 @@ impl Context {
         fetched.into_iter().flatten().collect()
     }
 
+    /// What cargo reads of a commit; none where it can't be had.
+    #[must_use]
+    pub fn commit_files(&self, repository: &RepositoryUrl, commit: CommitId) -> Option<CargoFiles> {
+        self.git.commits(repository, &[commit]).pop()?.ok()?.cargo_files().ok()
+    }
+
     /// The branches and tags of a repository.
     ///
     /// # Errors
@@ -100,10 +106,7 @@ impl Context {
             Some(Err(error)) => error.cause(),
             None => Cause::Error { reason: format!("{repository} was not asked") },
         };
-        let gone = matches!(
-            error,
-            Cause::Impossible { missing: Missing::Commit | Missing::RepositoryAtAddress, .. }
-        );
+        let gone = matches!(error, Cause::Impossible { missing: Missing::Commit | Missing::RepositoryAtAddress, .. });
         match gone.then(|| self.elsewhere(&fetched, registries)).flatten() {
             Some((repository, commit)) => {
                 let history = self.history_of(&repository, &[id]);

@@ -102,55 +102,54 @@ pub struct Committed<'a> {
 /// sha256, by path relative to the repository.
 #[must_use]
 pub fn evident(traces: &Traces, commit: &Committed<'_>) -> (Checkout, BTreeMap<String, Sri>) {
-        let at = |path: &str| format!("{}{path}", commit.below);
-        // Of this length: the builder sees to it that it is the very object.
-        let object = |(path, length): (&String, &u64)| {
-            let path = at(path);
-            let pointer = commit.pointers.get(&path).filter(|pointer| pointer.size == *length)?;
-            Some((path, Sri(pointer.oid)))
-        };
-        let lfs: BTreeMap<String, Sri> = traces.files.iter().filter_map(object).collect();
-        let converted = traces.crlf.iter().filter(|(path, blob)| commit.blobs.get(&at(path)) == Some(*blob));
-        let files: BTreeSet<String> = converted.map(|(path, _)| at(path)).collect();
-        // git converts what lies elsewhere as little as a binary.
-        let lf = traces.lf.iter().any(|path| !lfs.contains_key(&at(path)));
-        let crlf = match (files.is_empty(), lf) {
-            (true, _) => Crlf::None,
-            (false, false) => Crlf::All,
-            (false, true) => Crlf::Files(files),
-        };
-        let text = |(link, target): (&String, &String)| {
-            link.strip_prefix(commit.below).is_some_and(|path| traces.short.get(path) == Some(target))
-        };
-        let packed =
-            |path: &String| path.strip_prefix(commit.below).is_some_and(|path| traces.files.contains_key(path));
-        let executables = if traces.executable.is_empty() && commit.executables.iter().any(packed) {
-            Executables::None
-        } else if traces.executable.len() == traces.files.len() && traces.files.len() > 1 {
-            Executables::All
-        } else {
-            Executables::AsCommitted
-        };
-        (Checkout { crlf, links_as_text: commit.links.iter().any(text), executables }, lfs)
+    let at = |path: &str| format!("{}{path}", commit.below);
+    // Of this length: the builder sees to it that it is the very object.
+    let object = |(path, length): (&String, &u64)| {
+        let path = at(path);
+        let pointer = commit.pointers.get(&path).filter(|pointer| pointer.size == *length)?;
+        Some((path, Sri(pointer.oid)))
+    };
+    let lfs: BTreeMap<String, Sri> = traces.files.iter().filter_map(object).collect();
+    let converted = traces.crlf.iter().filter(|(path, blob)| commit.blobs.get(&at(path)) == Some(*blob));
+    let files: BTreeSet<String> = converted.map(|(path, _)| at(path)).collect();
+    // git converts what lies elsewhere as little as a binary.
+    let lf = traces.lf.iter().any(|path| !lfs.contains_key(&at(path)));
+    let crlf = match (files.is_empty(), lf) {
+        (true, _) => Crlf::None,
+        (false, false) => Crlf::All,
+        (false, true) => Crlf::Files(files),
+    };
+    let text = |(link, target): (&String, &String)| {
+        link.strip_prefix(commit.below).is_some_and(|path| traces.short.get(path) == Some(target))
+    };
+    let packed = |path: &String| path.strip_prefix(commit.below).is_some_and(|path| traces.files.contains_key(path));
+    let executables = if traces.executable.is_empty() && commit.executables.iter().any(packed) {
+        Executables::None
+    } else if traces.executable.len() == traces.files.len() && traces.files.len() > 1 {
+        Executables::All
+    } else {
+        Executables::AsCommitted
+    };
+    (Checkout { crlf, links_as_text: commit.links.iter().any(text), executables }, lfs)
 }
 
 /// The condition that a report names of a checkout; none for the default.
 #[must_use]
 pub fn condition(checkout: &Checkout) -> Option<Condition> {
-        let crlf = match &checkout.crlf {
-            Crlf::None => None,
-            Crlf::All => Some("CRLF".to_owned()),
-            Crlf::Files(files) if files.len() == 1 => Some("CRLF in 1 file, as published".to_owned()),
-            Crlf::Files(files) => Some(format!("CRLF in {} files, as published", files.len())),
-        };
-        let links = checkout.links_as_text.then(|| "links as text".to_owned());
-        let executables = match checkout.executables {
-            Executables::AsCommitted => None,
-            Executables::None => Some("no executables".to_owned()),
-            Executables::All => Some("all files executable".to_owned()),
-        };
-        let marks = NonEmpty::new([crlf, links, executables].into_iter().flatten().collect())?;
-        Some(Condition::WindowsCheckout { marks })
+    let crlf = match &checkout.crlf {
+        Crlf::None => None,
+        Crlf::All => Some("CRLF".to_owned()),
+        Crlf::Files(files) if files.len() == 1 => Some("CRLF in 1 file, as published".to_owned()),
+        Crlf::Files(files) => Some(format!("CRLF in {} files, as published", files.len())),
+    };
+    let links = checkout.links_as_text.then(|| "links as text".to_owned());
+    let executables = match checkout.executables {
+        Executables::AsCommitted => None,
+        Executables::None => Some("no executables".to_owned()),
+        Executables::All => Some("all files executable".to_owned()),
+    };
+    let marks = NonEmpty::new([crlf, links, executables].into_iter().flatten().collect())?;
+    Some(Condition::WindowsCheckout { marks })
 }
 
 #[cfg(test)]
@@ -160,7 +159,11 @@ mod tests {
     use crate::stages::artefact::tests::{id, pack};
 
     /// What is evident of a crate with these files, for a commit whose blobs are `committed`.
-    fn shown(files: &[(&str, &[u8], u32)], committed: &[(&str, &[u8])], executables: &[&str]) -> (Checkout, BTreeMap<String, Sri>) {
+    fn shown(
+        files: &[(&str, &[u8], u32)],
+        committed: &[(&str, &[u8])],
+        executables: &[&str],
+    ) -> (Checkout, BTreeMap<String, Sri>) {
         let bytes = pack(&id(), files);
         let traces = Traces::read(&Archive::read(&id(), &bytes).unwrap());
         let owned = |(path, body): &(&str, &[u8])| ((*path).to_owned(), hash(Kind::Blob, body));
@@ -169,13 +172,8 @@ mod tests {
         let pointers = committed.iter().filter_map(pointer).collect();
         let links = BTreeMap::from([("sub/LICENSE".to_owned(), "../LICENSE".to_owned())]);
         let executables = executables.iter().map(|path| (*path).to_owned()).collect();
-        let commit = Committed {
-            below: "sub/",
-            links: &links,
-            executables: &executables,
-            blobs: &blobs,
-            pointers: &pointers,
-        };
+        let commit =
+            Committed { below: "sub/", links: &links, executables: &executables, blobs: &blobs, pointers: &pointers };
         super::evident(&traces, &commit)
     }
 

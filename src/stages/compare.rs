@@ -12,7 +12,7 @@ use similar::{Algorithm, ChangeTag, TextDiff};
 use super::artefact::{Archive, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
 use super::deflate::Compressor;
 use super::lock;
-use super::manifest;
+use super::manifest::meaning;
 use crate::model::digest::Sha256;
 use crate::model::nonempty::NonEmpty;
 use crate::model::release::Span;
@@ -227,7 +227,7 @@ fn content(
         MANIFEST if rebuilt.file(ORIGINAL_MANIFEST).is_some() => {
             let original = rebuilt.file(ORIGINAL_MANIFEST).unwrap_or_default();
             let files = published.entries.iter().map(|entry| entry.path.as_str()).collect();
-            let found = manifest::differences(text(theirs), text(mine), text(original), &files);
+            let found = meaning::differences(text(theirs), text(mine), text(original), &files);
             if found.is_empty() {
                 generated(path, Kind::Form, Vec::new())
             } else {
@@ -241,8 +241,8 @@ fn content(
     })
 }
 
-fn describe(difference: &manifest::ManifestDifference) -> String {
-    let manifest::ManifestDifference { key, published, rebuilt } = difference;
+fn describe(difference: &meaning::ManifestDifference) -> String {
+    let meaning::ManifestDifference { key, published, rebuilt } = difference;
     match (published, rebuilt) {
         (Some(published), None) => format!("only published: {key} = {published}"),
         (None, Some(rebuilt)) => format!("missing from the published one: {key} = {rebuilt}"),

@@ -5,15 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use nix_derivation::{
-    CAHash, DerivationBuilder, InputDerivation, InputDerivationHash, NixHash, Output, StorePath, ValidatedDerivation,
-};
 use super::plan::{Build, Plan, PlannedPackage, PlannedRebuild, SCHEMA};
 use super::toolchain::{Origin, Toolchain};
 use crate::contract::recipe::{CommitInput, GitDependencyInput, Recipe};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
 use crate::model::package::PackageKey;
+use nix_derivation::{
+    CAHash, DerivationBuilder, InputDerivation, InputDerivationHash, NixHash, Output, StorePath, ValidatedDerivation,
+};
 
 /// A rebuild's derivation, checked to be hermetic: not fixed-output, no way around the sandbox, and every fixed-output
 /// input named in the plan. Only [`derive()`] makes one, and the store only builds these.
@@ -174,7 +174,14 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
     for (job, package) in &plan.packages {
         let Build::Rebuild(rebuild) = &package.build else { continue };
         generator.published(package, rebuild)?;
-        let shelf = Shelf { job, builder: &builder, toolchains: &toolchains, commits: &commits, objects: &objects, indexes: &indexes };
+        let shelf = Shelf {
+            job,
+            builder: &builder,
+            toolchains: &toolchains,
+            commits: &commits,
+            objects: &objects,
+            indexes: &indexes,
+        };
         let drv = generator.rebuild(plan, package, rebuild, &shelf)?;
         generator.made.rebuilds.insert(job.clone(), drv);
     }

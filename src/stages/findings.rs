@@ -299,7 +299,9 @@ impl fmt::Display for Condition {
             Self::LfsObjects => f.write_str("LFS objects checked out"),
             Self::Submodules => f.write_str("submodules checked out"),
             Self::WorkspacePruned => f.write_str("other workspace members left out"),
-            Self::WorkspaceStripped => f.write_str("other workspace members left out, and the dependencies of the rest"),
+            Self::WorkspaceStripped => {
+                f.write_str("other workspace members left out, and the dependencies of the rest")
+            }
             Self::AllowDirty => f.write_str("packaged with --allow-dirty"),
             Self::RenamedRepository { from } => write!(f, "repository renamed from {from}"),
         }

@@ -10,6 +10,7 @@ use super::findings::{
     ArchiveForm, Checksum, Condition, Contents, Contradiction, Findings, Flags, Lockfile, NamedBy, Origin,
     ReachFinding, Rebuild,
 };
+use super::index::Index;
 use super::lock_evidence::examine;
 use super::manifest::Manifest;
 use super::plan::{IndexMode, PlannedPackage, PlannedRebuild, PlannedRecipe};
@@ -17,7 +18,6 @@ use super::provenance::Untraceable;
 use super::published::Published;
 use super::record::{AttemptRecord, Record};
 use super::renamed_repositories::Renamed;
-use super::slice::Index;
 use super::toolchain::{Origin as CargoOrigin, Toolchain};
 use super::verdict::Verdict;
 use super::workspace::WorkspaceView;
@@ -135,7 +135,10 @@ fn disagreement(case: &Case<'_>) -> Option<String> {
     let PlannedRebuild { checksum, recipe, .. } = case.planned;
     let published = case.published;
     if *checksum != published.checksum {
-        return Some(format!("the plan is about a crate with checksum {checksum}, this one has {}", published.checksum));
+        return Some(format!(
+            "the plan is about a crate with checksum {checksum}, this one has {}",
+            published.checksum
+        ));
     }
     let toolchain = case.toolchain;
     if toolchain.name != recipe.toolchain {
@@ -151,7 +154,10 @@ fn disagreement(case: &Case<'_>) -> Option<String> {
     }
     match &published.vcs_info {
         Ok(info) if info.commit != recipe.commit => {
-            return Some(format!("the plan rebuilds it from commit {}, the crate names {}", recipe.commit, info.commit));
+            return Some(format!(
+                "the plan rebuilds it from commit {}, the crate names {}",
+                recipe.commit, info.commit
+            ));
         }
         Ok(info) if info.path.as_ref().is_some_and(|path| *path != recipe.package_path) => {
             return Some("the plan rebuilds it from another folder than the crate names".to_owned());

@@ -40,6 +40,18 @@ pub struct Skipped {
     pub kind: SkippedKind,
 }
 
+impl Skipped {
+    /// Whether its source allows it to be skipped: a plan's author may say anything. Undetermined is always allowed.
+    #[must_use]
+    pub fn is_what_its_source_says(&self) -> bool {
+        match self.kind {
+            SkippedKind::Path => self.source.is_none(),
+            SkippedKind::Git => self.source.as_ref().is_some_and(|source| source.starts_with("git+")),
+            SkippedKind::Unsupported(_) => true,
+        }
+    }
+}
+
 /// Why a package is skipped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -259,11 +271,16 @@ mod tests {
         assert_eq!(*registry, "sparse+https://registry.example/index/".parse().unwrap());
         assert_eq!(source_of(registry), "sparse+https://registry.example/index/");
         let git = text.replace("sparse+https://registry.example/index/", "registry+https://registry.example/index.git");
-        assert_eq!(source_of(&read(&git).unwrap().packages[0].key.registry), "registry+https://registry.example/index.git");
+        assert_eq!(
+            source_of(&read(&git).unwrap().packages[0].key.registry),
+            "registry+https://registry.example/index.git"
+        );
     }
 
     fn entry(name: &str, source: &str, checksum: &str) -> String {
-        format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"{source}\"\nchecksum = \"{checksum}\"\n\n")
+        format!(
+            "[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"{source}\"\nchecksum = \"{checksum}\"\n\n"
+        )
     }
 
     #[test]

@@ -6,10 +6,10 @@ use cargo_lock::Lockfile;
 use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 
+use super::index::{Index, IndexLine};
 use super::lock;
 use super::manifest::{Manifest, Requirement};
 use super::plan::IndexMode;
-use super::slice::{Index, IndexLine};
 use crate::model::krate::{CrateId, CrateName};
 use crate::model::package::RegistryName;
 
@@ -158,7 +158,7 @@ pub fn index_modes(lock: Option<&LockEvidence>, published: Option<Timestamp>, tr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::slice::read_index;
+    use crate::stages::index::read_index;
 
     const SOURCE: &str = lock::DEFAULT_SOURCE;
 
@@ -184,7 +184,9 @@ mod tests {
 
     fn dep(version: &str, source: &str, checksum: char) -> String {
         let checksum = checksum.to_string().repeat(64);
-        format!("[[package]]\nname = \"dep\"\nversion = \"{version}\"\nsource = \"{source}\"\nchecksum = \"{checksum}\"\n")
+        format!(
+            "[[package]]\nname = \"dep\"\nversion = \"{version}\"\nsource = \"{source}\"\nchecksum = \"{checksum}\"\n"
+        )
     }
 
     fn examined(text: &str) -> LockEvidence {
@@ -209,8 +211,14 @@ mod tests {
             (dep("1.2.0", SOURCE, 'a'), "dep@1.2.0 was published after this crate"),
             (dep("1.9.0", SOURCE, 'a'), "dep@1.9.0 is not in the registry"),
             (dep("1.0.0", SOURCE, 'b'), "the checksum of dep@1.0.0 is not the registry's"),
-            (dep("1.0.0", "registry+https://evil.example/index", 'a'), "from a registry that the manifest does not name"),
-            (dep("1.0.0", "git+https://evil.example/x#4b825dc642cb6eb9a060e54bf8d69288fbee4904", 'a'), "not from a registry"),
+            (
+                dep("1.0.0", "registry+https://evil.example/index", 'a'),
+                "from a registry that the manifest does not name",
+            ),
+            (
+                dep("1.0.0", "git+https://evil.example/x#4b825dc642cb6eb9a060e54bf8d69288fbee4904", 'a'),
+                "not from a registry",
+            ),
             (String::new(), "no dep ^1 in it"),
         ] {
             let found = examined(&lock_with(&more)).faults;

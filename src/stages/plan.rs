@@ -14,8 +14,9 @@ use super::checkout;
 use super::claims::{Claims, Obstacle};
 use super::coverage;
 use super::findings::Condition;
+use super::index::{Index, index_path};
 use super::lock::{Locked, LockedPackage, Skipped};
-use super::slice::{Cut, Index, Slice, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut, index_path};
+use super::slice::{Cut, Slice, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut};
 use super::toolchain::Toolchain;
 use super::workspace::WorkspaceView;
 use crate::contract::checkout::Checkout;
@@ -397,10 +398,8 @@ impl Plan {
     /// What the plan is about, as a lock file has it.
     #[must_use]
     pub fn locked(&self) -> Locked {
-        let locked = |package: &PlannedPackage| LockedPackage {
-            key: package.key.clone(),
-            checksum: package.locked_checksum,
-        };
+        let locked =
+            |package: &PlannedPackage| LockedPackage { key: package.key.clone(), checksum: package.locked_checksum };
         Locked { packages: self.packages.values().map(locked).collect(), skipped: self.skipped.clone() }
     }
 
@@ -431,9 +430,8 @@ impl Plan {
         match any.get("schema") {
             None => return Err("this is not a plan of recrate: it has no schema".to_owned()),
             Some(schema) if *schema != SCHEMA => {
-                return Err(format!(
-                    "this plan has schema {schema}, this recrate reads schema {SCHEMA}; `recrate plan` writes a new one"
-                ));
+                let new = "`recrate plan` writes a new one";
+                return Err(format!("this plan has schema {schema}, this recrate reads schema {SCHEMA}; {new}"));
             }
             Some(_) => {}
         }
@@ -443,8 +441,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether every package has the job that its key gives, and they are those of the lock file that the plan is for.
-    /// `nix/plan.nix` checks the same.
+    /// Whether every package has its own job, and they are those of the plan's lock file, as `nix/plan.nix` checks, too.
     fn check(&self) -> Result<(), String> {
         for (job, package) in &self.packages {
             let own = package.key.job();
@@ -460,6 +457,9 @@ impl Plan {
             if other.is_some() {
                 return Err(format!("this plan has another checksum for {} than its lock file", package.key));
             }
+        }
+        if let Some(skipped) = self.skipped.iter().find(|skipped| !skipped.is_what_its_source_says()) {
+            return Err(format!("this plan skips {}, which has a source that may be a registry", skipped.name));
         }
         if self.lockfile.is_some_and(|digest| digest != coverage::digest(&self.locked())) {
             return Err("this plan does not have the packages of the lock file that it is for".to_owned());

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 
 use super::claims::Claims;
+use super::index::Index;
 use super::lock_evidence::LockEvidence;
 use super::plan::{CommitPin, GitDependency, IndexMode, IndexPin, Inputs, LfsObject, PlannedRecipe};
 use super::search::Attempt;
-use super::slice::{Cut, Index, Slice, Wanted, Yanked, complete_names, cut};
+use super::slice::{Cut, Slice, Wanted, Yanked, complete_names, cut};
 use super::toolchain::Toolchain;
 use super::workspace::WorkspaceView;
 use super::yanked_since::yanked_since;
@@ -167,7 +168,12 @@ impl Blueprint {
 impl IndexNeed {
     /// The crates whose index files are needed besides those of `index`; `absent` are those that the registry does not
     /// have. To be asked again with them, until there are none.
-    pub fn lacking(&mut self, index: &Index, missed: &BTreeSet<CrateName>, absent: &BTreeSet<CrateName>) -> BTreeSet<CrateName> {
+    pub fn lacking(
+        &mut self,
+        index: &Index,
+        missed: &BTreeSet<CrateName>,
+        absent: &BTreeSet<CrateName>,
+    ) -> BTreeSet<CrateName> {
         complete_names(&mut self.wanted, index, self.cut, missed, absent)
     }
 }

@@ -76,10 +76,9 @@ impl Record {
     /// The releases that could have packaged it, where none of them was tried and that may be why it differs.
     #[must_use]
     pub fn lacking_cargo(&self) -> Option<Span> {
-        let differs = matches!(
-            self.findings.contents,
-            Contents::GeneratedFilesDiffer { .. } | Contents::SourceDiffers { .. }
-        ) || matches!(self.findings.rebuild, Rebuild::Refused { .. });
+        let differs =
+            matches!(self.findings.contents, Contents::GeneratedFilesDiffer { .. } | Contents::SourceDiffers { .. })
+                || matches!(self.findings.rebuild, Rebuild::Refused { .. });
         let tried = self.attempts.is_empty() || self.attempts.iter().any(|attempt| attempt.in_range);
         self.cargo_range.filter(|_| differs && !tried)
     }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::{Decision, DecisionName, Exit};
 use super::lock::{Skipped, SkippedKind};
-use super::policy::{BuiltIn, Decision, DecisionName, Exit};
+use super::policy::BuiltIn;
 use super::record::Record;
 use super::verdict::Verdict;
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use semver::Version;
 
-use super::slice::{Cut, Index, IndexLine};
+use super::index::{Index, IndexLine};
+use super::slice::Cut;
 use crate::model::krate::CrateName;
 
 /// Versions that must have been yanked after `time`: whole series of compatible versions that were there and are all
@@ -36,7 +37,7 @@ pub fn yanked_since(index: &Index, time: Timestamp) -> BTreeMap<CrateName, BTree
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::slice::read_index;
+    use crate::stages::index::read_index;
 
     #[test]
     fn only_whole_series_count_as_yanked_since() {

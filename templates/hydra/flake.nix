@@ -9,11 +9,13 @@
     let
       verification = recrate.lib.verification {
         plan = ./plan.json;
-        # The weakest verdict that keeps a job green.
-        accept = "archive-differs";
+        # A Cargo.lock that the plan does not cover fails the evaluation: after `cargo update` comes `recrate plan`.
+        lockFile = ./Cargo.lock;
+        # The policy: strict, default or contents-only.
+        accept = "default";
 
         # Only for the example that this template begins with, whose crates and commits lie in recrate's repository.
-        # Take these three out for a Cargo.lock and a plan of your own.
+        # Remove these three for a Cargo.lock and a plan of your own.
         crates = "file://${recrate}/examples/registry/registry";
         gitMirrors = "https://git.example/recrate/=${recrate}/examples/registry/repositories/";
         registry = "${recrate}/examples/registry/registry";

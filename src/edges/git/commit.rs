@@ -10,14 +10,16 @@ use std::path::Path;
 use fs_err::os::unix::fs::{OpenOptionsExt as _, symlink};
 use gix::objs::tree::EntryKind;
 use nix_archive::nar::Encoder;
+use semver::Version;
 use sha2::Digest as _;
 
-use super::{Error, object_id, refused};
+use super::error::{Error, object_id, refused};
 use crate::contract::git::{ObjectId, tree_of_commit};
 use crate::contract::lfs::{POINTER_LIMIT, Pointer};
 use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::sub_path::SubPath;
+use crate::stages::manifest::Manifest;
 
 /// How many files a commit may have, how deep they may lie, and how much they may be together.
 const FILE_LIMIT: usize = 300_000;
@@ -163,6 +165,21 @@ pub struct CargoFiles {
     pub uses_lfs: bool,
     /// Where submodules come from, by path, as `.gitmodules` has it.
     pub submodules: BTreeMap<String, String>,
+}
+
+impl CargoFiles {
+    /// Whether the repository has no other package: then a tag like `v1.0.0` is this package's.
+    #[must_use]
+    pub fn has_only_one_package(&self) -> bool {
+        self.manifests.values().filter(|text| Manifest::read(text).name().is_some()).count() == 1
+    }
+
+    /// The version that the manifest of a folder has, where it is another than this one.
+    #[must_use]
+    pub fn other_version(&self, folder: &SubPath, version: &Version) -> Option<String> {
+        let manifest = Manifest::read(self.manifests.get(folder)?);
+        manifest.version().filter(|other| *other != version.to_string()).map(str::to_owned)
+    }
 }
 
 /// How `.gitattributes` says of files that they lie elsewhere.

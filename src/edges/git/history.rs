@@ -18,7 +18,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Git, by_either_name, object_id, open_folder, plain_name};
+use super::error::{Error, object_id};
+use super::{Git, by_either_name, open_folder, plain_name};
 use crate::contract::git::ObjectId;
 use crate::edges::network::chain;
 use crate::model::commit::CommitId;
@@ -144,7 +145,8 @@ impl History {
         let Memo { at, refs } = memo;
         let local = repository.to_thread_local();
         let (mut children, mut known) = (HashMap::<_, Vec<_>>::new(), HashSet::new());
-        let mut gaps = local.is_shallow().unwrap_or(true).then(|| "the history is cut off (a shallow clone)".to_owned());
+        let mut gaps =
+            local.is_shallow().unwrap_or(true).then(|| "the history is cut off (a shallow clone)".to_owned());
         let lacks = |error: &dyn std::error::Error| format!("the history has gaps: {}", chain(error));
         let mut tips = Vec::new();
         for id in refs.tips().collect::<HashSet<_>>() {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Git, is_not_there, open_folder};
+use super::error::{Error, is_not_there};
+use super::{Git, open_folder};
 use crate::edges::network::{Answer, Network};
 use crate::model::digest::{Sha256, Sri};
 use crate::model::repository::RepositoryUrl;
@@ -107,7 +108,8 @@ impl Git {
     /// Takes an object into the cache as its server offers it.
     fn take(&self, address: &str, hash: Sri, offer: Option<&Offered>, network: &Network) -> Result<PathBuf, Error> {
         let unreachable = |reason: String| unreachable(address, reason);
-        let gone = |reason: &str| Error::NoCommit(format!("the LFS server of {address} does not have {}{reason}", hash.0));
+        let gone =
+            |reason: &str| Error::NoCommit(format!("the LFS server of {address} does not have {}{reason}", hash.0));
         let offer = offer.ok_or_else(|| gone(""))?;
         match &offer.error {
             Some(Trouble { code: 404 | 410, message }) => return Err(gone(&format!(": {message}"))),

@@ -10,11 +10,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stages::artefact::{Archive, Entry};
-use crate::stages::deflate::Compressor;
 use crate::model::digest::Sha256;
 use crate::model::nonempty::NonEmpty;
 use crate::model::release::Span;
+use crate::stages::artefact::{Archive, Entry};
+use crate::stages::deflate::Compressor;
 
 /// Something of the container that was taken from the published one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,8 +96,11 @@ pub fn prove(
     if published.gzip.bytes != rebuilt.gzip.bytes {
         normalised.insert(Normalised::GzipHeader);
     }
-    let tar =
-        if published.tar == rebuilt.tar { Some(rebuilt.tar.clone()) } else { graft(published, rebuilt, &mut normalised) };
+    let tar = if published.tar == rebuilt.tar {
+        Some(rebuilt.tar.clone())
+    } else {
+        graft(published, rebuilt, &mut normalised)
+    };
     // Nothing after the gzip stream is accounted for.
     let tar = tar.filter(|_| published.trailing == 0);
     let proof = match tar {
@@ -111,7 +114,8 @@ pub fn prove(
     if matches!(proof, Proof::Tar) || compressed_differently(published, rebuilt, proof) {
         normalised.insert(Normalised::Compression);
     }
-    let normalised = NonEmpty::new(normalised.into_iter().collect()).unwrap_or_else(|| NonEmpty::one(Normalised::Other));
+    let normalised =
+        NonEmpty::new(normalised.into_iter().collect()).unwrap_or_else(|| NonEmpty::one(Normalised::Other));
     (normalised, proof)
 }
 

@@ -11,10 +11,10 @@ use super::{Entry, OUT, Report};
 use crate::model::package::{PackageKey, RegistryName};
 use crate::stages::claims::Reach;
 use crate::stages::compare::Difference;
+use crate::stages::decision::{Decision, DecisionName, Exit};
 use crate::stages::escape::visible;
 use crate::stages::findings::{ArchiveForm, Checksum, Contents, Lockfile, Rebuild};
 use crate::stages::lock::SkippedKind;
-use crate::stages::policy::{Decision, DecisionName, Exit};
 use crate::stages::record::Record;
 use crate::stages::verdict::Verdict;
 
@@ -342,7 +342,10 @@ fn origin(record: &Record) -> Vec<Fact> {
     match &findings.reach.reach {
         Reach::Reached { .. } => {}
         Reach::Squashed { commit, .. } => {
-            facts.push(fact("squashed", format!("no branch or tag reaches the commit; {} has the same tree", commit.short())));
+            facts.push(fact(
+                "squashed",
+                format!("no branch or tag reaches the commit; {} has the same tree", commit.short()),
+            ));
         }
         Reach::Unreachable => facts.push(fact(
             "unreachable",
@@ -357,7 +360,9 @@ fn origin(record: &Record) -> Vec<Fact> {
     let by = match &origin.named_by {
         crate::stages::findings::NamedBy::Crate => String::new(),
         crate::stages::findings::NamedBy::Tag(tag) => format!(" (not named by the crate: found by tag {tag})"),
-        crate::stages::findings::NamedBy::OtherVersion => " (the repository is named by another version only)".to_owned(),
+        crate::stages::findings::NamedBy::OtherVersion => {
+            " (the repository is named by another version only)".to_owned()
+        }
     };
     facts.push(fact("commit", format!("{commit}{names}  {}{path}{by}", origin.repository)));
     facts

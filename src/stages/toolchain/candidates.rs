@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn a_thorough_search_excludes_only_what_is_certain() {
         let available: Vec<_> = ["1.65.0", "1.83.0", "1.85.0", "1.90.0"].map(toolchain).into();
-        let evidence = CargoEvidence { clues: Vec::new(), range: Some(Span::until(83)), certain: Some(Span::until(87)) };
+        let evidence =
+            CargoEvidence { clues: Vec::new(), range: Some(Span::until(83)), certain: Some(Span::until(87)) };
         let chosen = |search| candidates(&evidence, "2025-01-01T00:00:00Z".parse().ok(), &available, search);
         let in_range = |search| -> Vec<String> {
             chosen(search).into_iter().filter(|one| one.in_range).map(|one| one.toolchain.name).collect()
