@@ -1,4 +1,4 @@
-//! LFS: crates packaged from checkouts where git put files in the stead of the pointers that it has committed.
+//! LFS: crates packaged from checkouts where git put files in place of the pointers that are committed.
 
 mod common;
 
@@ -50,7 +50,7 @@ const CLEAN: &str = "sh -c 'file=$(mktemp); cat >$file; if grep -q git-lfs.githu
     printf \"version https://git-lfs.github.com/spec/v1\\noid sha256:%s\\nsize %s\\n\" \
     $(sha256sum <$file | cut -c-64) $(wc -c <$file); fi; rm $file'";
 
-/// Has git check everything out again, with the content of objects in the stead of pointers, as git-lfs has it do.
+/// Has git check everything out again, with the content of objects in place of pointers, as git-lfs has it do.
 fn smudge(repository: &Bare) -> impl Fn(&Path) {
     let objects = repository.path.join("lfs/objects").display().to_string();
     move |tree| {
@@ -188,7 +188,7 @@ fn a_server_is_asked_once_for_all_and_plain_nix_brings_them_too() {
     assert!(verdict.contains("reproduced"), "{verdict}");
     assert_eq!(server.asked().iter().filter(|line| line.contains("/batch")).count(), 25, "one for each leaf");
 
-    // The pointer decides what may stand in its stead.
+    // The pointer decides what may replace it.
     let mut tampered = text;
     let lfs = tampered["packages"]["large-1_0_0"]["build"]["rebuild"]["recipe"]["lfs"].as_object_mut().unwrap();
     let other = lfs["package/1.png"].clone();

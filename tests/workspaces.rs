@@ -290,7 +290,7 @@ fn what_is_taken_from_git_by_a_full_rev_needs_no_lock_file() {
     let lock = old_lock(&place) + &entry("tool") + &entry("other");
     let manifest = format!("{MANIFEST}{REQUIRED}[dev-dependencies.tool]\n{from_git}");
     let tree = files([("Cargo.toml", &manifest), ("src/lib.rs", "//! Own.\n"), (".gitignore", "Cargo.lock\n")]);
-    // The publisher's cargo has it at hand.
+    // The publisher's cargo has it.
     let said = verified(&place, &tree, "", |tree| {
         let above = tree.parent().unwrap();
         for (name, text) in [("tool", tool.replace("\"other\"", "\"../other\"")), ("other", other.to_owned())] {

@@ -23,7 +23,7 @@ fn main() {
     make(&std::env::args_os().nth(1).map_or_else(own, PathBuf::from));
 }
 
-/// Makes the registry, the repositories and the lock file in a folder, in the stead of any that are there.
+/// Makes the registry, the repositories and the lock file in a folder, in place of any that are there.
 pub fn make(folder: &Path) {
     for part in ["registry", "repositories"] {
         let _ = std::fs::remove_dir_all(folder.join(part));
@@ -114,7 +114,7 @@ impl Maker {
         self.publish(name, "1.0.0", "2025-04-01T12:00:00Z", requires, &bytes);
     }
 
-    /// Archive differs: cargo 1.46 recorded the publisher's clock and user.
+    /// Same contents: cargo 1.46 recorded the publisher's clock and user.
     fn vintage(&mut self) {
         let repository = self.repository("vintage");
         repository.commit(&package("vintage", "1.0.0", ""), "vintage 1.0.0");
@@ -127,7 +127,7 @@ impl Maker {
         self.publish("vintage", "1.0.0", "2020-09-13T12:30:00Z", &[], &pack_as(&entries, Compressor::Zlib9));
     }
 
-    /// Generated files differ: a Cargo.toml in a form that no cargo at hand writes.
+    /// Generated files differ: a Cargo.toml in a form that no cargo writes.
     fn reformatted(&mut self) {
         let repository = self.repository("reformatted");
         repository.commit(&package("reformatted", "1.0.0", ""), "reformatted 1.0.0");
@@ -151,7 +151,7 @@ impl Maker {
         self.publish("backdoor", "1.0.0", "2025-03-03T12:00:00Z", &[], &pack(&entries));
     }
 
-    /// Source differs: a dependency that stands only in the normalised manifest.
+    /// Source differs: a dependency that is only in the normalised manifest.
     fn hidden_dependency(&mut self) {
         let repository = self.repository("hidden-dependency");
         repository.commit(&package("hidden-dependency", "1.0.0", ""), "hidden-dependency 1.0.0");
@@ -160,7 +160,7 @@ impl Maker {
         self.publish("hidden-dependency", "1.0.0", "2025-03-04T12:00:00Z", &[("honest", "^1")], &pack(&entries));
     }
 
-    /// Not rebuilt: the folder that the crate claims to come from is not in the commit.
+    /// Packaging failed: the folder that the crate claims to come from is not in the commit.
     fn moved(&mut self) {
         let repository = self.repository("moved");
         repository.commit(&package("moved", "1.0.0", ""), "moved 1.0.0");
@@ -171,7 +171,7 @@ impl Maker {
         self.publish("moved", "1.0.0", "2025-03-05T12:00:00Z", &[], &pack(&entries));
     }
 
-    /// Unreached commit: a code host serves it under the repository's address, but it is of a fork.
+    /// Unreachable commit: a code host serves it under the repository's address, but it is of a fork.
     fn impostor(&mut self) {
         let repository = self.repository("impostor");
         let genuine = repository.commit(&package("impostor", "0.9.0", ""), "impostor 0.9.0");
@@ -181,7 +181,7 @@ impl Maker {
         self.publish("impostor", "1.0.0", "2025-03-08T12:00:00Z", &[], &bytes);
     }
 
-    /// Unverifiable: no note of a commit.
+    /// Unverifiable: no vcs info.
     fn traceless(&mut self) {
         let repository = self.repository("traceless");
         repository.commit(&package("traceless", "1.0.0", ""), "traceless 1.0.0");
@@ -212,7 +212,7 @@ impl Maker {
         std::fs::write(self.registry.file("swapped", "1.0.0"), pack(&entries)).unwrap();
     }
 
-    /// Hostile archive: an entry that leads out of the crate's folder.
+    /// Malformed archive: an entry that leads out of the crate's folder.
     fn escaping(&mut self) {
         let repository = self.repository("escaping");
         repository.commit(&package("escaping", "1.0.0", ""), "escaping 1.0.0");

@@ -253,6 +253,7 @@ impl SliceFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stages::index::read_index;
 
     fn line(name: &str, version: &str, published: &str, yanked: bool, requires: &str) -> String {
         let deps = if requires.is_empty() {
