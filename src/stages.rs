@@ -1,6 +1,6 @@
 //! The stages: pure functions from values to values. In the order of the data:
 //!
-//! [`lock`] → [`artefact`], [`published`] → [`provenance`] → [`toolchain`], [`slice`], [`search`] → [`plan`] →
+//! [`lock`] → [`artefact`], [`published`] → [`provenance`] → [`toolchain`], [`mod@slice`], [`search`] → [`plan`] →
 //! [`derivation`] → [`compare`] → [`judge`], [`findings`] → [`verdict`], [`policy`] → [`report`].
 
 pub mod artefact;

@@ -144,7 +144,6 @@ impl ExtraSources {
 
     /// Takes what was wanted, as far as it was fetched. Ends where something can't be had that the package can't do without;
     /// what it takes may want more.
-    #[must_use]
     pub fn resolve(
         &mut self,
         fetched: &Commits,

@@ -77,7 +77,6 @@ const VERSIONS: usize = 3;
 
 impl Context {
     /// Gets the published crate of a package, checks it and reads it.
-    #[must_use]
     pub fn fetch(&self, locked: &LockedPackage, registries: &Registries) -> ControlFlow<Box<Ended>, FetchedPackage> {
         let id = locked.key.id();
         let end = |checksum, cause| {

@@ -89,7 +89,6 @@ impl Context {
     }
 
     /// Finds the commit of a package.
-    #[must_use]
     pub fn trace(
         &self,
         fetched: FetchedPackage,

@@ -199,9 +199,9 @@ struct Shelf<'a> {
 }
 
 impl<'a> Shelf<'a> {
-    fn find<K: Ord, V>(&self, what: &str, shelf: &'a BTreeMap<K, V>, key: &K) -> Result<&'a V, Error>
+    fn find<K, V>(&self, what: &str, shelf: &'a BTreeMap<K, V>, key: &K) -> Result<&'a V, Error>
     where
-        K: std::fmt::Display,
+        K: Ord + std::fmt::Display,
     {
         shelf.get(key).ok_or_else(|| Error::Missing { job: self.job.to_owned(), what: format!("the {what} {key}") })
     }
