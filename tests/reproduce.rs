@@ -62,7 +62,7 @@ fn three_questions_are_kept_apart() {
     ");
     insta::assert_snapshot!(answers("stale-lock@1.0.0", 0), @"
     Do others get the same?      if their /nix/store/HASH-rebuild-stale-lock-1.0.0 has sha256:HASH
-    Does it equal the registry?  yes: sha256 711828d8eb787f6cf936724420904fee64862b977e049a117559a80d6b96eac9, with the published Cargo.lock as input
+    Does it equal the registry?  yes: sha256 711828d8eb787f6cf936724420904fee64862b977e049a117559a80d6b96eac9, published Cargo.lock as input
     Is it deterministic here?    yes: built again, it is the same
     ");
 }
@@ -128,10 +128,8 @@ fn a_bundle_is_enough_for_a_user_whom_nix_does_not_trust() {
     // The daemon's store is not where this machine's is.
     let verdict =
         run(&commands[2].replace("cat $(nix-store", &format!("cat {}/$(nix-store", daemon.real("").display())));
-    assert_eq!(
-        verdict.lines().nth(1),
-        Some("  stale-lock@1.0.0  cargo 1.85.1, with the published Cargo.lock as input")
-    );
+    assert!(verdict.starts_with("reproduced (1)\n  stale-lock 1.0.0\n"), "{verdict}");
+    assert!(verdict.contains("published Cargo.lock as input"), "{verdict}");
     let log = daemon.log();
     assert!(log.contains(", user ") && !log.contains("trusted"), "{log}");
 }
