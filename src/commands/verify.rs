@@ -105,6 +105,13 @@ impl Verify {
             }
             Some(_) => {}
         }
+        let obstacles = plan.packages.len() - plan.rebuilds().count();
+        if obstacles > 0 {
+            notices.push(format!(
+                "why {obstacles} of the plan's packages can't be rebuilt is what its author says: `recrate verify` without \
+                 --from-plan looks for itself"
+            ));
+        }
         let mut skipped = plan.skipped.clone();
         skipped.extend(locked.into_iter().flat_map(|locked| locked.skipped.iter().cloned()));
         skipped.sort();
