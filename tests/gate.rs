@@ -295,17 +295,25 @@ fn what_the_author_of_a_plan_claims_is_asked_again() {
 }
 
 #[test]
-fn a_plan_can_not_choose_what_was_yanked() {
+fn a_plan_can_not_choose_what_the_index_had() {
     let example = root().join("examples/registry");
     let folder = tempfile::tempdir().unwrap();
     let plan = folder.path().join("plan.json");
-    let mut tampered = plan_json(&example, &["older-lock@1.0.0"], &plan);
-    for pin in tampered["indexes"].as_object_mut().unwrap().values_mut() {
-        pin["yanked"] = json!(["honest@0.9.0"]);
+    let honest = plan_json(&example, &["older-lock@1.0.0"], &plan);
+    for (key, value, words) in [
+        ("yanked", json!(["honest@0.9.0"]), "takes honest@0.9.0 to be yanked, the registry does not"),
+        ("late", json!({ "honest": ["1.0.0"] }), "has honest@1.0.0 in an index of before it was published"),
+    ] {
+        let mut tampered = honest.clone();
+        for pin in tampered["indexes"].as_object_mut().unwrap().values_mut() {
+            pin[key] = value.clone();
+        }
+        std::fs::write(&plan, tampered.to_string()).unwrap();
+        // What is built from it is another matter: the store has the slice by its hash.
+        let said = replay_json(&example, &plan, &["--config", example.join("recrate.toml").to_str().unwrap()]);
+        assert_eq!(said["verdict"], "error", "{said:#}");
+        assert!(reason(&said).contains(words), "{said:#}");
     }
-    std::fs::write(&plan, tampered.to_string()).unwrap();
-    let said = replay_json(&example, &plan, &["--config", example.join("recrate.toml").to_str().unwrap()]);
-    assert_ne!(said["decision"]["kind"], "accepted", "{said:#}");
 }
 
 #[test]

@@ -19,15 +19,15 @@ use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
-use crate::model::krate::CrateId;
+use crate::model::krate::{CrateId, CrateName};
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
 use crate::stages::claims::{Cause, Claims, Obstacle};
 use crate::stages::derivation::{Derivations, FixedInput, RebuildDrv, derive};
-use crate::stages::index::{Index, read_index};
+use crate::stages::index::{Index, IndexLine, read_index};
 use crate::stages::judge::{Output, Replayed, judge_obstacle};
-use crate::stages::lock_evidence::locked_versions;
-use crate::stages::plan::{self, Build, Plan, PlannedPackage, PlannedRebuild};
+use crate::stages::lock_evidence::{TOGETHER, locked_versions};
+use crate::stages::plan::{self, Build, IndexMode, Plan, PlannedPackage, PlannedRebuild};
 use crate::stages::provenance::tag_names;
 use crate::stages::record::Record;
 use crate::stages::slice::Slice;
@@ -253,11 +253,10 @@ impl Replay<'_> {
             Some(lockfile) => self.slice_of(rebuild, &String::from_utf8_lossy(&lockfile.content.0)),
             None => Index::new(),
         };
-        if let Some(yanked) = self.wrongly_yanked(rebuild) {
-            let reason = format!("the plan takes {yanked} to be yanked, the registry does not");
+        let (claims, claimed_by_plan) = self.claims(package, rebuild);
+        if let Some(reason) = self.index_fault(rebuild, &claims) {
             return Ok(self.ended(package, Cause::Error { reason }));
         }
-        let (claims, claimed_by_plan) = self.claims(package, rebuild);
         let replayed = Replayed {
             package,
             planned: &PlannedRebuild { claims, ..rebuild.clone() },
@@ -319,20 +318,32 @@ impl Replay<'_> {
         (claims, false)
     }
 
-    /// Versions that the plan takes to be yanked and the registry does not: with them a plan's author could choose what is
-    /// locked.
-    fn wrongly_yanked(&self, rebuild: &PlannedRebuild) -> Option<String> {
+    /// What of the plan's index the registry contradicts: with that a plan's author could choose what is locked.
+    fn index_fault(&self, rebuild: &PlannedRebuild, claims: &Claims) -> Option<String> {
         let pin = self.plan.indexes.get(&rebuild.recipe.index)?;
         let registry = self.registries[&RegistryName::Default].as_ref().ok()?;
-        pin.yanked
-            .iter()
-            .find(|yanked| {
-                let Ok(id) = yanked.parse::<CrateId>() else { return true };
-                // Where the registry can't be asked the plan's word is all there is.
-                let Ok(lines) = registry.index(&id.name) else { return false };
-                !lines.iter().any(|line| line.version == id.version && line.yanked)
-            })
-            .cloned()
+        // Where the registry can't be asked the plan's word is all there is.
+        let contradicts = |name: &CrateName, holds: &dyn Fn(&IndexLine) -> bool| {
+            registry.index(name).is_ok_and(|lines| !lines.iter().any(holds))
+        };
+        let yanked = pin.yanked.iter().find(|yanked| {
+            let Ok(id) = yanked.parse::<CrateId>() else { return true };
+            contradicts(&id.name, &|line| line.version == id.version && line.yanked)
+        });
+        if let Some(yanked) = yanked {
+            return Some(format!("the plan takes {yanked} to be yanked, the registry does not"));
+        }
+        let late = pin.late.iter().flat_map(|(name, versions)| versions.iter().map(move |version| (name, version)));
+        let together = |line: &IndexLine| {
+            let own = claims.published.zip(line.published);
+            own.is_some_and(|(own, other)| other <= own + TOGETHER)
+        };
+        let labelled = matches!(rebuild.recipe.index_mode, IndexMode::WithSiblings | IndexMode::PublishedLock);
+        let mut late = late.filter(|(name, version)| {
+            !labelled || contradicts(name, &|line| line.version == **version && together(line))
+        });
+        late.next()
+            .map(|(name, version)| format!("the plan has {name}@{version} in an index of before it was published"))
     }
 }
 
