@@ -35,7 +35,7 @@ impl View<'_> {
 }
 
 /// How many packages of a verdict are shown with all their findings, and how many lines of names a cause gets.
-const DETAILED: usize = 12;
+const DETAILED: usize = 4;
 const NAME_LINES: usize = 3;
 const WIDTH: usize = 110;
 
@@ -182,7 +182,8 @@ fn cause(entry: &Entry) -> Option<String> {
         return Some(format!("packaged by cargo {span}, which is not available"));
     }
     let conditions = || -> String {
-        let words: Vec<String> = findings.conditions.iter().map(ToString::to_string).collect();
+        // Without particulars like the number of files: they would tear apart what has one cause.
+        let words: Vec<String> = findings.conditions.iter().map(|one| without_particulars(&one.to_string())).collect();
         words.join(", ")
     };
     let or_none = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
@@ -205,19 +206,18 @@ fn cause(entry: &Entry) -> Option<String> {
                 Reach::Squashed { .. } => "squashed after publication: same tree as a reachable commit",
                 _ => "",
             };
-            let normalised = match &findings.contents {
-                Contents::SameContents { normalised, .. } | Contents::CompressorUnknown { normalised } => {
-                    let words: Vec<String> = normalised.iter().map(ToString::to_string).collect();
-                    format!("{} normalised", words.join(", "))
-                }
-                _ => String::new(),
-            };
-            let parts = [normalised, conditions(), squashed.to_owned()];
+            let parts = [conditions(), squashed.to_owned()];
             let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
             or_none(parts.join("; "), "without conditions")
         }
         _ => return None,
     })
+}
+
+/// A condition without what is in brackets, and without an address.
+fn without_particulars(condition: &str) -> String {
+    let text = condition.split(" (").next().unwrap_or(condition);
+    text.split(" from https://").next().unwrap_or(text).to_owned()
 }
 
 fn names(entries: &[&Entry]) -> Vec<String> {
