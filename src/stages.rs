@@ -1,12 +1,13 @@
 //! The stages: pure functions from values to values. In the order of the data:
 //!
 //! [`lock`] → [`artefact`], [`published`] → [`provenance`] → [`toolchain`], [`mod@slice`], [`search`] → [`plan`] →
-//! [`derivation`] → [`compare`] → [`judge`], [`findings`] → [`verdict`], [`policy`] → [`report`].
+//! [`derivation`] → [`compare`], [`container`] → [`judge`], [`findings`] → [`verdict`], [`policy`] → [`report`].
 
 pub mod artefact;
 pub mod checkout;
 pub mod claims;
 pub mod compare;
+pub mod container;
 pub mod coverage;
 pub mod decision;
 pub mod deflate;

@@ -35,6 +35,19 @@ impl<T> NonEmpty<T> {
         Self(vec![item])
     }
 
+    /// The items, each made into something else.
+    #[must_use]
+    pub fn map<U>(self, make: impl FnMut(T) -> U) -> NonEmpty<U> {
+        NonEmpty(self.0.into_iter().map(make).collect())
+    }
+
+    /// The items, and others after them.
+    #[must_use]
+    pub fn and(mut self, others: impl IntoIterator<Item = T>) -> Self {
+        self.0.extend(others);
+        self
+    }
+
     /// The items.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.0.iter()

@@ -1,7 +1,7 @@
 //! *Comparison*: the published crate and the rebuilt one, layer by layer.
 //!
 //! Files are compared byte by byte, repetitions included. What cargo generates is compared by meaning as well. Where
-//! every file is the same, [`proof`] shows what exactly of the container differs, and that nothing else does.
+//! every file is the same, [`container`](super::container) accounts for the rest, or names what it can't account for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,35 +9,23 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use similar::{Algorithm, ChangeTag, TextDiff};
 
-use super::artefact::{Archive, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
-use super::deflate::Compressor;
-use super::lock;
+use super::artefact::{Archive, Entry, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
+use super::container::{Account, Form, Leftover};
+use super::lock::meaning::{self as lock_meaning, LockDifference};
+use super::manifest::changes::Sides;
 use super::manifest::meaning;
 use crate::model::digest::Sha256;
+use crate::model::krate::CrateId;
 use crate::model::nonempty::NonEmpty;
-use crate::model::release::Span;
-
-pub mod proof;
-
-use proof::{Normalised, Proof};
+use crate::model::release::{Minor, Span};
 
 /// How a published crate and its rebuild compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison {
     /// The same bytes.
     Identical,
-    /// The same files, and with what was normalised taken from the published container, the same bytes.
-    SameContents {
-        /// What was normalised.
-        normalised: NonEmpty<Normalised>,
-        /// The compressor that gives the published bytes.
-        compressor: Compressor,
-    },
-    /// The same, but no known compressor gives the published bytes.
-    CompressorUnknown {
-        /// What was normalised.
-        normalised: NonEmpty<Normalised>,
-    },
+    /// The same files, and all of the container is accounted for, its compression perhaps excepted.
+    SameFiles(Account),
     /// Different files, or bytes in the container that nothing accounts for.
     Differs(NonEmpty<Difference>),
 }
@@ -80,7 +68,7 @@ pub enum Kind {
     OnlyRebuilt,
     /// The executable bit differs.
     Mode,
-    /// The published crate has the path twice, or paths that differ only in case.
+    /// The published crate has the path more than once.
     Repeated,
     /// A generated file has the same meaning, formatted differently.
     Form,
@@ -110,7 +98,7 @@ impl fmt::Display for Kind {
             Self::OnlyPublished => "only in the published crate",
             Self::OnlyRebuilt => "missing from the published crate",
             Self::Mode => "the executable bit differs",
-            Self::Repeated => "twice in the published crate, or paths that differ only in case",
+            Self::Repeated => "more than once in the published crate",
             Self::Form => "same meaning, formatted differently",
             Self::Meaning => "different meaning",
             Self::Container => "bytes that nothing accounts for",
@@ -138,44 +126,59 @@ pub struct Context {
     pub lock_faults: Vec<String>,
     /// The releases whose cargo may have made the published crate.
     pub cargo_range: Option<Span>,
+    /// The release whose cargo made the rebuilt one; none where it has no such name.
+    pub rebuilt_by: Option<Minor>,
 }
 
 /// Compares the published crate with the rebuilt one.
 #[must_use]
-pub fn compare(published: (&Archive, Sha256), rebuilt: (&Archive, Sha256), context: &Context) -> Comparison {
+pub fn compare(
+    id: &CrateId,
+    published: (&Archive, Sha256),
+    rebuilt: (&Archive, Sha256),
+    context: &Context,
+) -> Comparison {
     if published.1 == rebuilt.1 {
         return Comparison::Identical;
     }
-    let differences = differences(published.0, rebuilt.0, context);
-    if let Some(differences) = NonEmpty::new(differences) {
-        return Comparison::Differs(differences);
-    }
-    let (normalised, proof) = proof::prove(published, rebuilt.0, context.cargo_range);
-    match proof {
-        Proof::Exact { compressor } => Comparison::SameContents { normalised, compressor },
-        Proof::Tar => Comparison::CompressorUnknown { normalised },
-        Proof::Files => Comparison::Differs(NonEmpty::one(source(CONTAINER, Kind::Container))),
+    let differences = differences(id, published.0, rebuilt.0, context);
+    match (Form::of(id, published.0, rebuilt.0), NonEmpty::new(differences)) {
+        (Ok(form), None) => Comparison::SameFiles(form.account(id, published, rebuilt.0, context.cargo_range)),
+        (Ok(_), Some(differences)) => Comparison::Differs(differences),
+        // What nothing accounts for is as heavy as can be, and stands first.
+        (Err(leftovers), differences) => {
+            let others = differences.map(Vec::from).unwrap_or_default();
+            Comparison::Differs(leftovers.map(unaccounted).and(others))
+        }
     }
 }
 
-fn differences(published: &Archive, rebuilt: &Archive, context: &Context) -> Vec<Difference> {
-    let (mine, theirs) = (first_entries(rebuilt), first_entries(published));
-    let mut found: Vec<Difference> =
-        published.repeated().difference(&rebuilt.repeated()).map(|path| source(path, Kind::Repeated)).collect();
+/// Something that other unpackers may read in another way: as bad as another file.
+fn unaccounted(Leftover { path, what }: Leftover) -> Difference {
+    Difference { details: vec![what], ..source(path.as_deref().unwrap_or(CONTAINER), Kind::Container) }
+}
+
+fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, context: &Context) -> Vec<Difference> {
+    let (mine, theirs) = (by_path(rebuilt), by_path(published));
+    let alike = executable_alike(published);
+    let mut found = Vec::new();
     for path in mine.keys().chain(theirs.keys()).collect::<BTreeSet<_>>() {
-        match (theirs.get(path), mine.get(path)) {
-            (Some(a), Some(b)) => {
-                if a.executable() != b.executable() {
-                    let said = |executable| if executable { "executable" } else { "not executable" };
-                    let details = vec![format!("published {}, in git {}", said(a.executable()), said(b.executable()))];
-                    found.push(Difference { details, ..source(path, Kind::Mode) });
-                }
-                found.extend(content(path, (published, published.body(a)), (rebuilt, rebuilt.body(b)), context));
+        let none = Vec::new();
+        let (theirs, mine) = (theirs.get(path).unwrap_or(&none), mine.get(path).unwrap_or(&none));
+        for (a, b) in theirs.iter().zip(mine) {
+            if a.executable() != b.executable() && !alike {
+                let said = |executable| if executable { "executable" } else { "not executable" };
+                let details = vec![format!("published {}, in git {}", said(a.executable()), said(b.executable()))];
+                found.push(Difference { details, ..source(path, Kind::Mode) });
             }
-            (Some(_), None) => found.push(one_sided(path, Kind::OnlyPublished, context)),
-            (None, Some(_)) => found.push(one_sided(path, Kind::OnlyRebuilt, context)),
-            // Every path stands on one side at least.
-            (None, None) => {}
+            found.extend(content(id, path, published.body(a), (rebuilt, rebuilt.body(b)), context));
+        }
+        if theirs.len() > mine.len() && !mine.is_empty() || theirs.len() > 1 {
+            found.push(source(path, Kind::Repeated));
+        } else if mine.is_empty() {
+            found.push(one_sided(path, Kind::OnlyPublished, context));
+        } else if theirs.is_empty() {
+            found.push(one_sided(path, Kind::OnlyRebuilt, context));
         }
     }
     // The heaviest first; within a weight by path, as the set gave them.
@@ -183,13 +186,20 @@ fn differences(published: &Archive, rebuilt: &Archive, context: &Context) -> Vec
     found
 }
 
-/// The first entry of each path. Further ones of the same path are reported as repetitions.
-fn first_entries(archive: &Archive) -> BTreeMap<&str, &super::artefact::Entry> {
-    let mut entries = BTreeMap::new();
+/// The entries of each path, in order: extracting an archive, the last one of a path hides those before it.
+fn by_path(archive: &Archive) -> BTreeMap<&str, Vec<&Entry>> {
+    let mut entries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in &archive.entries {
-        entries.entry(entry.path.as_str()).or_insert(entry);
+        entries.entry(entry.path.as_str()).or_default().push(entry);
     }
     entries
+}
+
+/// Whether all files from the source are executable, or none is: then the bits are the file system's, not git's.
+fn executable_alike(archive: &Archive) -> bool {
+    let mut bits = archive.entries.iter().filter(|entry| !entry.generated()).map(Entry::executable);
+    let first = bits.next();
+    bits.all(|bit| Some(bit) == first)
 }
 
 fn source(path: &str, kind: Kind) -> Difference {
@@ -213,8 +223,9 @@ fn one_sided(path: &str, kind: Kind, context: &Context) -> Difference {
 }
 
 fn content(
+    id: &CrateId,
     path: &str,
-    (published, theirs): (&Archive, &[u8]),
+    theirs: &[u8],
     (rebuilt, mine): (&Archive, &[u8]),
     context: &Context,
 ) -> Option<Difference> {
@@ -226,63 +237,39 @@ fn content(
         // Before 1.19 the manifest was the source's own file.
         MANIFEST if rebuilt.file(ORIGINAL_MANIFEST).is_some() => {
             let original = rebuilt.file(ORIGINAL_MANIFEST).unwrap_or_default();
-            let files = published.entries.iter().map(|entry| entry.path.as_str()).collect();
-            let found = meaning::differences(text(theirs), text(mine), text(original), &files);
+            // Those of the rebuilt one: what the published one has besides is told apart from this.
+            let files = rebuilt.entries.iter().map(|entry| entry.path.as_str()).collect();
+            let sides = Sides { published: context.cargo_range, rebuilt: context.rebuilt_by };
+            let found = meaning::differences(text(theirs), text(mine), text(original), &files, sides);
             if found.is_empty() {
                 generated(path, Kind::Form, Vec::new())
             } else {
-                let details = found.iter().map(describe).collect();
+                let details = found.iter().map(ToString::to_string).collect();
                 Difference { details, ..source(path, Kind::Meaning) }
             }
         }
-        LOCK => lock_difference(text(theirs), text(mine), context),
+        LOCK => lock_difference(id, text(theirs), text(mine), context),
         VCS_INFO => generated(path, Kind::Form, vec![format!("published {:?}", text(theirs).trim())]),
         _ => source(path, kind_of_change(theirs, mine)),
     })
 }
 
-fn describe(difference: &meaning::ManifestDifference) -> String {
-    let meaning::ManifestDifference { key, published, rebuilt } = difference;
-    match (published, rebuilt) {
-        (Some(published), None) => format!("only published: {key} = {published}"),
-        (None, Some(rebuilt)) => format!("missing from the published one: {key} = {rebuilt}"),
-        (published, rebuilt) => {
-            let text = |side: &Option<String>| side.clone().unwrap_or_default();
-            format!("{key}: published {}, from git {}", text(published), text(rebuilt))
+fn lock_difference(id: &CrateId, published: &str, rebuilt: &str, context: &Context) -> Difference {
+    let LockDifference { versions, wrong } = match lock_meaning::differences(published, rebuilt, id) {
+        Ok(found) => found,
+        Err(reason) => {
+            let details = vec![format!("not a lock file as cargo writes it: {reason}")];
+            return Difference { details, ..source(LOCK, Kind::Meaning) };
         }
-    }
-}
-
-fn lock_difference(published: &str, rebuilt: &str, context: &Context) -> Difference {
-    let (Ok(theirs), Ok(mine)) = (lock::read(published), lock::read(rebuilt)) else {
-        return Difference { details: vec!["not a lock file".to_owned()], ..source(LOCK, Kind::Meaning) };
     };
-    let list =
-        |locked: &lock::Locked| -> BTreeSet<String> { locked.packages.iter().map(|one| one.key.to_string()).collect() };
-    let checksums = |locked: &lock::Locked| -> BTreeMap<String, Option<Sha256>> {
-        locked.packages.iter().map(|one| (one.key.to_string(), one.checksum)).collect()
-    };
-    let (names, ours) = (list(&theirs), list(&mine));
-    let mut details: Vec<String> = names.difference(&ours).map(|id| format!("only published: {id}")).collect();
-    details.extend(ours.difference(&names).map(|id| format!("missing from the published one: {id}")));
-    let ours = checksums(&mine);
-    let forged: Vec<String> = checksums(&theirs)
-        .into_iter()
-        .filter(|(id, checksum)| ours.get(id).is_some_and(|known| known != checksum))
-        .map(|(id, _)| format!("another checksum for {id}"))
-        .collect();
-    if !forged.is_empty() {
-        return Difference { details: [forged, details].concat(), ..source(LOCK, Kind::Meaning) };
-    }
-    if !context.lock_faults.is_empty() {
-        let details = [context.lock_faults.clone(), details].concat();
-        return Difference { details, ..source(LOCK, Kind::Meaning) };
-    }
-    match (details.is_empty(), context.lock_tracked) {
-        (true, _) => generated(LOCK, Kind::Form, details),
+    let wrong = [wrong, context.lock_faults.clone()].concat();
+    let details = [wrong.clone(), versions.clone()].concat();
+    match (wrong.is_empty(), versions.is_empty(), context.lock_tracked) {
+        (false, ..) => Difference { details, ..source(LOCK, Kind::Meaning) },
+        (true, true, _) => generated(LOCK, Kind::Form, details),
         // The commit's own Cargo.lock says which versions; the published one says others.
-        (false, true) => Difference { details, ..source(LOCK, Kind::Meaning) },
-        (false, false) => generated(LOCK, Kind::Meaning, details),
+        (true, false, true) => Difference { details, ..source(LOCK, Kind::Meaning) },
+        (true, false, false) => generated(LOCK, Kind::Meaning, details),
     }
 }
 
@@ -336,7 +323,7 @@ mod tests {
     fn compared_in(published: &Files<'_>, context: &Context) -> Comparison {
         let (a, b) = (pack(&id(), published), pack(&id(), &honest()));
         let archives = (Archive::read(&id(), &a).unwrap(), Archive::read(&id(), &b).unwrap());
-        compare((&archives.0, Sha256::of(&a)), (&archives.1, Sha256::of(&b)), context)
+        compare(&id(), (&archives.0, Sha256::of(&a)), (&archives.1, Sha256::of(&b)), context)
     }
 
     fn only(comparison: Comparison) -> (String, Kind, Weight) {
@@ -384,13 +371,8 @@ mod tests {
             let found = only(compared(&plus((extra, b"x", 0o644)), false));
             assert_eq!(found, (extra.to_owned(), Kind::OnlyPublished, Weight::Source));
         }
-        for again in ["src/lib.rs", "SRC/lib.rs"] {
-            let found = compared(&plus((again, b"evil", 0o644)), false);
-            assert!(
-                matches!(&found, Comparison::Differs(all) if all.iter().any(|d| d.kind == Kind::Repeated)),
-                "{found:?}"
-            );
-        }
+        let again = only(compared(&plus((lib, b"evil", 0o644)), false));
+        assert_eq!(again, (lib.to_owned(), Kind::Repeated, Weight::Source));
     }
 
     #[test]
@@ -407,12 +389,13 @@ mod tests {
         let entry = |version: &str, checksum: char| {
             format!(
                 "version = 3\n\n[[package]]\nname = \"x\"\nversion = \"{version}\"\n\
-                 source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{}\"\n",
+                 source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"{}\"\n\n\
+                 [[package]]\nname = \"a\"\nversion = \"1.0.0\"\ndependencies = [\"x\"]\n",
                 checksum.to_string().repeat(64)
             )
         };
         let weigh = |published: &str, rebuilt: &str, lock_tracked| {
-            let found = lock_difference(published, rebuilt, &Context { lock_tracked, ..Context::default() });
+            let found = lock_difference(&id(), published, rebuilt, &Context { lock_tracked, ..Context::default() });
             (found.kind, found.weight)
         };
         let (old, new, forged) = (entry("1.0.0", 'a'), entry("1.0.1", 'a'), entry("1.0.0", 'b'));

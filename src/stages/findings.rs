@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claims::{Asked, Missing, OtherTag, Reach};
 use super::compare::Difference;
-use super::compare::proof::Normalised;
+use super::container::{Normalised, Writer};
 use super::deflate::Compressor;
 use crate::model::commit::CommitId;
 use crate::model::nonempty::NonEmpty;
@@ -187,6 +187,8 @@ pub enum Contents {
     SameContents {
         /// What was taken from the published container.
         normalised: NonEmpty<Normalised>,
+        /// How its tar is written.
+        writer: Writer,
         /// The compressor that gives the published bytes.
         compressor: Compressor,
     },
@@ -194,6 +196,8 @@ pub enum Contents {
     CompressorUnknown {
         /// What was taken from the published container.
         normalised: NonEmpty<Normalised>,
+        /// How its tar is written.
+        writer: Writer,
     },
     /// Everything from git is the same; what cargo generates differs in form.
     GeneratedFilesDiffer {
@@ -210,6 +214,15 @@ pub enum Contents {
 }
 
 impl Contents {
+    /// What was taken from the published container.
+    #[must_use]
+    pub fn normalised(&self) -> &[Normalised] {
+        match self {
+            Self::SameContents { normalised, .. } | Self::CompressorUnknown { normalised, .. } => normalised.as_slice(),
+            Self::BitForBit | Self::GeneratedFilesDiffer { .. } | Self::SourceDiffers { .. } | Self::NotCompared => &[],
+        }
+    }
+
     /// The differences that were found.
     #[must_use]
     pub fn differences(&self) -> &[Difference] {
@@ -265,6 +278,8 @@ pub enum Condition {
         /// In which ways.
         marks: NonEmpty<String>,
     },
+    /// All files of the published crate are executable, or none is, whatever git says.
+    ExecutableBitsAlike,
     /// Files replaced their LFS pointers.
     LfsObjects,
     /// Submodules were checked out.
@@ -296,6 +311,7 @@ impl fmt::Display for Condition {
             Self::WindowsCheckout { marks } => {
                 write!(f, "checked out as on Windows ({})", marks.as_slice().join(", "))
             }
+            Self::ExecutableBitsAlike => f.write_str("published with the same executable bit on every file"),
             Self::LfsObjects => f.write_str("LFS objects checked out"),
             Self::Submodules => f.write_str("submodules checked out"),
             Self::WorkspacePruned => f.write_str("other workspace members left out"),

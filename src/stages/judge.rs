@@ -6,6 +6,7 @@
 use super::artefact::{Archive, Artefact, LOCK, MANIFEST};
 use super::claims::{Cause, Claims, Obstacle};
 use super::compare::{Comparison, Context, Difference, Kind, Weight, compare};
+use super::container::{Account, Normalised};
 use super::findings::{
     ArchiveForm, Checksum, Condition, Contents, Contradiction, Findings, Flags, Lockfile, NamedBy, Origin,
     ReachFinding, Rebuild,
@@ -26,7 +27,7 @@ use crate::contract::status::{Outcome, Status};
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
 use crate::model::nonempty::NonEmpty;
-use crate::model::release::Span;
+use crate::model::release::{Minor, Span};
 
 /// A rebuild, and what it is compared with.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +76,9 @@ pub fn judge(case: &Case<'_>) -> Findings {
     let mut conditions = planned.recipe.conditions(published.binaries);
     let (origin, renamed) = origin(case);
     conditions.extend(renamed);
+    if contents.normalised().contains(&Normalised::ExecutableBits) {
+        conditions.push(Condition::ExecutableBitsAlike);
+    }
     Findings {
         checksum: Checksum::Matches,
         archive: ArchiveForm::WellFormed,
@@ -235,11 +239,16 @@ fn compared(case: &Case<'_>, rebuilt: &Archive, sum: Sha256) -> Contents {
         lock_tracked: claims.lock_tracked,
         lock_faults: claims.lock_faults.clone(),
         cargo_range: evidence.range,
+        rebuilt_by: Minor::of_release(&case.toolchain.release),
     };
-    match compare((archive, *checksum), (rebuilt, sum), &context) {
+    match compare(case.id, (archive, *checksum), (rebuilt, sum), &context) {
         Comparison::Identical => Contents::BitForBit,
-        Comparison::SameContents { normalised, compressor } => Contents::SameContents { normalised, compressor },
-        Comparison::CompressorUnknown { normalised } => Contents::CompressorUnknown { normalised },
+        Comparison::SameFiles(Account { normalised, writer, compressor: Some(compressor) }) => {
+            Contents::SameContents { normalised, writer, compressor }
+        }
+        Comparison::SameFiles(Account { normalised, writer, compressor: None }) => {
+            Contents::CompressorUnknown { normalised, writer }
+        }
         Comparison::Differs(differences) if differences.iter().any(|one| one.weight == Weight::Source) => {
             Contents::SourceDiffers { differences }
         }

@@ -1,6 +1,8 @@
 //! `Cargo.toml`: what it says, whichever cargo wrote it.
 
+pub mod changes;
 pub mod meaning;
+mod targets;
 
 use std::collections::BTreeSet;
 

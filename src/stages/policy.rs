@@ -244,8 +244,8 @@ mod tests {
 
     use super::*;
     use crate::stages::claims::{Missing, OtherTag};
-    use crate::stages::compare::proof::Normalised;
     use crate::stages::compare::{Difference, Kind, Weight};
+    use crate::stages::container::{Normalised, Writer};
     use crate::stages::decision::{DecisionName, Exit};
     use crate::stages::deflate::Compressor;
     use crate::stages::findings::{Contradiction, Flags, Origin, ReachFinding};
@@ -258,8 +258,12 @@ mod tests {
         let normalised = || NonEmpty::one(Normalised::Times);
         prop_oneof![
             Just(Contents::BitForBit),
-            Just(Contents::SameContents { normalised: normalised(), compressor: Compressor::Zlib8 }),
-            Just(Contents::CompressorUnknown { normalised: normalised() }),
+            Just(Contents::SameContents {
+                normalised: normalised(),
+                writer: Writer::Gnu,
+                compressor: Compressor::Zlib8
+            }),
+            Just(Contents::CompressorUnknown { normalised: normalised(), writer: Writer::Gnu }),
             Just(Contents::GeneratedFilesDiffer { differences: difference(Weight::Generated) }),
             Just(Contents::SourceDiffers { differences: difference(Weight::Source) }),
             Just(Contents::NotCompared),

@@ -225,8 +225,8 @@ mod tests {
     use crate::model::digest::{Sha256, Sri};
     use crate::model::nonempty::NonEmpty;
     use crate::model::release::Minor;
-    use crate::stages::compare::proof::Normalised;
     use crate::stages::compare::{Difference, Kind, Weight};
+    use crate::stages::container::{Normalised, Writer};
     use crate::stages::findings::{ArchiveForm, Checksum, Flags, Lockfile, ReachFinding};
     use crate::stages::toolchain::{Origin, Toolchain};
 
@@ -369,7 +369,14 @@ mod tests {
     fn cargos_out_of_range_are_left_alone_once_all_files_are_proven_the_same() {
         let same = || {
             let compressor = crate::stages::deflate::Compressor::Zlib9;
-            found(Rebuild::Done, Contents::SameContents { normalised: NonEmpty::one(Normalised::Times), compressor })
+            found(
+                Rebuild::Done,
+                Contents::SameContents {
+                    normalised: NonEmpty::one(Normalised::Times),
+                    writer: Writer::Gnu,
+                    compressor,
+                },
+            )
         };
         assert_eq!(run(&subject(&[true, false]), |_| (same(), None)), ["0 AtPublication 0"]);
         assert_eq!(run(&subject(&[true, true]), |_| (same(), None)).len(), 2, "another in range may be exact");

@@ -390,11 +390,11 @@ fn differences(differences: &[Difference]) -> Vec<Fact> {
 fn describe_contents(contents: &Contents) -> String {
     match contents {
         Contents::BitForBit => "bit for bit".to_owned(),
-        Contents::SameContents { normalised, compressor } => {
+        Contents::SameContents { normalised, compressor, .. } => {
             let words: Vec<String> = normalised.iter().map(ToString::to_string).collect();
             format!("every file the same; {} normalised, then bit for bit ({compressor})", words.join(", "))
         }
-        Contents::CompressorUnknown { normalised } => {
+        Contents::CompressorUnknown { normalised, .. } => {
             let words: Vec<String> = normalised.iter().map(ToString::to_string).collect();
             format!("every file the same; {} normalised; no known compressor gives these bytes", words.join(", "))
         }
