@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::stages::escape::visible;
+use crate::model::foreign::Foreign;
 
 /// Rebuild every crate of a Cargo.lock from its git commit, and compare bit for bit.
 ///
@@ -92,8 +92,17 @@ impl Cli {
             Err(Failure::Internal(text)) => (70, text),
             Err(Failure::Interrupted(text)) => (130, text),
         };
-        let lines: Vec<String> = text.lines().map(visible).collect();
-        eprintln!("error: {}", lines.join("\n"));
+        for (at, line) in text.lines().enumerate() {
+            // A line that may be a stranger's does not begin with what is theirs.
+            let mark = if at == 0 {
+                "error: "
+            } else if line.starts_with("help: ") {
+                ""
+            } else {
+                "  | "
+            };
+            eprintln!("{mark}{}", Foreign::from(line));
+        }
         ExitCode::from(code)
     }
 }

@@ -116,7 +116,9 @@ fn verdict() -> Result<(), String> {
     let id = package.key.id();
     let differs = !matches!(record.findings.contents, Contents::BitForBit | Contents::NotCompared);
     let archives = Archive::read(&id, &bytes).ok().zip(Archive::read(&id, rebuilt).ok()).filter(|_| differs);
-    let diff = archives.map(|(theirs, mine)| differences(&theirs, &mine, false)).unwrap_or_default();
+    let diff = archives
+        .map(|(theirs, mine)| differences(&id, &theirs, &mine, &record.findings.contents, false))
+        .unwrap_or_default();
     write(record, &[("published", Some(published)), ("rebuilt", file)], &diff)
 }
 

@@ -2,6 +2,7 @@
 
 pub mod commit;
 pub mod digest;
+pub mod foreign;
 #[cfg(feature = "stages")]
 pub mod krate;
 pub mod nonempty;

@@ -13,7 +13,6 @@ pub mod decision;
 pub mod deflate;
 pub mod derivation;
 pub mod diff;
-pub mod escape;
 pub mod findings;
 pub mod html;
 pub mod index;

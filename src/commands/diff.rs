@@ -18,7 +18,7 @@ use crate::stages::report::OUT;
 
 /// Show how a published crate and its rebuild differ.
 ///
-/// File by file, as a diff from git to what was published; where every file is the same, how the archive differs.
+/// File by file, as a diff from git to what was published; then how the container differs: entries, headers, what follows.
 /// Control characters are shown escaped. Nothing is built. Exit status: 0 no difference, 1 a difference, 2 there is no such
 /// run.
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,8 @@ impl Diff {
             return Ok(ExitCode::SUCCESS);
         }
         let read = |bytes| Archive::read(id, bytes).map_err(Failure::internal);
-        let text = differences(&read(published.bytes())?, &read(&rebuilt)?, colours_on_stdout());
+        let (theirs, mine) = (read(published.bytes())?, read(&rebuilt)?);
+        let text = differences(id, &theirs, &mine, &record.findings.contents, colours_on_stdout());
         print(&text).map_err(Failure::internal)?;
         Ok(ExitCode::FAILURE)
     }

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use super::Failure;
 use super::build_options::BuildOptions;
 use crate::edges::console::print;
+use crate::model::foreign::join;
 use crate::model::krate::CrateId;
 use crate::model::package::{PackageKey, RegistryName};
 use crate::pipeline::fetch::Ended;
 use crate::pipeline::inspect::InspectedPackage;
 use crate::stages::checkout;
 use crate::stages::claims::{Cause, ClaimedOrigin, Reach};
-use crate::stages::escape::visible;
 use crate::stages::lock::LockedPackage;
 use crate::stages::toolchain::{Candidate, CargoEvidence, Origin};
 
@@ -60,7 +60,7 @@ fn describe_end(ended: &Ended) -> String {
     | Cause::Impossible { reason, .. }
     | Cause::Error { reason }) = &ended.obstacle.cause;
     for line in reason.lines() {
-        let _ = writeln!(text, "  can't be rebuilt: {}", visible(line));
+        let _ = writeln!(text, "  can't be rebuilt: {}", line);
     }
     text
 }
@@ -76,28 +76,28 @@ fn describe(package: &InspectedPackage) -> String {
     let path = path.map_or(String::new(), |path| format!(", {path}"));
     let _ = writeln!(text, "  from {} at {}{path}", claims.repository, blueprint.commit);
     if let Some(tag) = &claims.tag {
-        let _ = writeln!(text, "  not named by the crate: found by tag {}", visible(tag));
+        let _ = writeln!(text, "  not named by the crate: found by tag {}", tag);
     }
     if blueprint.dirty {
         text.push_str("  with uncommitted changes, as its vcs info says\n");
     }
     for other in &claims.other_tags {
-        let _ = writeln!(text, "  tag {} is on another commit, {}", visible(&other.tag), other.commit.short());
+        let _ = writeln!(text, "  tag {} is on another commit, {}", other.tag, other.commit.short());
     }
     if let Some(version) = &claims.other_version {
-        let _ = writeln!(text, "  the manifest at the commit has version {}", visible(version));
+        let _ = writeln!(text, "  the manifest at the commit has version {}", version);
     }
-    let names: Vec<String> = claims.reach.names().into_iter().map(visible).collect();
+    let names = join(claims.reach.names(), ", ");
     match &claims.reach {
         Reach::Reached { .. } => {
-            let _ = writeln!(text, "  reached by {}", names.join(", "));
+            let _ = writeln!(text, "  reached by {}", names);
         }
         Reach::Squashed { commit, .. } => {
-            let _ = writeln!(text, "  squashed into {} ({})", commit.short(), names.join(", "));
+            let _ = writeln!(text, "  squashed into {} ({})", commit.short(), names);
         }
         Reach::Unreachable => text.push_str("  no branch or tag of the repository reaches it\n"),
         Reach::Unknown { reason } => {
-            let _ = writeln!(text, "  whether a branch or tag reaches it is unknown: {}", visible(reason));
+            let _ = writeln!(text, "  whether a branch or tag reaches it is unknown: {}", reason);
         }
     }
     if let Some(minor) = package.asked_for {

@@ -152,7 +152,7 @@ fn uncovered(locked: &Locked, plan: &Plan) -> Vec<Record> {
         .map(|package| {
             let reason =
                 format!("the plan has no {} with the lock file's checksum: run `recrate plan` again", package.key);
-            let cause = Cause::Impossible { missing: Missing::Planned, reason };
+            let cause = Cause::Impossible { missing: Missing::Planned, reason: reason.into() };
             let findings = judge_obstacle(&Obstacle { cause, origin: None }, false);
             Record::new(package.key.clone(), package.checksum, findings)
         })

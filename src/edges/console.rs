@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::stages::escape::visible;
+use crate::model::foreign::Foreign;
 use crate::stages::record::Record;
 
 /// Shows what goes on: a live line on a terminal, plain lines elsewhere.
@@ -64,8 +64,8 @@ impl Console {
     /// Something the user should know.
     pub fn warn(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(format!("warning: {}", visible(text))),
-            None => eprintln!("warning: {}", visible(text)),
+            Some(bar) => bar.println(format!("warning: {}", Foreign::from(text))),
+            None => eprintln!("warning: {}", Foreign::from(text)),
         }
     }
 

@@ -246,7 +246,7 @@ impl InspectedPackage {
 
     /// What there is to say where the published crate can't be had any more.
     fn judge_error(&self, reason: String) -> Findings {
-        judge_obstacle(&self.obstacle(Cause::Error { reason }), false)
+        judge_obstacle(&self.obstacle(Cause::Error { reason: reason.into() }), false)
     }
 }
 
@@ -262,7 +262,7 @@ impl AttemptedPackage {
         let Self { package, attempts } = self;
         let outcomes: Vec<Attempted> = attempts.iter().map(|made| made.attempted.clone()).collect();
         let Some(best) = best(&outcomes) else {
-            let obstacle = package.obstacle(Cause::Error { reason: "nothing could be built".to_owned() });
+            let obstacle = package.obstacle(Cause::Error { reason: "nothing could be built".into() });
             let findings = judge_obstacle(&obstacle, false);
             let record = Record::new(package.locked.key, Some(package.checksum), findings);
             return Kept { record, build: KeptBuild::Obstacle(Box::new(obstacle)) };

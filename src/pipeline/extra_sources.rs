@@ -157,15 +157,17 @@ impl ExtraSources {
                 Role::Git(source, _) => format!("what its workspace takes from {}", source.url),
             };
             let missing = |cause: Cause| match cause {
-                Cause::Error { reason } => Cause::Error { reason: format!("{what} can't be fetched: {reason}") },
+                Cause::Error { reason } => Cause::Error { reason: format!("{what} can't be fetched: {reason}").into() },
                 Cause::Impossible { reason, .. } => Cause::Impossible {
                     missing: Missing::ExtraSource,
-                    reason: format!("{what} can't be fetched: {reason}"),
+                    reason: format!("{what} can't be fetched: {reason}").into(),
                 },
                 other => other,
             };
             let cause = match &wanted.repository {
-                Err(reason) => missing(Cause::Impossible { missing: Missing::ExtraSource, reason: reason.clone() }),
+                Err(reason) => {
+                    missing(Cause::Impossible { missing: Missing::ExtraSource, reason: reason.clone().into() })
+                }
                 Ok(repository) => match fetched.get(&(repository.clone(), wanted.commit)) {
                     Some(Ok(commit)) => match self.take(wanted.clone(), repository.clone(), commit.clone(), context) {
                         Ok(()) => continue,

@@ -85,7 +85,7 @@ impl Context {
         };
         let registry = match &registries[&locked.key.registry] {
             Ok(registry) => registry,
-            Err(reason) => return end(locked.checksum, Cause::Error { reason: reason.clone() }),
+            Err(reason) => return end(locked.checksum, Cause::Error { reason: reason.clone().into() }),
         };
         let lines = match self.index_with(&id, registry) {
             Ok(lines) => lines,
@@ -93,11 +93,11 @@ impl Context {
         };
         let Some(line) = lines.iter().find(|line| line.version == id.version) else {
             let reason = format!("the registry's index has no {id}");
-            return end(locked.checksum, Cause::Impossible { missing: Missing::Version, reason });
+            return end(locked.checksum, Cause::Impossible { missing: Missing::Version, reason: reason.into() });
         };
         if let Some(expected) = locked.checksum.filter(|expected| *expected != line.checksum) {
             let reason = format!("Cargo.lock has {expected}, the registry's index {}", line.checksum);
-            return end(Some(expected), Cause::ChecksumMismatch { reason });
+            return end(Some(expected), Cause::ChecksumMismatch { reason: reason.into() });
         }
         let checksum = line.checksum;
         let artefact = match registry.artefact(&id, checksum) {
@@ -106,7 +106,7 @@ impl Context {
         };
         let published = match Published::read(&artefact, line.published) {
             Ok(published) => published,
-            Err(error) => return end(Some(checksum), Cause::MalformedArchive { reason: error.to_string() }),
+            Err(error) => return end(Some(checksum), Cause::MalformedArchive { reason: error.to_string().into() }),
         };
         let named = match self.named_origin(&id, &published, registry, &lines) {
             Ok(named) => named,
@@ -147,7 +147,7 @@ impl Context {
     ) -> Result<NamedOrigin, Cause> {
         let impossible = |untraceable: &Untraceable| Cause::Impossible {
             missing: untraceable.missing(),
-            reason: untraceable.to_string(),
+            reason: untraceable.to_string().into(),
         };
         let repository = match &published.repository {
             Ok(repository) => repository.clone(),
@@ -196,11 +196,11 @@ impl Context {
 fn cause_of(error: registry::Error) -> Cause {
     let reason = error.to_string();
     match error {
-        registry::Error::Absent(_) => Cause::Impossible { missing: Missing::Version, reason },
-        registry::Error::Mismatch(_) => Cause::ChecksumMismatch { reason },
+        registry::Error::Absent(_) => Cause::Impossible { missing: Missing::Version, reason: reason.into() },
+        registry::Error::Mismatch(_) => Cause::ChecksumMismatch { reason: reason.into() },
         registry::Error::Network(_)
         | registry::Error::File(_)
         | registry::Error::Offline(_)
-        | registry::Error::Config(_) => Cause::Error { reason },
+        | registry::Error::Config(_) => Cause::Error { reason: reason.into() },
     }
 }

@@ -18,6 +18,7 @@ use crate::edges::git::history::History;
 use crate::edges::git::lfs::Sizes;
 use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
+use crate::model::foreign::Foreign;
 use crate::model::krate::CrateName;
 use crate::model::package::RegistryName;
 use crate::model::release::Minor;
@@ -129,7 +130,7 @@ impl Context {
         });
         let Some(path) = found else {
             let reason = format!("no manifest of the commit names a package {name}");
-            return end(traced.fetched, Cause::NotPackageable { reason });
+            return end(traced.fetched, Cause::NotPackageable { reason: reason.into() });
         };
         let export = match self.exported(&traced.commit) {
             Ok(export) => export,
@@ -147,7 +148,7 @@ impl Context {
         let end = |fetched: FetchedPackage, reason| ControlFlow::Break(Box::new(fetched.end(Cause::Error { reason })));
         let mut candidates = candidates(&fetched.evidence, fetched.published, &self.available, self.search);
         if candidates.is_empty() {
-            return end(fetched, "no cargo is available: `recrate toolchain add` imports one".to_owned());
+            return end(fetched, "no cargo is available: `recrate toolchain add` imports one".into());
         }
         let above = std::iter::once(path.clone()).chain(path.ancestors());
         let asked_for =
@@ -162,7 +163,7 @@ impl Context {
         };
         let index = match index {
             Ok(index) => index,
-            Err(reason) => return end(fetched, reason),
+            Err(reason) => return end(fetched, reason.into()),
         };
         let lock_tracked = files.locks.contains_key(&path)
             || files.locks.contains_key(&workspace)
@@ -257,7 +258,7 @@ impl InspectedPackage {
                     let cause = match error.cause() {
                         Cause::Impossible { reason, .. } => Cause::Impossible {
                             missing: Missing::ExtraSource,
-                            reason: format!("the LFS object of {path} can't be fetched: {reason}"),
+                            reason: format!("the LFS object of {path} can't be fetched: {reason}").into(),
                         },
                         other => other,
                     };
@@ -321,14 +322,14 @@ fn claims(
     let mut claims = Claims {
         published: fetched.published,
         repository: repository.clone(),
-        tag: fetched.named.tag.clone(),
+        tag: fetched.named.tag.clone().map(Into::into),
         only_package,
-        reach: Reach::Unknown { reason: String::new() },
+        reach: Reach::Unknown { reason: Foreign::default() },
         asked: None,
         other_tags: Vec::new(),
-        other_version: files.other_version(path, &id.version),
+        other_version: files.other_version(path, &id.version).map(Into::into),
         lock_tracked,
-        lock_faults: lock_evidence.faults.clone(),
+        lock_faults: lock_evidence.faults.iter().map(|fault| fault.as_str().into()).collect(),
     };
     ask_reach(&mut claims, history, commit.id, commit.tree, &names);
     claims

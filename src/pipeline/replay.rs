@@ -74,7 +74,7 @@ impl Context {
                         "the plan's cargo {} is not imported here: `recrate toolchain add` imports it",
                         rebuild.recipe.toolchain
                     );
-                    Ok(replay.ended(package, Cause::Error { reason }))
+                    Ok(replay.ended(package, Cause::Error { reason: reason.into() }))
                 }
                 Build::Rebuild(rebuild) => replay.judge(package, rebuild),
                 Build::Obstacle(obstacle) => {
@@ -208,19 +208,21 @@ impl Context {
             Ok(registry) => match registry.artefact(&id, rebuild.checksum) {
                 Ok(artefact) => return Ok(artefact.bytes().to_vec()),
                 Err(crate::edges::registry::Error::Mismatch(error)) => {
-                    return Err(Cause::ChecksumMismatch { reason: error.to_string() });
+                    return Err(Cause::ChecksumMismatch { reason: error.to_string().into() });
                 }
                 Err(error) => error.to_string(),
             },
             Err(reason) => reason.clone(),
         };
         let (Some(url), Some(network)) = (&rebuild.url, &self.network) else {
-            return Err(Cause::Error { reason: failed });
+            return Err(Cause::Error { reason: failed.into() });
         };
         match network.get(url, None) {
             Ok(Answer::Body { bytes, .. }) => Ok(bytes),
-            Ok(Answer::Absent | Answer::NotModified) => Err(Cause::Error { reason: format!("{url} is not there") }),
-            Err(error) => Err(Cause::Error { reason: error.to_string() }),
+            Ok(Answer::Absent | Answer::NotModified) => {
+                Err(Cause::Error { reason: format!("{url} is not there").into() })
+            }
+            Err(error) => Err(Cause::Error { reason: error.to_string().into() }),
         }
     }
 }
@@ -242,7 +244,7 @@ impl Replay<'_> {
         let output =
             self.context.output(&package.key, &self.derivations.rebuilds[&package.key.job()], self.built, self.run)?;
         if let Output::Failed(reason) = output {
-            return Ok(self.ended(package, Cause::Error { reason }));
+            return Ok(self.ended(package, Cause::Error { reason: reason.into() }));
         }
         let registry = &self.registries[&package.key.registry];
         let bytes = match self.context.published(package, rebuild, registry) {
@@ -255,7 +257,7 @@ impl Replay<'_> {
         };
         let (claims, claimed_by_plan) = self.claims(package, rebuild);
         if let Some(reason) = self.index_fault(rebuild, &claims) {
-            return Ok(self.ended(package, Cause::Error { reason }));
+            return Ok(self.ended(package, Cause::Error { reason: reason.into() }));
         }
         let replayed = Replayed {
             package,
@@ -306,7 +308,7 @@ impl Replay<'_> {
         }
         let Some(files) = self.context.commit_files(&claims.repository, recipe.commit) else { return (claims, true) };
         claims.only_package = files.has_only_one_package();
-        claims.other_version = files.other_version(&recipe.package_path, &package.key.version);
+        claims.other_version = files.other_version(&recipe.package_path, &package.key.version).map(Into::into);
         let names = tag_names(&package.key.id(), claims.only_package);
         ask_reach(&mut claims, history.as_deref(), recipe.commit, tree, &names);
         let registry = self.registries[&package.key.registry].as_ref().ok();

@@ -103,7 +103,7 @@ impl Context {
                 return ControlFlow::Continue(TracedPackage { repository, commit: commit.clone(), history, fetched });
             }
             Some(Err(error)) => error.cause(),
-            None => Cause::Error { reason: format!("{repository} was not asked") },
+            None => Cause::Error { reason: format!("{repository} was not asked").into() },
         };
         let gone = matches!(error, Cause::Impossible { missing: Missing::Commit | Missing::RepositoryAtAddress, .. });
         match gone.then(|| self.elsewhere(&fetched, registries)).flatten() {
@@ -160,7 +160,7 @@ pub fn ask_reach(
             claims.other_tags = other_tags(names, history.tags(), commit, squashed_into);
         }
         Err(reason) => {
-            claims.reach = Reach::Unknown { reason: reason.clone() };
+            claims.reach = Reach::Unknown { reason: reason.clone().into() };
             claims.asked = None;
         }
     }
@@ -175,8 +175,8 @@ impl FetchedPackage {
             repository: named.repository,
             commit: named.commit,
             path: named.path,
-            tag: named.tag,
-            reach: Reach::Unknown { reason: "the commit was not examined".to_owned() },
+            tag: named.tag.map(Into::into),
+            reach: Reach::Unknown { reason: "the commit was not examined".into() },
             asked: None,
         };
         let obstacle = Obstacle { cause, origin: Some(origin) };

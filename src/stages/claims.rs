@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::model::commit::CommitId;
+use crate::model::foreign::Foreign;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
 
@@ -18,7 +19,7 @@ pub struct Claims {
     /// The repository that the commit was fetched from.
     pub repository: RepositoryUrl,
     /// The tag that the commit was found by, where the package itself names none.
-    pub tag: Option<String>,
+    pub tag: Option<Foreign>,
     /// Whether the repository has no other package: then a tag like `v1.0.0` is this package's.
     pub only_package: bool,
     /// What of the repository reaches the commit.
@@ -28,11 +29,11 @@ pub struct Claims {
     /// Tags of this version that are on other commits.
     pub other_tags: Vec<OtherTag>,
     /// The version that the manifest at the commit has, where it is another.
-    pub other_version: Option<String>,
+    pub other_version: Option<Foreign>,
     /// Whether the commit holds the Cargo.lock that the publisher's cargo started from.
     pub lock_tracked: bool,
     /// What is wrong with the published Cargo.lock, by the whole index.
-    pub lock_faults: Vec<String>,
+    pub lock_faults: Vec<Foreign>,
 }
 
 /// Who was asked, and when.
@@ -40,7 +41,7 @@ pub struct Claims {
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// The address that was asked; a folder of this machine is `local mirror`.
-    pub source: String,
+    pub source: Foreign,
     /// The day, in UTC.
     pub date: Date,
 }
@@ -52,9 +53,9 @@ pub enum Reach {
     /// A branch, the default one if it does, and the nearest tag. At least one of them.
     Reached {
         /// The branch.
-        branch: Option<String>,
+        branch: Option<Foreign>,
         /// The tag.
-        tag: Option<String>,
+        tag: Option<Foreign>,
     },
     /// Nothing reaches the commit, but its tree is the very tree of a commit that is reached: a pull request that was
     /// squashed after publication.
@@ -62,26 +63,26 @@ pub enum Reach {
         /// The commit with the same tree.
         commit: CommitId,
         /// A branch that reaches it.
-        branch: Option<String>,
+        branch: Option<Foreign>,
         /// The nearest tag that does.
-        tag: Option<String>,
+        tag: Option<Foreign>,
     },
     /// No branch and no tag: the commit may be of a fork, or of a branch that was deleted or rewritten.
     Unreachable,
     /// That could not be determined.
     Unknown {
         /// Why.
-        reason: String,
+        reason: Foreign,
     },
 }
 
 impl Reach {
     /// The branch and the tag, as far as there are.
     #[must_use]
-    pub fn names(&self) -> Vec<&str> {
+    pub fn names(&self) -> Vec<&Foreign> {
         match self {
             Self::Reached { branch, tag } | Self::Squashed { branch, tag, .. } => {
-                [branch, tag].into_iter().flatten().map(String::as_str).collect()
+                [branch, tag].into_iter().flatten().collect()
             }
             Self::Unreachable | Self::Unknown { .. } => Vec::new(),
         }
@@ -93,7 +94,7 @@ impl Reach {
 #[serde(deny_unknown_fields)]
 pub struct OtherTag {
     /// The tag.
-    pub tag: String,
+    pub tag: Foreign,
     /// The commit that it is on.
     pub commit: CommitId,
 }
@@ -119,7 +120,7 @@ pub struct ClaimedOrigin {
     /// The package's folder; none where it is not known.
     pub path: Option<SubPath>,
     /// The tag that the commit was found by, where the package itself names none.
-    pub tag: Option<String>,
+    pub tag: Option<Foreign>,
     /// What of the repository reaches the commit.
     pub reach: Reach,
     /// Who was asked for that, and when.
@@ -133,29 +134,29 @@ pub enum Cause {
     /// The registry serves other bytes than the lock file or the index says.
     ChecksumMismatch {
         /// Who says what.
-        reason: String,
+        reason: Foreign,
     },
     /// The archive is something that no cargo writes.
     MalformedArchive {
         /// What it is.
-        reason: String,
+        reason: Foreign,
     },
     /// cargo would refuse: the package is not in the commit.
     NotPackageable {
         /// Why.
-        reason: String,
+        reason: Foreign,
     },
     /// There is nothing to rebuild from.
     Impossible {
         /// What is missing.
         missing: Missing,
         /// The same in words, with particulars.
-        reason: String,
+        reason: Foreign,
     },
     /// recrate could not do its work.
     Error {
         /// What went wrong.
-        reason: String,
+        reason: Foreign,
     },
 }
 

@@ -3,11 +3,8 @@
 //! Files are compared byte by byte, repetitions included. What cargo generates is compared by meaning as well. Where
 //! every file is the same, [`container`](super::container) accounts for the rest, or names what it can't account for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-
-use serde::{Deserialize, Serialize};
-use similar::{Algorithm, ChangeTag, TextDiff};
 
 use super::artefact::{Archive, Entry, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
 use super::container::{Account, Form, Leftover};
@@ -15,9 +12,11 @@ use super::lock::meaning::{self as lock_meaning, LockDifference};
 use super::manifest::changes::Sides;
 use super::manifest::meaning;
 use crate::model::digest::Sha256;
+use crate::model::foreign::Foreign;
 use crate::model::krate::CrateId;
 use crate::model::nonempty::NonEmpty;
 use crate::model::release::{Minor, Span};
+use serde::{Deserialize, Serialize};
 
 /// How a published crate and its rebuild compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,14 +34,14 @@ pub enum Comparison {
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
     /// The file, inside the crate's folder.
-    pub path: String,
+    pub path: Foreign,
     /// In what way.
     pub kind: Kind,
     /// How much it matters.
     pub weight: Weight,
     /// What exactly, in a few words each; may be empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub details: Vec<String>,
+    pub details: Vec<Foreign>,
 }
 
 /// The kinds of difference.
@@ -87,6 +86,7 @@ impl fmt::Display for Kind {
             Self::Lines { published, rebuilt } => {
                 let lines = |n: usize| if n == 1 { "1 line".to_owned() } else { format!("{n} lines") };
                 return match (published, rebuilt) {
+                    (0, 0) => f.write_str("the same lines in another order"),
                     (_, 0) => write!(f, "{} that git does not have", lines(*published)),
                     (0, _) => write!(f, "{} of git missing", lines(*rebuilt)),
                     _ => write!(f, "{} that git does not have, {} of git missing", lines(*published), lines(*rebuilt)),
@@ -123,7 +123,7 @@ pub struct Context {
     /// was made.
     pub lock_tracked: bool,
     /// What is wrong with the published Cargo.lock.
-    pub lock_faults: Vec<String>,
+    pub lock_faults: Vec<Foreign>,
     /// The releases whose cargo may have made the published crate.
     pub cargo_range: Option<Span>,
     /// The release whose cargo made the rebuilt one; none where it has no such name.
@@ -155,7 +155,7 @@ pub fn compare(
 
 /// Something that other unpackers may read in another way: as bad as another file.
 fn unaccounted(Leftover { path, what }: Leftover) -> Difference {
-    Difference { details: vec![what], ..source(path.as_deref().unwrap_or(CONTAINER), Kind::Container) }
+    Difference { details: vec![what.into()], ..source(path.as_deref().unwrap_or(CONTAINER), Kind::Container) }
 }
 
 fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, context: &Context) -> Vec<Difference> {
@@ -168,7 +168,8 @@ fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, context: &C
         for (a, b) in theirs.iter().zip(mine) {
             if a.executable() != b.executable() && !alike {
                 let said = |executable| if executable { "executable" } else { "not executable" };
-                let details = vec![format!("published {}, in git {}", said(a.executable()), said(b.executable()))];
+                let details =
+                    vec![format!("published {}, in git {}", said(a.executable()), said(b.executable())).into()];
                 found.push(Difference { details, ..source(path, Kind::Mode) });
             }
             found.extend(content(id, path, published.body(a), (rebuilt, rebuilt.body(b)), context));
@@ -203,11 +204,11 @@ fn executable_alike(archive: &Archive) -> bool {
 }
 
 fn source(path: &str, kind: Kind) -> Difference {
-    Difference { path: path.to_owned(), kind, weight: Weight::Source, details: Vec::new() }
+    Difference { path: path.into(), kind, weight: Weight::Source, details: Vec::new() }
 }
 
-fn generated(path: &str, kind: Kind, details: Vec<String>) -> Difference {
-    Difference { path: path.to_owned(), kind, weight: Weight::Generated, details }
+fn generated(path: &str, kind: Kind, details: Vec<Foreign>) -> Difference {
+    Difference { path: path.into(), kind, weight: Weight::Generated, details }
 }
 
 /// A file on one side only. Whether Cargo.lock and vcs info are there depends on cargo and its options alone.
@@ -244,12 +245,12 @@ fn content(
             if found.is_empty() {
                 generated(path, Kind::Form, Vec::new())
             } else {
-                let details = found.iter().map(ToString::to_string).collect();
+                let details = found.iter().map(|one| one.to_string().into()).collect();
                 Difference { details, ..source(path, Kind::Meaning) }
             }
         }
         LOCK => lock_difference(id, text(theirs), text(mine), context),
-        VCS_INFO => generated(path, Kind::Form, vec![format!("published {:?}", text(theirs).trim())]),
+        VCS_INFO => generated(path, Kind::Form, vec![format!("published {:?}", text(theirs).trim()).into()]),
         _ => source(path, kind_of_change(theirs, mine)),
     })
 }
@@ -258,11 +259,12 @@ fn lock_difference(id: &CrateId, published: &str, rebuilt: &str, context: &Conte
     let LockDifference { versions, wrong } = match lock_meaning::differences(published, rebuilt, id) {
         Ok(found) => found,
         Err(reason) => {
-            let details = vec![format!("not a lock file as cargo writes it: {reason}")];
+            let details = vec![format!("not a lock file as cargo writes it: {reason}").into()];
             return Difference { details, ..source(LOCK, Kind::Meaning) };
         }
     };
-    let wrong = [wrong, context.lock_faults.clone()].concat();
+    let foreign = |lines: Vec<String>| lines.into_iter().map(Foreign::from).collect::<Vec<_>>();
+    let (wrong, versions) = ([foreign(wrong), context.lock_faults.clone()].concat(), foreign(versions));
     let details = [wrong.clone(), versions.clone()].concat();
     match (wrong.is_empty(), versions.is_empty(), context.lock_tracked) {
         (false, ..) => Difference { details, ..source(LOCK, Kind::Meaning) },
@@ -272,9 +274,6 @@ fn lock_difference(id: &CrateId, published: &str, rebuilt: &str, context: &Conte
         (true, false, false) => generated(LOCK, Kind::Meaning, details),
     }
 }
-
-/// Past this size a file's lines are not compared one by one.
-const DIFF_LIMIT: usize = 2 << 20;
 
 /// How two versions of a file differ.
 #[must_use]
@@ -290,12 +289,12 @@ pub fn kind_of_change(published: &[u8], rebuilt: &[u8]) -> Kind {
     if solid(theirs) == solid(mine) {
         return Kind::WhiteSpace;
     }
-    if theirs.len().max(mine.len()) > DIFF_LIMIT {
-        return Kind::Bytes;
-    }
-    let diff = TextDiff::configure().algorithm(Algorithm::Patience).diff_lines(mine, theirs);
-    let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
-    Kind::Lines { published: count(ChangeTag::Insert), rebuilt: count(ChangeTag::Delete) }
+    // Counted, not aligned: aligning takes time that grows with the square, and crates are hostile input.
+    let mut more: HashMap<&str, isize> = HashMap::new();
+    theirs.lines().for_each(|line| *more.entry(line).or_default() += 1);
+    mine.lines().for_each(|line| *more.entry(line).or_default() -= 1);
+    let sum = |sign: isize| more.values().map(|count| usize::try_from(count * sign).unwrap_or(0)).sum();
+    Kind::Lines { published: sum(1), rebuilt: sum(-1) }
 }
 
 #[cfg(test)]
@@ -330,7 +329,7 @@ mod tests {
         match comparison {
             Comparison::Differs(differences) if differences.len() == 1 => {
                 let difference = differences.iter().next().unwrap();
-                (difference.path.clone(), difference.kind, difference.weight)
+                (difference.path.raw().to_owned(), difference.kind, difference.weight)
             }
             other => panic!("{other:?}"),
         }
@@ -409,7 +408,7 @@ mod tests {
     fn a_lock_file_that_can_not_be_is_loud_where_the_rebuild_has_none_too() {
         let published = plus((LOCK, b"version = 4\n", 0o644));
         assert_eq!(only(compared(&published, false)).2, Weight::Generated);
-        let faulty = Context { lock_faults: vec!["it names x@1.0.0".to_owned()], ..Context::default() };
+        let faulty = Context { lock_faults: vec!["it names x@1.0.0".into()], ..Context::default() };
         assert_eq!(only(compared_in(&published, &faulty)).2, Weight::Source);
     }
 

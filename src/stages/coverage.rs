@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::lock::{Locked, source_of};
 use crate::model::digest::Sha256;
+use crate::model::foreign::Foreign;
 
 /// The hash of a lock file's package list: a line for each package, `name version source checksum`, sorted.
 #[must_use]
@@ -16,14 +17,15 @@ pub fn digest(locked: &Locked) -> Sha256 {
 #[must_use]
 pub fn lines(locked: &Locked) -> BTreeSet<String> {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let raw = |text: &Option<Foreign>| or_none(text.as_ref().map(|text| text.raw().to_owned()));
     let packages = locked.packages.iter().map(|package| {
         let key = &package.key;
         let checksum = or_none(package.checksum.map(|checksum| checksum.to_string()));
         format!("{} {} {} {checksum}", key.name, key.version, source_of(&key.registry))
     });
     let skipped = locked.skipped.iter().map(|skipped| {
-        let (source, checksum) = (or_none(skipped.source.clone()), or_none(skipped.checksum.clone()));
-        format!("{} {} {source} {checksum}", skipped.name, skipped.version)
+        let (source, checksum) = (raw(&skipped.source), raw(&skipped.checksum));
+        format!("{} {} {source} {checksum}", skipped.name.raw(), skipped.version.raw())
     });
     packages.chain(skipped).collect()
 }

@@ -1,74 +1,223 @@
-//! *Difference*: a published crate against its rebuild, line by line, for people.
+//! *Difference*: a published crate against its rebuild, entry by entry and line by line, for people.
+//!
+//! All of it is shown, repeated entries and what lies outside of entries included; where something is too long to be compared line
+//! by line, that is said in its place. The same crates give the same text.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use similar::{ChangeTag, TextDiff};
+use similar::{Algorithm, ChangeTag, TextDiff};
 
 use super::artefact::{Archive, Entry};
-use super::compare::Kind;
-use super::escape::visible;
+use super::compare::{Kind, kind_of_change};
+use super::container::Form;
+use super::findings::Contents;
+use crate::model::foreign::Foreign;
+use crate::model::krate::CrateId;
 
-/// The differences file by file, as a diff from git to what was published; where every file is the same, those of the
-/// archive. Control characters are shown escaped: a crate must not steer the terminal.
+/// Past so many lines that differ, begin and end apart, two texts are not compared line by line: the time for it grows with
+/// the square.
+const COMPARED_LINES: usize = 10_000;
+/// How many lines of a file are shown.
+const SHOWN_LINES: usize = 2_000;
+/// How many characters of a line are shown.
+const SHOWN_CHARACTERS: usize = 1_000;
+
+/// The differences, as a diff from git to what was published; `contents` is what the comparison found.
 #[must_use]
-pub fn differences(published: &Archive, rebuilt: &Archive, colour: bool) -> String {
+pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, contents: &Contents, colour: bool) -> String {
     let mut out = String::new();
-    let paths: BTreeSet<&str> =
-        published.entries.iter().chain(&rebuilt.entries).map(|entry| entry.path.as_str()).collect();
-    let mut same = true;
-    for path in paths {
-        let (theirs, mine) = (published.file(path), rebuilt.file(path));
-        if theirs == mine {
-            continue;
-        }
-        same = false;
-        let _ = writeln!(out, "--- from git   {0}\n+++ published  {0}", visible(path));
-        let text = |bytes: Option<&[u8]>| std::str::from_utf8(bytes.unwrap_or_default()).map(str::to_owned);
-        match (text(mine), text(theirs)) {
-            (Ok(mine), Ok(theirs)) => write_lines(&mut out, &mine, &theirs, colour),
-            _ => {
-                let _ = writeln!(out, "{}", Kind::Bytes);
-            }
+    let mut mine = by_path(rebuilt);
+    let mut pairs: Vec<(Option<&Entry>, Option<&Entry>)> = Vec::new();
+    for theirs in &published.entries {
+        let own = mine.get_mut(theirs.path.as_str()).filter(|own| !own.is_empty()).map(|own| own.remove(0));
+        pairs.push((Some(theirs), own));
+    }
+    let left = mine.into_values().flatten();
+    pairs.extend(left.map(|own| (None, Some(own))));
+    for (theirs, own) in pairs {
+        let [a, b] =
+            [(published, theirs), (rebuilt, own)].map(|(archive, entry)| entry.map(|entry| archive.body(entry)));
+        if a != b {
+            write_file(&mut out, theirs.or(own), (own.map(|_| b.unwrap_or_default()), a), colour);
         }
     }
-    if same {
+    let mut container = String::new();
+    write_container(&mut container, id, published, rebuilt);
+    if matches!(contents, Contents::SameContents { .. } | Contents::CompressorUnknown { .. }) {
         out.push_str("every file is the same; the container differs:\n");
-        write_headers(&mut out, published, rebuilt);
+    } else if !container.is_empty() {
+        out.push_str("the container:\n");
     }
+    out.push_str(&container);
     out
 }
 
+fn by_path(archive: &Archive) -> BTreeMap<&str, Vec<&Entry>> {
+    let mut entries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    for entry in &archive.entries {
+        entries.entry(entry.path.as_str()).or_default().push(entry);
+    }
+    entries
+}
+
+/// A file that is not the same on both sides, from git's to the published one; none where a side does not have it.
+fn write_file(out: &mut String, entry: Option<&Entry>, (mine, theirs): (Option<&[u8]>, Option<&[u8]>), colour: bool) {
+    let path = entry.map(|entry| Foreign::from(entry.path.as_str())).unwrap_or_default();
+    let side = |there: bool| if there { path.clone() } else { Foreign::from("(none)") };
+    let _ = writeln!(out, "--- from git   {}\n+++ published  {}", side(mine.is_some()), side(theirs.is_some()));
+    let (mine, theirs) = (mine.unwrap_or_default(), theirs.unwrap_or_default());
+    match (std::str::from_utf8(mine), std::str::from_utf8(theirs)) {
+        (Ok(mine), Ok(theirs)) => write_lines(out, mine, theirs, colour),
+        _ => {
+            let _ = writeln!(out, "{}: {} and {}", Kind::Bytes, bytes(mine.len()), bytes(theirs.len()));
+        }
+    }
+}
+
+fn bytes(count: usize) -> String {
+    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
+}
+
 fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool) {
-    let diff = TextDiff::from_lines(mine, theirs);
+    let (a, b): (Vec<&str>, Vec<&str>) = (mine.split_inclusive('\n').collect(), theirs.split_inclusive('\n').collect());
+    let begin = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let end = a[begin..].iter().rev().zip(b[begin..].iter().rev()).take_while(|(a, b)| a == b).count();
+    let between = a.len() + b.len() - 2 * (begin + end);
+    if between > COMPARED_LINES {
+        let kind = kind_of_change(theirs.as_bytes(), mine.as_bytes());
+        let _ = writeln!(out, "{kind}; not shown line by line: {between} lines between the first and the last change");
+        return;
+    }
+    let diff = TextDiff::configure().algorithm(Algorithm::Myers).diff_slices(&a, &b);
+    let mut shown = 0;
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
         let _ = writeln!(out, "{}", hunk.header());
         for change in hunk.iter_changes() {
+            shown += 1;
+            if shown > SHOWN_LINES {
+                let _ = writeln!(out, "more than {SHOWN_LINES} lines; the rest is not shown");
+                return;
+            }
             let (sign, style) = match change.tag() {
                 ChangeTag::Delete => ('-', Style::new().fg_color(Some(AnsiColor::Red.into()))),
                 ChangeTag::Insert => ('+', Style::new().fg_color(Some(AnsiColor::Green.into()))),
                 ChangeTag::Equal => (' ', Style::new()),
             };
-            // What can't be seen is shown: line endings and other control characters.
-            let line = visible(change.value().trim_end_matches('\n'));
             let style = if colour { style } else { Style::new() };
-            let _ = writeln!(out, "{style}{sign}{line}{style:#}");
+            let _ = writeln!(out, "{style}{sign}{}{style:#}", line(change.value()));
         }
     }
 }
 
-fn write_headers(out: &mut String, published: &Archive, rebuilt: &Archive) {
-    for (theirs, mine) in published.entries.iter().zip(&rebuilt.entries) {
-        if published.tar[theirs.header.clone()] != rebuilt.tar[mine.header.clone()] || theirs.path != mine.path {
-            let header = |entry: &Entry| {
-                let time = entry.mtime.map_or("none".to_owned(), |time| time.to_string());
-                format!("{} mode {:o} time {time}", visible(&entry.path), entry.mode)
+/// A line as it can be shown: what can't be seen is, line endings among it.
+fn line(text: &str) -> String {
+    let whole = text.strip_suffix('\n').unwrap_or(text);
+    let Some((cut, _)) = whole.char_indices().nth(SHOWN_CHARACTERS) else {
+        let end = if text.ends_with('\n') { "" } else { "  (no end of line)" };
+        return format!("{}{end}", Foreign::from(whole));
+    };
+    format!("{}… and {} more", Foreign::from(&whole[..cut]), bytes(whole.len() - cut))
+}
+
+/// Everything besides the files' contents.
+fn write_container(out: &mut String, id: &CrateId, published: &Archive, rebuilt: &Archive) {
+    if let Err(leftovers) = Form::of(id, published, rebuilt) {
+        for leftover in leftovers.iter() {
+            let _ = match &leftover.path {
+                Some(path) => {
+                    writeln!(out, "  not accounted for: {} of {}", leftover.what, Foreign::from(path.as_str()))
+                }
+                None => writeln!(out, "  not accounted for: {}", leftover.what),
             };
-            let _ = writeln!(out, "  rebuilt    {}\n  published  {}", header(mine), header(theirs));
         }
     }
-    if published.tar == rebuilt.tar {
+    let paths = |archive: &Archive| archive.entries.iter().map(|entry| entry.path.clone()).collect::<Vec<_>>();
+    if paths(published) != paths(rebuilt) {
+        write_entries(out, "from git", rebuilt);
+        write_entries(out, "published", published);
+    } else {
+        for (theirs, mine) in published.entries.iter().zip(&rebuilt.entries) {
+            if header(published, theirs) != header(rebuilt, mine) {
+                let _ = writeln!(
+                    out,
+                    "  from git   {}\n  published  {}",
+                    describe(rebuilt, mine),
+                    describe(published, theirs)
+                );
+            }
+        }
+    }
+    if published.gzip.bytes != rebuilt.gzip.bytes {
+        let hex = |archive: &Archive| hex::encode(&archive.gzip.bytes);
+        let _ = writeln!(out, "  gzip header from git   {}\n  gzip header published  {}", hex(rebuilt), hex(published));
+    }
+    if published.trailing > 0 {
+        let _ = writeln!(out, "  {} after the published gzip stream", bytes(published.trailing));
+    }
+    if published.tar == rebuilt.tar && published.deflated != rebuilt.deflated {
         out.push_str("  the tar is the same; the compression differs\n");
+    }
+}
+
+/// All entries, in order.
+fn write_entries(out: &mut String, side: &str, archive: &Archive) {
+    let _ = writeln!(out, "  entries {side}:");
+    for entry in &archive.entries {
+        let _ = writeln!(out, "    - {}", describe(archive, entry));
+    }
+}
+
+/// All header blocks of an entry.
+fn header<'a>(archive: &'a Archive, entry: &Entry) -> &'a [u8] {
+    &archive.tar[entry.start..entry.header.end]
+}
+
+fn describe(archive: &Archive, entry: &Entry) -> String {
+    let time = entry.mtime.map_or("none".to_owned(), |time| time.to_string());
+    let mut header = tar::Header::new_old();
+    header.as_mut_bytes().copy_from_slice(&archive.tar[entry.header.clone()]);
+    let number = |value: std::io::Result<u64>| value.map_or("none".to_owned(), |value| value.to_string());
+    let (owner, group) = (number(header.uid()), number(header.gid()));
+    let path = Foreign::from(entry.path.as_str());
+    format!("{path}: {}, mode {:o}, time {time}, owner {owner}, group {group}", bytes(entry.body.len()), entry.mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::artefact::tests::{id, pack};
+
+    type Files<'a> = [(&'a str, &'a [u8], u32)];
+
+    fn shown(published: &Files<'_>, rebuilt: &Files<'_>) -> String {
+        let read = |files| Archive::read(&id(), &pack(&id(), files)).unwrap();
+        differences(&id(), &read(published), &read(rebuilt), &Contents::NotCompared, false)
+    }
+
+    #[test]
+    fn an_entry_that_stands_twice_is_shown_and_the_files_are_not_called_the_same() {
+        let rebuilt: &Files<'_> = &[("src/LIB.rs", b"a\n", 0o644), ("src/lib.rs", b"b\n", 0o644)];
+        let published: &Files<'_> = &[rebuilt[0], rebuilt[1], ("src/lib.rs", b"evil\n", 0o644)];
+        insta::assert_snapshot!(shown(published, rebuilt), @"");
+    }
+
+    #[test]
+    fn modes_missing_ends_of_lines_and_what_steers_a_terminal_are_shown() {
+        let rebuilt: &Files<'_> = &[("a", b"one\ntwo\n", 0o644)];
+        insta::assert_snapshot!(shown(&[("a", b"one\n\x1b[31mtw\xe2\x80\xaeo", 0o755)], rebuilt), @"");
+    }
+
+    #[test]
+    fn what_is_long_is_bounded() {
+        let lines =
+            |odd: bool| (0..400_000).map(|n| if (n % 2 == 0) == odd { "a\n" } else { "b\n" }).collect::<String>();
+        let (a, b) = (lines(true), lines(false));
+        let text = shown(&[("a", a.as_bytes(), 0o644)], &[("a", b.as_bytes(), 0o644)]);
+        assert!(text.contains("not shown line by line: 800000 lines"), "{text}");
+        let wide = "x".repeat(1 << 20);
+        let text = shown(&[("a", wide.as_bytes(), 0o644)], &[("a", b"", 0o644)]);
+        assert!(text.len() < 3_000 && text.contains("… and 1047576 bytes more"), "{text}");
     }
 }

@@ -10,6 +10,7 @@ use super::compare::Difference;
 use super::container::{Normalised, Writer};
 use super::deflate::Compressor;
 use crate::model::commit::CommitId;
+use crate::model::foreign::Foreign;
 use crate::model::nonempty::NonEmpty;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
@@ -47,7 +48,7 @@ pub enum Checksum {
     /// They are not.
     Mismatch {
         /// Who says what.
-        reason: String,
+        reason: Foreign,
     },
     /// The bytes could not be had.
     Unknown,
@@ -62,7 +63,7 @@ pub enum ArchiveForm {
     /// It is not.
     Malformed {
         /// What it is.
-        reason: String,
+        reason: Foreign,
     },
     /// It was not read.
     Unknown,
@@ -91,7 +92,7 @@ pub enum NamedBy {
     /// The package itself, with its repository.
     Crate,
     /// A tag of its version: the package itself names no commit.
-    Tag(String),
+    Tag(Foreign),
     /// The package itself names the commit, but no repository: another version's was asked.
     OtherVersion,
 }
@@ -103,14 +104,14 @@ pub enum Contradiction {
     /// The package names another repository than the one that the commit was fetched from.
     Repository {
         /// What its manifest names.
-        named: String,
+        named: Foreign,
     },
     /// A tag of the version is on another commit.
     Tag(OtherTag),
     /// The manifest at the commit has another version.
     Version {
         /// That version.
-        version: String,
+        version: Foreign,
     },
 }
 
@@ -145,7 +146,7 @@ impl ReachFinding {
     /// That nothing is known.
     #[must_use]
     pub fn unknown(reason: &str) -> Self {
-        Self { reach: Reach::Unknown { reason: reason.to_owned() }, asked: None, claimed_by_plan: false }
+        Self { reach: Reach::Unknown { reason: reason.into() }, asked: None, claimed_by_plan: false }
     }
 }
 
@@ -158,19 +159,19 @@ pub enum Rebuild {
     /// cargo refused.
     Refused {
         /// In its own words.
-        reason: String,
+        reason: Foreign,
     },
     /// There is nothing to rebuild from.
     Impossible {
         /// What is missing.
         missing: Missing,
         /// The same in words, with particulars.
-        reason: String,
+        reason: Foreign,
     },
     /// recrate could not do its work; the package may be fine.
     Error {
         /// What went wrong.
-        reason: String,
+        reason: Foreign,
     },
     /// Other findings made it pointless.
     NotAttempted,
@@ -242,17 +243,17 @@ pub enum Lockfile {
     /// Each of its packages is in the index with its checksum and was there in time.
     Consistent {
         /// Those of its packages that are yanked today, as `name@version`.
-        yanked: Vec<String>,
+        yanked: Vec<Foreign>,
     },
     /// It was an input, and nobody knows when some of its packages were published.
     Undated {
         /// Those, as `name@version`.
-        versions: Vec<String>,
+        versions: Vec<Foreign>,
     },
     /// It was an input, and something is wrong with it.
     Faults {
         /// What.
-        faults: NonEmpty<String>,
+        faults: NonEmpty<Foreign>,
     },
 }
 

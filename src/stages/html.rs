@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_a_crate_says_is_not_markup() {
-        let cause = Cause::NotPackageable { reason: "<script>alert(\"1\")</script> & more".to_owned() };
+        let cause = Cause::NotPackageable { reason: "<script>alert(\"1\")</script> & more".into() };
         let findings = judge_obstacle(&Obstacle { cause, origin: None }, false);
         let record = Record::new(PackageKey::new(RegistryName::Default, id()), None, findings);
         let report = Report::new(vec![record.clone()], Vec::new(), BuiltIn::Default, Vec::new());

@@ -25,6 +25,7 @@ use super::workspace::WorkspaceView;
 use crate::contract::recipe::Base64;
 use crate::contract::status::{Outcome, Status};
 use crate::model::digest::Sha256;
+use crate::model::foreign::Foreign;
 use crate::model::krate::CrateId;
 use crate::model::nonempty::NonEmpty;
 use crate::model::release::{Minor, Span};
@@ -69,8 +70,8 @@ pub enum Output {
 pub fn judge(case: &Case<'_>) -> Findings {
     let Case { published, planned, .. } = case;
     let (rebuild, contents) = match (disagreement(case), case.output) {
-        (_, Output::Failed(reason)) => (Rebuild::Error { reason: reason.clone() }, Contents::NotCompared),
-        (Some(reason), _) => (Rebuild::Error { reason }, Contents::NotCompared),
+        (_, Output::Failed(reason)) => (Rebuild::Error { reason: reason.clone().into() }, Contents::NotCompared),
+        (Some(reason), _) => (Rebuild::Error { reason: reason.into() }, Contents::NotCompared),
         (None, Output::Built { status, rebuilt }) => built(case, &status.outcome, rebuilt),
     };
     let mut conditions = planned.recipe.conditions(published.binaries);
@@ -193,14 +194,14 @@ fn lockfile_disagreement(recipe: &PlannedRecipe, published: &Published) -> Optio
 
 /// What a build says of the crate's contents.
 fn built(case: &Case<'_>, outcome: &Outcome, rebuilt: &[u8]) -> (Rebuild, Contents) {
-    let refused = |reason: String| (Rebuild::Refused { reason }, Contents::NotCompared);
+    let refused = |reason: String| (Rebuild::Refused { reason: reason.into() }, Contents::NotCompared);
     match outcome {
         Outcome::Packaged { file } if *file != format!("{}.crate", case.id.stem()) => {
             let difference = Difference {
-                path: MANIFEST.to_owned(),
+                path: MANIFEST.into(),
                 kind: Kind::Meaning,
                 weight: Weight::Source,
-                details: vec![format!("the commit packages {}", file.trim_end_matches(".crate"))],
+                details: vec![format!("the commit packages {}", file.trim_end_matches(".crate")).into()],
             };
             (Rebuild::Done, Contents::SourceDiffers { differences: NonEmpty::one(difference) })
         }
@@ -213,7 +214,7 @@ fn built(case: &Case<'_>, outcome: &Outcome, rebuilt: &[u8]) -> (Rebuild, Conten
                 Ok(mine) => (Rebuild::Done, compared(case, &mine, sum)),
                 Err(error) => {
                     let reason = format!("the rebuilt crate can't be read: {error}");
-                    (Rebuild::Error { reason }, Contents::NotCompared)
+                    (Rebuild::Error { reason: reason.into() }, Contents::NotCompared)
                 }
             }
         }
@@ -271,9 +272,9 @@ fn origin(case: &Case<'_>) -> (Origin, Option<Condition>) {
         Ok(named) if case.renamed.iter().any(|one| one.from == *named && one.to == *used) => {
             renamed = Some(Condition::RenamedRepository { from: named.clone() });
         }
-        Ok(named) => contradictions.push(Contradiction::Repository { named: named.to_string() }),
+        Ok(named) => contradictions.push(Contradiction::Repository { named: named.to_string().into() }),
         Err(Untraceable::BadRepository(named)) => {
-            contradictions.push(Contradiction::Repository { named: named.clone() });
+            contradictions.push(Contradiction::Repository { named: named.clone().into() });
         }
         Err(_) if named_by == NamedBy::Crate => named_by = NamedBy::OtherVersion,
         Err(_) => {}
@@ -297,12 +298,15 @@ fn lockfile(case: &Case<'_>) -> Lockfile {
     let manifest = case.published.archive.text(MANIFEST).map(Manifest::read).unwrap_or_default();
     let text = String::from_utf8_lossy(text);
     let evidence = examine(&text, case.id, case.index, claims.published, &manifest);
-    let mut faults = evidence.faults.clone();
-    faults.extend(claims.lock_faults.iter().filter(|fault| !evidence.faults.contains(fault)).cloned());
+    let mut faults: Vec<Foreign> = evidence.faults.iter().map(|fault| fault.as_str().into()).collect();
+    let own = faults.clone();
+    faults.extend(claims.lock_faults.iter().filter(|fault| !own.contains(fault)).cloned());
     match NonEmpty::new(faults) {
         Some(faults) => Lockfile::Faults { faults },
-        None if !evidence.undated.is_empty() => Lockfile::Undated { versions: evidence.undated },
-        None => Lockfile::Consistent { yanked: evidence.yanked_ids() },
+        None if !evidence.undated.is_empty() => {
+            Lockfile::Undated { versions: evidence.undated.into_iter().map(Into::into).collect() }
+        }
+        None => Lockfile::Consistent { yanked: evidence.yanked_ids().into_iter().map(Into::into).collect() },
     }
 }
 
@@ -347,11 +351,11 @@ impl Replayed<'_> {
         };
         let artefact = match Artefact::check(key.id(), self.planned.checksum, bytes) {
             Ok(artefact) => artefact,
-            Err(error) => return ended(Cause::ChecksumMismatch { reason: error.to_string() }),
+            Err(error) => return ended(Cause::ChecksumMismatch { reason: error.to_string().into() }),
         };
         let published = match Published::read(&artefact, self.planned.claims.published) {
             Ok(published) => published,
-            Err(error) => return ended(Cause::MalformedArchive { reason: error.to_string() }),
+            Err(error) => return ended(Cause::MalformedArchive { reason: error.to_string().into() }),
         };
         let findings = judge(&Case {
             id: &key.id(),

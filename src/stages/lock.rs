@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::contract::recipe::Reference;
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
+use crate::model::foreign::Foreign;
 use crate::model::krate::CrateId;
 use crate::model::package::{PackageKey, RegistryName};
 
@@ -31,13 +32,13 @@ pub struct LockedPackage {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Skipped {
     /// Its name, as the lock file has it.
-    pub name: String,
+    pub name: Foreign,
     /// Its version, as the lock file has it.
-    pub version: String,
+    pub version: Foreign,
     /// Its source, as the lock file has it.
-    pub source: Option<String>,
+    pub source: Option<Foreign>,
     /// Its checksum, as the lock file has it.
-    pub checksum: Option<String>,
+    pub checksum: Option<Foreign>,
     /// Why it is skipped.
     pub kind: SkippedKind,
 }
@@ -48,7 +49,7 @@ impl Skipped {
     pub fn is_what_its_source_says(&self) -> bool {
         match self.kind {
             SkippedKind::Path => self.source.is_none(),
-            SkippedKind::Git => self.source.as_ref().is_some_and(|source| source.starts_with("git+")),
+            SkippedKind::Git => self.source.as_ref().is_some_and(|source| source.raw().starts_with("git+")),
             SkippedKind::Unsupported(_) => true,
         }
     }
@@ -63,7 +64,7 @@ pub enum SkippedKind {
     /// cargo builds it from its commit: nothing was published.
     Git,
     /// It may be published, but recrate can't look at it: undetermined.
-    Unsupported(String),
+    Unsupported(Foreign),
 }
 
 /// What a lock file holds.
@@ -126,7 +127,13 @@ pub fn read(text: &str) -> Result<Locked, BadLock> {
                     return Err(BadLock::Repeated(key));
                 }
             }
-            Err(kind) => skipped.push(Skipped { name, version, source, checksum, kind }),
+            Err(kind) => skipped.push(Skipped {
+                name: name.into(),
+                version: version.into(),
+                source: source.map(Into::into),
+                checksum: checksum.map(Into::into),
+                kind,
+            }),
         }
     }
     skipped.sort();
@@ -141,7 +148,7 @@ fn locate(
     source: Option<&str>,
     checksum: Option<&str>,
 ) -> Result<(PackageKey, Option<Sha256>), SkippedKind> {
-    let unsupported = |reason: &dyn std::fmt::Display| SkippedKind::Unsupported(reason.to_string());
+    let unsupported = |reason: &dyn std::fmt::Display| SkippedKind::Unsupported(reason.to_string().into());
     let source = source.ok_or(SkippedKind::Path)?;
     if source.starts_with("git+") {
         return Err(SkippedKind::Git);

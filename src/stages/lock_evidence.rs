@@ -88,7 +88,7 @@ pub fn examine(
         }
     }
     for skipped in &locked.skipped {
-        let itself = skipped.source.is_none() && skipped.name == own.name.as_str();
+        let itself = skipped.source.is_none() && skipped.name.raw() == own.name.as_str();
         if !itself {
             evidence.faults.push(format!("{}@{} is not from a registry", skipped.name, skipped.version));
         }

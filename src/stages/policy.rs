@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::claims::Reach;
 use super::decision::Decision;
 use super::findings::{ArchiveForm, Checksum, Condition, Contents, Findings, Lockfile, NamedBy, Rebuild};
+use crate::model::foreign::join;
 use crate::model::nonempty::NonEmpty;
 
 /// What is required of a package. A higher value of a field requires more.
@@ -199,12 +200,12 @@ impl Policy {
         let input = |condition: &Condition| matches!(condition, Condition::PublishedLockfile { .. });
         match (&findings.lockfile, findings.conditions.iter().any(input)) {
             (Lockfile::Faults { faults }, _) => {
-                Met::No(format!("published Cargo.lock as input: {}", faults.as_slice().join("; ")))
+                Met::No(format!("published Cargo.lock as input: {}", join(faults, "; ")))
             }
             (_, true) if self.no_published_lockfile => Met::No("published Cargo.lock as input".to_owned()),
             (Lockfile::Undated { versions }, _) => Met::Unknown(format!(
                 "published Cargo.lock as input: nobody knows when {} came out",
-                versions.join(", ")
+                join(versions, ", ")
             )),
             (Lockfile::NotAnInput, true) => Met::Unknown("the published Cargo.lock was not checked".to_owned()),
             (Lockfile::Consistent { .. } | Lockfile::NotAnInput, _) => Met::Yes,
@@ -251,7 +252,7 @@ mod tests {
     use crate::stages::findings::{Contradiction, Flags, Origin, ReachFinding};
 
     fn difference(weight: Weight) -> NonEmpty<Difference> {
-        NonEmpty::one(Difference { path: "a".to_owned(), kind: Kind::Bytes, weight, details: Vec::new() })
+        NonEmpty::one(Difference { path: "a".into(), kind: Kind::Bytes, weight, details: Vec::new() })
     }
 
     fn contents() -> impl Strategy<Value = Contents> {
@@ -271,10 +272,8 @@ mod tests {
     }
 
     fn origin() -> impl Strategy<Value = Option<Origin>> {
-        let named_by =
-            prop_oneof![Just(NamedBy::Crate), Just(NamedBy::Tag("v1".to_owned())), Just(NamedBy::OtherVersion)];
-        let contradiction =
-            Contradiction::Tag(OtherTag { tag: "v1".to_owned(), commit: "a".repeat(40).parse().unwrap() });
+        let named_by = prop_oneof![Just(NamedBy::Crate), Just(NamedBy::Tag("v1".into())), Just(NamedBy::OtherVersion)];
+        let contradiction = Contradiction::Tag(OtherTag { tag: "v1".into(), commit: "a".repeat(40).parse().unwrap() });
         let made = (named_by, any::<bool>()).prop_map(move |(named_by, contradicted)| Origin {
             named_by,
             repository: "https://git.example/a/b".parse().unwrap(),
@@ -287,30 +286,30 @@ mod tests {
 
     fn reach() -> impl Strategy<Value = ReachFinding> {
         let reach = prop_oneof![
-            Just(Reach::Reached { branch: Some("main".to_owned()), tag: None }),
-            Just(Reach::Squashed { commit: "c".repeat(40).parse().unwrap(), branch: None, tag: Some("v1".to_owned()) }),
+            Just(Reach::Reached { branch: Some("main".into()), tag: None }),
+            Just(Reach::Squashed { commit: "c".repeat(40).parse().unwrap(), branch: None, tag: Some("v1".into()) }),
             Just(Reach::Unreachable),
-            Just(Reach::Unknown { reason: "gaps".to_owned() }),
+            Just(Reach::Unknown { reason: "gaps".into() }),
         ];
         (reach, any::<bool>()).prop_map(|(reach, claimed_by_plan)| ReachFinding { reach, asked: None, claimed_by_plan })
     }
 
     prop_compose! {
         fn findings()(
-            checksum in prop_oneof![Just(Checksum::Matches), Just(Checksum::Mismatch { reason: String::new() }), Just(Checksum::Unknown)],
-            archive in prop_oneof![Just(ArchiveForm::WellFormed), Just(ArchiveForm::Malformed { reason: String::new() }), Just(ArchiveForm::Unknown)],
+            checksum in prop_oneof![Just(Checksum::Matches), Just(Checksum::Mismatch { reason: "".into() }), Just(Checksum::Unknown)],
+            archive in prop_oneof![Just(ArchiveForm::WellFormed), Just(ArchiveForm::Malformed { reason: "".into() }), Just(ArchiveForm::Unknown)],
             origin in origin(),
             reach in reach(),
             rebuild in prop_oneof![
-                Just(Rebuild::Done), Just(Rebuild::Refused { reason: String::new() }),
-                Just(Rebuild::Impossible { missing: Missing::Commit, reason: String::new() }),
-                Just(Rebuild::Error { reason: String::new() }), Just(Rebuild::NotAttempted),
+                Just(Rebuild::Done), Just(Rebuild::Refused { reason: "".into() }),
+                Just(Rebuild::Impossible { missing: Missing::Commit, reason: "".into() }),
+                Just(Rebuild::Error { reason: "".into() }), Just(Rebuild::NotAttempted),
             ],
             contents in contents(),
             lockfile in prop_oneof![
                 Just(Lockfile::NotAnInput), Just(Lockfile::Consistent { yanked: Vec::new() }),
                 Just(Lockfile::Undated { versions: Vec::new() }),
-                Just(Lockfile::Faults { faults: NonEmpty::one("x".to_owned()) }),
+                Just(Lockfile::Faults { faults: NonEmpty::one("x".into()) }),
             ],
             locked in any::<bool>(),
             dirty in any::<bool>(),

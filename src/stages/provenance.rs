@@ -126,7 +126,7 @@ pub fn other_tags(
 ) -> Vec<OtherTag> {
     let found = names.iter().filter_map(|name| Some((name, *tags.get(name)?)));
     let elsewhere = found.filter(|(_, commit)| *commit != own && Some(*commit) != squashed_into);
-    elsewhere.map(|(name, commit)| OtherTag { tag: name.clone(), commit }).collect()
+    elsewhere.map(|(name, commit)| OtherTag { tag: name.as_str().into(), commit }).collect()
 }
 
 /// Finds the package's folder among the manifests of a commit, for vcs info that does not say it: the manifest of that
@@ -179,7 +179,10 @@ mod tests {
         let id = "a@1.0.0".parse().unwrap();
         let tags = |names: &[(&str, CommitId)]| names.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect();
         let found = |alone, names: &[(&str, CommitId)], squashed| -> Vec<String> {
-            other_tags(&tag_names(&id, alone), &tags(names), own, squashed).into_iter().map(|one| one.tag).collect()
+            other_tags(&tag_names(&id, alone), &tags(names), own, squashed)
+                .into_iter()
+                .map(|one| one.tag.raw().to_owned())
+                .collect()
         };
         assert_eq!(found(true, &[("v1.0.0", own), ("v1.0.1", other)], None), [""; 0]);
         assert_eq!(found(true, &[("v1.0.0", other)], None), ["v1.0.0"]);

@@ -11,6 +11,7 @@ use super::lock::{Skipped, SkippedKind};
 use super::policy::BuiltIn;
 use super::record::Record;
 use super::verdict::Verdict;
+use crate::model::foreign::Foreign;
 
 /// The version of the JSON form. Fields may be added within a version, none is taken away or changes its meaning.
 pub const SCHEMA: u32 = 2;
@@ -37,7 +38,7 @@ pub struct Report {
     /// Packages of the lock file that have no published crate that recrate could look at.
     pub skipped: Vec<Skipped>,
     /// What the reader should know about the run as a whole.
-    pub notices: Vec<String>,
+    pub notices: Vec<Foreign>,
 }
 
 /// A package of a report.
@@ -73,7 +74,16 @@ impl Report {
         }
         let recrate = env!("CARGO_PKG_VERSION").to_owned();
         let decisions = BTreeMap::new();
-        let mut report = Self { schema: SCHEMA, recrate, policy, decisions, verdicts, packages, skipped, notices };
+        let mut report = Self {
+            schema: SCHEMA,
+            recrate,
+            policy,
+            decisions,
+            verdicts,
+            packages,
+            skipped,
+            notices: notices.into_iter().map(Into::into).collect(),
+        };
         let mut decisions = BTreeMap::new();
         for decision in report.all_decisions() {
             *decisions.entry(decision).or_default() += 1;
@@ -88,7 +98,7 @@ impl Report {
         packages.chain(self.unsupported().map(|_| DecisionName::Undetermined))
     }
 
-    fn unsupported(&self) -> impl Iterator<Item = (&Skipped, &String)> {
+    fn unsupported(&self) -> impl Iterator<Item = (&Skipped, &Foreign)> {
         self.skipped.iter().filter_map(|skipped| match &skipped.kind {
             SkippedKind::Unsupported(reason) => Some((skipped, reason)),
             SkippedKind::Path | SkippedKind::Git => None,

@@ -175,7 +175,7 @@ fn is_settled(last: &Attempted) -> bool {
 fn lock_is_all_that_differs(last: &Attempted) -> bool {
     match (&last.findings.contents, &last.findings.rebuild) {
         (Contents::GeneratedFilesDiffer { differences }, _) => {
-            differences.iter().all(|difference| difference.path == LOCK)
+            differences.iter().all(|difference| difference.path == LOCK.into())
         }
         (Contents::NotCompared, Rebuild::Refused { .. }) => {
             matches!(last.refusal, Some(Refusal::NoVersion | Refusal::MissingCrate(_)))
@@ -267,12 +267,12 @@ mod tests {
     }
 
     fn refused() -> Findings {
-        found(Rebuild::Refused { reason: String::new() }, Contents::NotCompared)
+        found(Rebuild::Refused { reason: "".into() }, Contents::NotCompared)
     }
 
     fn differs(paths: &[&str]) -> Findings {
         let difference = |path: &&str| Difference {
-            path: (*path).to_owned(),
+            path: (*path).into(),
             kind: Kind::Form,
             weight: Weight::Generated,
             details: Vec::new(),

@@ -58,10 +58,10 @@ impl Error {
             Self::Sha256(_) => Missing::Sha1Ids,
             Self::Refused(_) => Missing::AcceptableCommit,
             Self::Unreachable { .. } | Self::Offline(_) | Self::OfflineObject(_) | Self::File(_) => {
-                return Cause::Error { reason };
+                return Cause::Error { reason: reason.into() };
             }
         };
-        Cause::Impossible { missing, reason }
+        Cause::Impossible { missing, reason: reason.into() }
     }
 }
 

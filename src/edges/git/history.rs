@@ -175,7 +175,7 @@ impl History {
             }
             Err(error) => gaps = gaps.or_else(|| Some(lacks(&error))),
         }
-        let asked = Asked { source, date: at.to_zoned(TimeZone::UTC).date() };
+        let asked = Asked { source: source.into(), date: at.to_zoned(TimeZone::UTC).date() };
         Self { refs, children, known, gaps, asked, repository, by_tree: OnceLock::new() }
     }
 
@@ -186,16 +186,16 @@ impl History {
         let start = object_id(commit);
         if self.known.contains(&start) {
             let (branch, tag) = self.names(start);
-            return Reach::Reached { branch, tag };
+            return Reach::Reached { branch: branch.map(Into::into), tag: tag.map(Into::into) };
         }
         if let Some(same) = self.with_tree(tree, tags) {
             let (branch, tag) = self.names(same);
             if let Ok(commit) = same.as_slice().try_into().map(CommitId) {
-                return Reach::Squashed { commit, branch, tag };
+                return Reach::Squashed { commit, branch: branch.map(Into::into), tag: tag.map(Into::into) };
             }
         }
         match &self.gaps {
-            Some(reason) => Reach::Unknown { reason: reason.clone() },
+            Some(reason) => Reach::Unknown { reason: reason.clone().into() },
             None => Reach::Unreachable,
         }
     }

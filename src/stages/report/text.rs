@@ -8,11 +8,11 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 
 use super::{Entry, OUT, Report};
+use crate::model::foreign::{Foreign, join};
 use crate::model::package::{PackageKey, RegistryName};
 use crate::stages::claims::Reach;
 use crate::stages::compare::Difference;
 use crate::stages::decision::{Decision, DecisionName, Exit};
-use crate::stages::escape::visible;
 use crate::stages::findings::{ArchiveForm, Checksum, Contents, Lockfile, Rebuild};
 use crate::stages::lock::SkippedKind;
 use crate::stages::record::Record;
@@ -69,20 +69,19 @@ impl Report {
                 SkippedKind::Git => "git",
                 SkippedKind::Unsupported(_) => return None,
             };
-            Some(format!("{} {} ({why})", visible(&skipped.name), visible(&skipped.version)))
+            Some(format!("{} {} ({why})", skipped.name, skipped.version))
         });
         let skipped: Vec<String> = skipped.collect();
         if !skipped.is_empty() {
             let _ = writeln!(text, "not published ({})", skipped.len());
-            write_names(text, &skipped, NAME_LINES);
+            write_names(text, "    - ", &skipped, NAME_LINES);
             text.push('\n');
         }
         let unsupported: Vec<_> = self.unsupported().collect();
         if !unsupported.is_empty() {
             let _ = writeln!(text, "unsupported ({})", unsupported.len());
             for (skipped, reason) in unsupported {
-                let (name, version) = (visible(&skipped.name), visible(&skipped.version));
-                let _ = writeln!(text, "  {name} {version}: {}", visible(reason));
+                let _ = writeln!(text, "  - {} {}: {reason}", skipped.name, skipped.version);
             }
             text.push('\n');
         }
@@ -90,7 +89,7 @@ impl Report {
 
     fn write_end(&self, text: &mut String, view: View<'_>) {
         for notice in &self.notices {
-            let _ = writeln!(text, "note: {}", visible(notice));
+            let _ = writeln!(text, "note: {}", notice);
         }
         if let Some(asked) = self.reach_asked() {
             let _ = writeln!(text, "note: {asked}");
@@ -127,13 +126,13 @@ impl Report {
     /// Who was asked which branches and tags reach the commits, and when.
     fn reach_asked(&self) -> Option<String> {
         let reach = || self.packages.iter().map(|entry| &entry.record.findings.reach);
-        let mut sources: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut sources: BTreeMap<&Foreign, usize> = BTreeMap::new();
         let dates = reach().filter_map(|reach| reach.asked.as_ref());
         let dates: Vec<_> = dates.inspect(|asked| *sources.entry(&asked.source).or_default() += 1).collect();
         let (first, last) = (dates.iter().map(|asked| asked.date).min()?, dates.iter().map(|asked| asked.date).max()?);
         let days = if first == last { format!("on {first}") } else { format!("from {first} to {last}") };
         let of = match sources.len() {
-            1 => sources.keys().next().map(|source| format!(" ({})", visible(source))).unwrap_or_default(),
+            1 => sources.keys().next().map(|source| format!(" ({source})")).unwrap_or_default(),
             count => format!(" ({count} sources)"),
         };
         let claimed = reach().any(|reach| reach.claimed_by_plan && reach.asked.is_some());
@@ -143,7 +142,7 @@ impl Report {
 }
 
 fn write_verdict(text: &mut String, entries: &[&Entry], view: View<'_>) {
-    let mut causes: Vec<(String, Vec<&Entry>)> = Vec::new();
+    let mut causes: Vec<(Foreign, Vec<&Entry>)> = Vec::new();
     let mut alone: Vec<&Entry> = Vec::new();
     for entry in entries {
         match cause(entry).filter(|_| !view.verbose) {
@@ -165,21 +164,21 @@ fn write_verdict(text: &mut String, entries: &[&Entry], view: View<'_>) {
     }
     if alone.len() > limit {
         let _ = writeln!(text, "  and {} more (--verbose shows all):", alone.len() - limit);
-        write_names(text, &names(&alone[limit..]), NAME_LINES);
+        write_names(text, NAMES, &names(&alone[limit..]), NAME_LINES);
     }
     for (cause, with) in together {
-        let _ = writeln!(text, "  {} ({})", visible(&cause), with.len());
+        let _ = writeln!(text, "  * {cause} ({})", with.len());
         let lines = if with.iter().all(|entry| entry.decision.passes()) { 1 } else { NAME_LINES };
-        write_names(text, &names(&with), lines);
+        write_names(text, NAMES, &names(&with), lines);
     }
 }
 
 /// What a package has its verdict for, where others may have it for the same.
-fn cause(entry: &Entry) -> Option<String> {
+fn cause(entry: &Entry) -> Option<Foreign> {
     let record = &entry.record;
     let findings = &record.findings;
     if let Some(span) = record.lacking_cargo() {
-        return Some(format!("packaged by cargo {span}, which is not available"));
+        return Some(format!("packaged by cargo {span}, which is not available").into());
     }
     let conditions = || -> String {
         // Without particulars like the number of files: they would tear apart what has one cause.
@@ -187,9 +186,9 @@ fn cause(entry: &Entry) -> Option<String> {
         words.join(", ")
     };
     let or_none = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
-    Some(match (entry.verdict, &findings.rebuild) {
+    let said = match (entry.verdict, &findings.rebuild) {
         (Verdict::Unverifiable, Rebuild::Impossible { missing, .. }) => missing.to_string(),
-        (Verdict::Error, Rebuild::Error { reason }) => reason.lines().next().unwrap_or_default().to_owned(),
+        (Verdict::Error, Rebuild::Error { reason }) => return reason.lines().next(),
         (Verdict::MatchedByTagOnly, _) => {
             let squashed = or_none(conditions(), "no conditions");
             format!("the crate names no commit; against its tag: {}, {squashed}", describe_contents(&findings.contents))
@@ -198,7 +197,7 @@ fn cause(entry: &Entry) -> Option<String> {
             format!("no branch or tag reaches the commit; contents: {}", describe_contents(&findings.contents))
         }
         (Verdict::ReachUnknown, _) => match &findings.reach.reach {
-            Reach::Unknown { reason } => reason.clone(),
+            Reach::Unknown { reason } => return Some(reason.clone()),
             _ => return None,
         },
         (Verdict::Reproduced | Verdict::SameContents | Verdict::CompressorUnknown, _) => {
@@ -211,7 +210,8 @@ fn cause(entry: &Entry) -> Option<String> {
             or_none(parts.join("; "), "without conditions")
         }
         _ => return None,
-    })
+    };
+    Some(said.into())
 }
 
 /// A condition without what is in brackets, and without an address.
@@ -233,33 +233,36 @@ fn title(key: &PackageKey) -> String {
     format!("{} {}{registry}", key.name, key.version)
 }
 
-/// Writes names with commas between them, on at most so many lines.
-fn write_names(text: &mut String, names: &[String], lines: usize) {
+/// What stands before the names of crates.
+const NAMES: &str = "      ";
+
+/// Writes names with commas between them, on at most so many lines, each of which begins with `start`.
+fn write_names(text: &mut String, start: &str, names: &[String], lines: usize) {
     let (mut line, mut written) = (String::new(), 0);
     for (at, name) in names.iter().enumerate() {
         let separator = if line.is_empty() { "" } else { ", " };
         if !line.is_empty() && line.len() + separator.len() + name.len() > WIDTH - 6 {
             written += 1;
             if written == lines {
-                let _ = writeln!(text, "      {line} and {} more", names.len() - at);
+                let _ = writeln!(text, "{start}{line} and {} more", names.len() - at);
                 return;
             }
-            let _ = writeln!(text, "      {line},");
+            let _ = writeln!(text, "{start}{line},");
             line.clear();
         }
         line = if line.is_empty() { name.clone() } else { format!("{line}, {name}") };
     }
-    let _ = writeln!(text, "      {line}");
+    let _ = writeln!(text, "{start}{line}");
 }
 
 /// A finding: what it is, and what was found.
 struct Fact {
-    label: String,
-    value: String,
+    label: &'static str,
+    value: Foreign,
 }
 
-fn fact(label: &str, value: impl Into<String>) -> Fact {
-    Fact { label: label.to_owned(), value: value.into() }
+fn fact(label: &'static str, value: impl Into<Foreign>) -> Fact {
+    Fact { label, value: value.into() }
 }
 
 fn write_entry(text: &mut String, entry: &Entry, view: View<'_>) {
@@ -269,15 +272,16 @@ fn write_entry(text: &mut String, entry: &Entry, view: View<'_>) {
     if let Decision::Rejected { reasons } | Decision::Undetermined { reasons } = &entry.decision
         && view.verbose
     {
-        facts.push(fact(&entry.decision.name().to_string(), reasons.as_slice().join("; ")));
+        facts.push(fact("decision", format!("{}: {}", entry.decision.name(), reasons.as_slice().join("; "))));
     }
     facts.extend(view.out.and_then(|out| next_command(record, out)).map(|next| fact("next", next)));
     for Fact { label, value } in facts {
         let mut lines = value.lines();
         let first = lines.next().unwrap_or_default();
-        let _ = writeln!(text, "      {:<14} {}", visible(&label), visible(first));
+        let _ = writeln!(text, "      {label:<14} {first}");
         for line in lines {
-            let _ = writeln!(text, "      {:<14} {}", "", visible(line));
+            // Never a stranger's text first: some CI systems take what a line begins with for a command.
+            let _ = writeln!(text, "      {:<14} {line}", "|");
         }
     }
 }
@@ -303,12 +307,12 @@ fn facts(record: &Record) -> Vec<Fact> {
         facts.push(fact("contents", describe_contents(&findings.contents)));
     }
     match &findings.lockfile {
-        Lockfile::Faults { faults } => facts.push(fact("Cargo.lock", faults.as_slice().join("\n"))),
+        Lockfile::Faults { faults } => facts.push(fact("Cargo.lock", join(faults, "\n"))),
         Lockfile::Undated { versions } => {
-            facts.push(fact("Cargo.lock", format!("nobody knows when {} came out", versions.join(", "))));
+            facts.push(fact("Cargo.lock", format!("nobody knows when {} came out", join(versions, ", "))));
         }
         Lockfile::Consistent { yanked } if !yanked.is_empty() => {
-            facts.push(fact("Cargo.lock", format!("has since yanked {}", yanked.join(", "))));
+            facts.push(fact("Cargo.lock", format!("has since yanked {}", join(yanked, ", "))));
         }
         Lockfile::Consistent { .. } | Lockfile::NotAnInput => {}
     }
@@ -334,7 +338,7 @@ fn origin(record: &Record) -> Vec<Fact> {
     let Some(origin) = &findings.origin else { return Vec::new() };
     let mut facts: Vec<Fact> =
         origin.contradictions.iter().map(|contradiction| fact("contradicts", contradiction.to_string())).collect();
-    let names = findings.reach.reach.names().join(", ");
+    let names = join(findings.reach.reach.names(), ", ");
     let names = if names.is_empty() { String::new() } else { format!("  {names}") };
     let path = origin.path.as_ref().map(|path| path.as_str()).filter(|path| !path.is_empty());
     let path = path.map_or(String::new(), |path| format!(", {path}"));
@@ -371,17 +375,17 @@ fn origin(record: &Record) -> Vec<Fact> {
 fn differences(differences: &[Difference]) -> Vec<Fact> {
     let mut facts = Vec::new();
     for difference in differences.iter().take(DIFFERENCES) {
-        let mut value = difference.kind.to_string();
+        let mut value = format!("{}: {}", difference.path, difference.kind);
         for detail in difference.details.iter().take(DETAILS) {
-            let _ = write!(value, "\n{}", visible(detail));
+            let _ = write!(value, "\n{detail}");
         }
         if difference.details.len() > DETAILS {
             let _ = write!(value, "\nand {} more", difference.details.len() - DETAILS);
         }
-        facts.push(fact(&difference.path, value));
+        facts.push(fact("differs", value));
     }
     if differences.len() > DIFFERENCES {
-        facts.push(fact("", format!("and {} more files", differences.len() - DIFFERENCES)));
+        facts.push(fact("differs", format!("and {} more files", differences.len() - DIFFERENCES)));
     }
     facts
 }
@@ -459,7 +463,7 @@ mod tests {
     use crate::stages::policy::BuiltIn;
 
     fn unverifiable(name: &str, reason: &str) -> Record {
-        let cause = Cause::Impossible { missing: Missing::VcsInfo, reason: reason.to_owned() };
+        let cause = Cause::Impossible { missing: Missing::VcsInfo, reason: reason.into() };
         let key = PackageKey::new(RegistryName::Default, format!("{name}@1.0.0").parse().unwrap());
         Record::new(key, None, judge_obstacle(&Obstacle { cause, origin: None }, false))
     }
@@ -468,11 +472,11 @@ mod tests {
     fn what_strangers_wrote_does_not_steer_the_terminal() {
         let reason = "names `\u{1b}]0;x\u{7}` as repository\nand more";
         let skipped = Skipped {
-            name: "\u{1b}[2J".to_owned(),
-            version: "1.0.0".to_owned(),
+            name: "\u{1b}[2J".into(),
+            version: "1.0.0".into(),
             source: None,
             checksum: None,
-            kind: SkippedKind::Unsupported("\u{1b}[2J".to_owned()),
+            kind: SkippedKind::Unsupported("\u{1b}[2J".into()),
         };
         let report = Report::new(vec![unverifiable("a", reason)], vec![skipped], BuiltIn::Default, Vec::new());
         let text = report.to_text(View::PLAIN);
