@@ -62,7 +62,7 @@ fn three_questions_are_kept_apart() {
     ");
     insta::assert_snapshot!(answers("stale-lock@1.0.0", 0), @"
     Do others get the same?      if their /nix/store/HASH-rebuild-stale-lock-1.0.0 has sha256:HASH
-    Does it equal the registry?  yes: sha256 711828d8eb787f6cf936724420904fee64862b977e049a117559a80d6b96eac9, published Cargo.lock as input
+    Does it equal the registry?  yes: sha256 0f7fae21c436e291de45c3373a4a728ef95d580b6ec664e4ebab5fe06519fb9d, published Cargo.lock as input
     Is it deterministic here?    yes: built again, it is the same
     ");
 }

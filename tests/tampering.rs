@@ -189,14 +189,14 @@ fn a_flipped_mode_is_caught() {
 
 #[test]
 fn an_entry_twice_or_twice_but_for_case_is_caught() {
-    for path in ["src/lib.rs", "src/LIB.rs"] {
+    for (path, kind) in [("src/lib.rs", "repeated"), ("src/LIB.rs", "only-published")] {
         let verdict = tampered(|entries| {
             let mut again = entry(entries, "src/lib.rs").clone();
             again.path = format!("bait-1.0.0/{path}");
             again.body = b"pub fn evil() {}\n".to_vec();
             entries.push(again);
         });
-        assert_source_differs(&verdict, path, "repeated");
+        assert_source_differs(&verdict, path, kind);
     }
 }
 

@@ -263,8 +263,14 @@ pub fn pack_as(entries: &[Entry], compressor: Compressor) -> Vec<u8> {
         header.set_size(entry.body.len() as u64);
         header.set_mode(entry.mode);
         header.set_mtime(entry.mtime);
-        header.set_uid(entry.uid);
-        header.set_gid(0);
+        // cargo leaves these empty in what it generates, and writes them of what lies on the disk.
+        let generated = ["Cargo.toml", "Cargo.lock", ".cargo_vcs_info.json"];
+        if !entry.path.split_once('/').is_some_and(|(_, path)| generated.contains(&path)) {
+            header.set_uid(entry.uid);
+            header.set_gid(0);
+            header.set_device_major(0).unwrap();
+            header.set_device_minor(0).unwrap();
+        }
         header.set_entry_type(entry.kind);
         header.set_cksum();
         tar.extend_from_slice(header.as_bytes());
@@ -274,7 +280,8 @@ pub fn pack_as(entries: &[Entry], compressor: Compressor) -> Vec<u8> {
     tar.resize(tar.len() + 1024, 0);
     let mut sum = flate2::Crc::new();
     sum.update(&tar);
-    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
+    let folder = entries.first().map_or("", |entry| entry.path.split('/').next().unwrap_or_default());
+    let header = [&[0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 2, 255][..], folder.as_bytes(), b".crate\0"].concat();
     let length = u32::try_from(tar.len()).unwrap();
     [&header[..], &compressor.compress(&tar), &sum.sum().to_le_bytes(), &length.to_le_bytes()].concat()
 }

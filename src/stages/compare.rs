@@ -250,9 +250,27 @@ fn content(
             }
         }
         LOCK => lock_difference(id, text(theirs), text(mine), context),
-        VCS_INFO => generated(path, Kind::Form, vec![format!("published {:?}", text(theirs).trim()).into()]),
+        VCS_INFO => vcs_info_difference(text(theirs), text(mine)),
         _ => source(path, kind_of_change(theirs, mine)),
     })
+}
+
+/// Vcs info says the same in other words where it differs by what cargos of other releases write: from 1.57 on the
+/// folder, from 1.81 on whether there were uncommitted changes.
+fn vcs_info_difference(published: &str, rebuilt: &str) -> Difference {
+    let details = vec![format!("published {:?}", published.trim()).into()];
+    let common = |text: &str| {
+        let mut info: serde_json::Value = serde_json::from_str(text).ok()?;
+        let written = info.as_object_mut()?;
+        // Read, and compared where it counts: a recipe that rebuilds from another folder or state proves nothing.
+        let folder = written.remove("path_in_vcs").is_none_or(|folder| folder.is_string());
+        let dirty = written.get_mut("git")?.as_object_mut()?.remove("dirty").is_none_or(|dirty| dirty.is_boolean());
+        (folder && dirty).then_some(info)
+    };
+    match (common(published), common(rebuilt)) {
+        (Some(a), Some(b)) if a == b => generated(VCS_INFO, Kind::Form, details),
+        _ => Difference { details, ..source(VCS_INFO, Kind::Meaning) },
+    }
 }
 
 fn lock_difference(id: &CrateId, published: &str, rebuilt: &str, context: &Context) -> Difference {

@@ -291,6 +291,8 @@ pub enum Condition {
     WorkspaceStripped,
     /// cargo was told to pass over uncommitted changes, as the vcs info says of the publisher's.
     AllowDirty,
+    /// cargo was told to leave Cargo.lock out, as the published crate has none.
+    ExcludeLockfile,
     /// The repository has another address today than the package names.
     RenamedRepository {
         /// The address that the package names.
@@ -319,6 +321,7 @@ impl fmt::Display for Condition {
             Self::WorkspaceStripped => {
                 f.write_str("other workspace members left out, and the dependencies of the rest")
             }
+            Self::ExcludeLockfile => f.write_str("packaged with --exclude-lockfile"),
             Self::AllowDirty => f.write_str("packaged with --allow-dirty"),
             Self::RenamedRepository { from } => write!(f, "repository renamed from {from}"),
         }

@@ -298,7 +298,6 @@ impl PlannedRecipe {
             IndexMode::AtNewestLocked => Some(Condition::IndexAtNewestLocked),
             IndexMode::PublishedLock => Some(Condition::PublishedLockfile { binaries }),
         };
-        // Whatever the label says.
         let lockfile = self.published_lockfile.as_ref().filter(|_| self.index_mode != IndexMode::PublishedLock);
         let conditions = [
             index,
@@ -308,6 +307,7 @@ impl PlannedRecipe {
             (!self.submodules.is_empty()).then_some(Condition::Submodules),
             WorkspaceView::of(&self.prune).condition(),
             self.allow_dirty.then_some(Condition::AllowDirty),
+            self.exclude_lockfile.then_some(Condition::ExcludeLockfile),
         ];
         conditions.into_iter().flatten().collect()
     }

@@ -3,6 +3,7 @@
 
 pub mod daemon;
 pub mod place;
+pub mod raw;
 pub mod server;
 pub mod site;
 pub mod ssh;

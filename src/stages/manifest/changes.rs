@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
-use super::meaning::ManifestDifference;
 use crate::model::release::{Minor, Span};
 
 /// Who wrote the two manifests.
@@ -67,13 +66,20 @@ const GONE: [(&[&str], u32); 10] = [
 /// Paths that cargo rewrites from a release on: to a file that it copies into the package's own folder.
 const COPIED: [(&str, u32); 2] = [("license-file", 43), ("readme", 62)];
 
-/// Whether a difference is what a known change leaves. `original` is the source's own manifest, `files` the package's.
+/// Whether a difference is what a known change leaves: what the published manifest says of a key, and the rebuilt one.
+/// `original` is the source's own manifest, `files` the package's.
 #[must_use]
-pub(super) fn explain(difference: &ManifestDifference, original: &Table, files: &BTreeSet<&str>, sides: Sides) -> bool {
-    let key: Vec<&str> = difference.key.iter().map(String::as_str).collect();
+pub(super) fn explain(
+    key: &[String],
+    sayings: (Option<&Value>, Option<&Value>),
+    original: &Table,
+    files: &BTreeSet<&str>,
+    sides: Sides,
+) -> bool {
+    let key: Vec<&str> = key.iter().map(String::as_str).collect();
     let (published, rebuilt) =
         (Writer(sides.published), Writer(sides.rebuilt.map(|minor| Span::between(minor.0, minor.0))));
-    match (&difference.published, &difference.rebuilt) {
+    match sayings {
         (Some(value), None) => one_sided(&key, value, (published, rebuilt), original, files),
         (None, Some(value)) => one_sided(&key, value, (rebuilt, published), original, files),
         (Some(a), Some(b)) => {

@@ -64,7 +64,9 @@ pub fn differences(
     let mut found = Vec::new();
     let [published, rebuilt] = [published, rebuilt].map(|table| Value::Table(meaning(table, files)));
     compare(&mut Vec::new(), &published, &rebuilt, &mut found);
-    found.retain(|difference| !changes::explain(difference, &original, files, sides));
+    found.retain(|ManifestDifference { key, published, rebuilt }| {
+        !changes::explain(key, (published.as_ref(), rebuilt.as_ref()), &original, files, sides)
+    });
     found
 }
 
