@@ -293,6 +293,9 @@ fn lock_difference(id: &CrateId, published: &str, rebuilt: &str, context: &Conte
     }
 }
 
+/// Past so many lines in two files they are not counted: the memory for it grows with them.
+const COUNTED_LINES: usize = 2_000_000;
+
 /// How two versions of a file differ.
 #[must_use]
 pub fn kind_of_change(published: &[u8], rebuilt: &[u8]) -> Kind {
@@ -306,6 +309,9 @@ pub fn kind_of_change(published: &[u8], rebuilt: &[u8]) -> Kind {
     let solid = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
     if solid(theirs) == solid(mine) {
         return Kind::WhiteSpace;
+    }
+    if theirs.lines().count() + mine.lines().count() > COUNTED_LINES {
+        return Kind::Bytes;
     }
     // Counted, not aligned: aligning takes time that grows with the square, and crates are hostile input.
     let mut more: HashMap<&str, isize> = HashMap::new();

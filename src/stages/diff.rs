@@ -16,18 +16,27 @@ use super::findings::Contents;
 use crate::model::foreign::Foreign;
 use crate::model::krate::CrateId;
 
-/// Past so many lines that differ, begin and end apart, two texts are not compared line by line: the time for it grows with
+/// Past so many lines between the first and the last change two texts are not compared line by line: the time for it grows with
 /// the square.
 const COMPARED_LINES: usize = 10_000;
+/// The same of all files together, and how many lines of them are shown.
+const BUDGET: Budget = Budget { compared: 40_000, shown: 20_000 };
 /// How many lines of a file are shown.
 const SHOWN_LINES: usize = 2_000;
 /// How many characters of a line are shown.
 const SHOWN_CHARACTERS: usize = 1_000;
 
+/// What is left of the work that a crate may cause.
+struct Budget {
+    compared: usize,
+    shown: usize,
+}
+
 /// The differences, as a diff from git to what was published; `contents` is what the comparison found.
 #[must_use]
 pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, contents: &Contents, colour: bool) -> String {
     let mut out = String::new();
+    let mut budget = BUDGET;
     let mut mine = by_path(rebuilt);
     let mut pairs: Vec<(Option<&Entry>, Option<&Entry>)> = Vec::new();
     for theirs in &published.entries {
@@ -40,7 +49,7 @@ pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, content
         let [a, b] =
             [(published, theirs), (rebuilt, own)].map(|(archive, entry)| entry.map(|entry| archive.body(entry)));
         if a != b {
-            write_file(&mut out, theirs.or(own), (own.map(|_| b.unwrap_or_default()), a), colour);
+            write_file(&mut out, theirs.or(own), (b, a), colour, &mut budget);
         }
     }
     let mut container = String::new();
@@ -63,13 +72,19 @@ fn by_path(archive: &Archive) -> BTreeMap<&str, Vec<&Entry>> {
 }
 
 /// A file that is not the same on both sides, from git's to the published one; none where a side does not have it.
-fn write_file(out: &mut String, entry: Option<&Entry>, (mine, theirs): (Option<&[u8]>, Option<&[u8]>), colour: bool) {
+fn write_file(
+    out: &mut String,
+    entry: Option<&Entry>,
+    (mine, theirs): (Option<&[u8]>, Option<&[u8]>),
+    colour: bool,
+    budget: &mut Budget,
+) {
     let path = entry.map(|entry| Foreign::from(entry.path.as_str())).unwrap_or_default();
     let side = |there: bool| if there { path.clone() } else { Foreign::from("(none)") };
     let _ = writeln!(out, "--- from git   {}\n+++ published  {}", side(mine.is_some()), side(theirs.is_some()));
     let (mine, theirs) = (mine.unwrap_or_default(), theirs.unwrap_or_default());
     match (std::str::from_utf8(mine), std::str::from_utf8(theirs)) {
-        (Ok(mine), Ok(theirs)) => write_lines(out, mine, theirs, colour),
+        (Ok(mine), Ok(theirs)) => write_lines(out, mine, theirs, colour, budget),
         _ => {
             let _ = writeln!(out, "{}: {} and {}", Kind::Bytes, bytes(mine.len()), bytes(theirs.len()));
         }
@@ -80,26 +95,25 @@ fn bytes(count: usize) -> String {
     if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
 }
 
-fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool) {
-    let (a, b): (Vec<&str>, Vec<&str>) = (mine.split_inclusive('\n').collect(), theirs.split_inclusive('\n').collect());
-    let begin = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
-    let end = a[begin..].iter().rev().zip(b[begin..].iter().rev()).take_while(|(a, b)| a == b).count();
-    let between = a.len() + b.len() - 2 * (begin + end);
-    if between > COMPARED_LINES {
+fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool, budget: &mut Budget) {
+    let between = lines_between(mine, theirs);
+    if between > COMPARED_LINES.min(budget.compared) {
         let kind = kind_of_change(theirs.as_bytes(), mine.as_bytes());
         let _ = writeln!(out, "{kind}; not shown line by line: {between} lines between the first and the last change");
         return;
     }
-    let diff = TextDiff::configure().algorithm(Algorithm::Myers).diff_slices(&a, &b);
+    budget.compared -= between;
+    let diff = TextDiff::configure().algorithm(Algorithm::Myers).diff_lines(mine, theirs);
     let mut shown = 0;
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
         let _ = writeln!(out, "{}", hunk.header());
         for change in hunk.iter_changes() {
             shown += 1;
-            if shown > SHOWN_LINES {
-                let _ = writeln!(out, "more than {SHOWN_LINES} lines; the rest is not shown");
+            if shown > SHOWN_LINES || budget.shown == 0 {
+                let _ = writeln!(out, "{} lines were shown; the rest is not", shown - 1);
                 return;
             }
+            budget.shown -= 1;
             let (sign, style) = match change.tag() {
                 ChangeTag::Delete => ('-', Style::new().fg_color(Some(AnsiColor::Red.into()))),
                 ChangeTag::Insert => ('+', Style::new().fg_color(Some(AnsiColor::Green.into()))),
@@ -109,6 +123,17 @@ fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool) {
             let _ = writeln!(out, "{style}{sign}{}{style:#}", line(change.value()));
         }
     }
+}
+
+/// How many lines two texts have between the first and the last in which they differ.
+fn lines_between(mine: &str, theirs: &str) -> usize {
+    let same = |pairs: &mut dyn Iterator<Item = (&str, &str)>| -> usize {
+        pairs.take_while(|(a, b)| a == b).map(|(line, _)| line.len()).sum()
+    };
+    let begin = same(&mut mine.split_inclusive('\n').zip(theirs.split_inclusive('\n')));
+    let (mine, theirs) = (&mine[begin..], &theirs[begin..]);
+    let end = same(&mut mine.split_inclusive('\n').rev().zip(theirs.split_inclusive('\n').rev()));
+    [mine, theirs].map(|text| text[..text.len() - end].split_inclusive('\n').count()).into_iter().sum()
 }
 
 /// A line as it can be shown: what can't be seen is, line endings among it.

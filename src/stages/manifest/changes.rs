@@ -113,8 +113,12 @@ fn one_sided(
     match key {
         // A target whose file is not in the package: left out from 1.80 on.
         ["bin" | "example" | "test" | "bench", _] => {
-            let there = value.get("path").and_then(Value::as_str).is_some_and(|path| files.contains(path));
-            !there && without.may_be_from(80)
+            let gone = match value.get("path") {
+                None => true,
+                Some(Value::String(path)) => !files.contains(path.as_str()),
+                Some(_) => false,
+            };
+            gone && without.may_be_from(80)
         }
         // A dev-dependency without a version can only be had from its folder or repository: left out from 1.40 on.
         ["dev-dependencies", _] | ["target", _, "dev-dependencies", _] => {

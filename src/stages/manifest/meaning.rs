@@ -62,6 +62,11 @@ pub fn differences(
     };
     let original: Table = original.parse().unwrap_or_default();
     let mut found = Vec::new();
+    let Some([published, rebuilt]) = by_schema(&published).zip(by_schema(&rebuilt)).map(<[Table; 2]>::from) else {
+        // cargo itself would refuse one of them: nothing is known to be equivalent.
+        compare(&mut Vec::new(), &Value::Table(published), &Value::Table(rebuilt), &mut found);
+        return found;
+    };
     let [published, rebuilt] = [published, rebuilt].map(|table| Value::Table(meaning(table, files)));
     compare(&mut Vec::new(), &published, &rebuilt, &mut found);
     found.retain(|ManifestDifference { key, published, rebuilt }| {
@@ -89,8 +94,7 @@ fn compare(key: &mut Vec<String>, published: &Value, rebuilt: &Value, found: &mu
 }
 
 /// Brings a manifest into the one form that all that cargo reads alike comes down to.
-fn meaning(table: Table, files: &BTreeSet<&str>) -> Table {
-    let mut table = by_schema(table);
+fn meaning(mut table: Table, files: &BTreeSet<&str>) -> Table {
     dates(&mut table);
     respell(&mut table, "package", "project");
     let edition = package_of(&mut table, files);
@@ -106,18 +110,13 @@ fn meaning(table: Table, files: &BTreeSet<&str>) -> Table {
     table
 }
 
-/// A manifest as cargo's schema has it, with what the schema does not know left as it stands. Where the schema can't read
-/// it, the whole is left as it stands.
-fn by_schema(table: Table) -> Table {
-    let read: Option<Table> =
-        table.clone().try_into::<TomlManifest>().ok().and_then(|manifest| Table::try_from(&manifest).ok());
-    match read {
-        Some(mut read) => {
-            keep_unknown(&mut read, table);
-            read
-        }
-        None => table,
-    }
+/// A manifest as cargo's schema has it, with what the schema does not know left as it stands; none where the schema can't
+/// read it.
+fn by_schema(written: &Table) -> Option<Table> {
+    let manifest: TomlManifest = written.clone().try_into().ok()?;
+    let mut read = Table::try_from(&manifest).ok()?;
+    keep_unknown(&mut read, written.clone());
+    Some(read)
 }
 
 /// Puts keys back that reading has lost: the schema does not know them.
@@ -437,6 +436,15 @@ mod tests {
         let more = format!("{OLD}[[example]]\nname = \"gone\"\npath = \"examples/gone.rs\"\n");
         assert_eq!(between((OLD, 80), (&more, 79), "", &FILES), [""; 0]);
         assert_eq!(between((OLD, 79), (&more, 79), "", &FILES), ["example.gone"]);
+    }
+
+    #[test]
+    fn what_cargo_would_refuse_means_nothing_else_that_it_reads() {
+        let odd = format!("{OLD}[[test]]\nname = \"odd\"\npath = true\n");
+        assert_eq!(said(OLD, &odd, &FILES), ["test"]);
+        assert_eq!(said(&odd, OLD, &FILES), ["test"]);
+        assert_eq!(said(&odd, &odd, &FILES), [""; 0]);
+        assert_eq!(said(&odd, &odd.replace("\"1\"", "\"2\""), &FILES), ["dependencies.x.version"]);
     }
 
     #[test]
