@@ -1,33 +1,3 @@
-//! A crate and what was done to it: whatever is called the same is, to the plainest reader there could be.
 #![no_main]
 
-use std::collections::BTreeMap;
-
-use libfuzzer_sys::fuzz_target;
-use recrate::model::digest::Sha256;
-use recrate::stages::artefact::Archive;
-use recrate::stages::compare::{Comparison, Context, compare};
-use recrate_fuzz::{Damage, File, Path, entries, id, pack, plainly};
-
-fuzz_target!(|given: (BTreeMap<Path, (Vec<u8>, bool)>, Vec<Damage>)| {
-    let (files, damage) = given;
-    let files: Vec<File> =
-        files.into_iter().map(|(path, (body, executable))| File { path, body, executable }).collect();
-    let honest = pack(entries(&files), &[]);
-    let published = pack(entries(&files), &damage);
-    let mine = Archive::read(&id(), &honest).expect("cargo writes it so");
-    let Ok(theirs) = Archive::read(&id(), &published) else { return };
-    let sums = (Sha256::of(&published), Sha256::of(&honest));
-    match compare(&id(), (&theirs, sums.0), (&mine, sums.1), &Context::default()) {
-        Comparison::Identical => assert_eq!(published, honest),
-        Comparison::SameFiles(account) => {
-            let sorted = |bytes: &[u8]| {
-                let mut files = plainly(bytes).expect("all of it is accounted for");
-                files.sort();
-                files
-            };
-            assert_eq!(sorted(&published), sorted(&honest), "{account:?}");
-        }
-        Comparison::Differs(differences) => assert!(differences.len() > 0),
-    }
-});
+libfuzzer_sys::fuzz_target!(|given: recrate_fuzz::container::Given| recrate_fuzz::container::run(given));

@@ -1,16 +1,3 @@
-//! What commits hold: their first line, and LFS pointers.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use recrate::contract::git::tree_of_commit;
-use recrate::contract::lfs::Pointer;
-
-fuzz_target!(|bytes: &[u8]| {
-    if let Some(tree) = tree_of_commit(bytes) {
-        let line = format!("tree {tree}");
-        assert!(bytes.to_ascii_lowercase().starts_with(line.as_bytes()));
-    }
-    if let Some(pointer) = Pointer::read(bytes) {
-        assert_eq!(pointer.text().as_bytes(), bytes, "a pointer is one text alone");
-    }
-});
+libfuzzer_sys::fuzz_target!(|given: &[u8]| recrate_fuzz::git::run(given));

@@ -1,15 +1,3 @@
-//! Index files: every line is read or left out, and keeps its bytes.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use recrate::stages::index::read_index;
-
-fuzz_target!(|bytes: &[u8]| {
-    let text = String::from_utf8_lossy(bytes);
-    let lines = read_index(bytes);
-    assert!(lines.len() <= text.lines().count());
-    for line in &lines {
-        assert!(text.lines().any(|raw| *raw == *line.raw));
-        let _ = line.requirements();
-    }
-});
+libfuzzer_sys::fuzz_target!(|given: &[u8]| recrate_fuzz::index::run(given));

@@ -55,6 +55,7 @@ pub fn differences(
     sides: Sides,
 ) -> Vec<ManifestDifference> {
     let tables = (published.parse::<Table>(), rebuilt.parse::<Table>());
+    let read = by_schema(published).zip(by_schema(rebuilt));
     let (Ok(published), Ok(rebuilt)) = tables else {
         let says = |readable: bool| Some(Value::from(if readable { "TOML" } else { "not TOML" }));
         let (published, rebuilt) = (says(tables.0.is_ok()), says(tables.1.is_ok()));
@@ -62,7 +63,7 @@ pub fn differences(
     };
     let original: Table = original.parse().unwrap_or_default();
     let mut found = Vec::new();
-    let Some([published, rebuilt]) = by_schema(&published).zip(by_schema(&rebuilt)).map(<[Table; 2]>::from) else {
+    let Some([published, rebuilt]) = read.map(<[Table; 2]>::from) else {
         // cargo itself would refuse one of them: nothing is known to be equivalent.
         compare(&mut Vec::new(), &Value::Table(published), &Value::Table(rebuilt), &mut found);
         return found;
@@ -112,10 +113,11 @@ fn meaning(mut table: Table, files: &BTreeSet<&str>) -> Table {
 
 /// A manifest as cargo's schema has it, with what the schema does not know left as it stands; none where the schema can't
 /// read it.
-fn by_schema(written: &Table) -> Option<Table> {
-    let manifest: TomlManifest = written.clone().try_into().ok()?;
+fn by_schema(text: &str) -> Option<Table> {
+    // From the text, as cargo does it: out of a table, a date would be read as a text.
+    let manifest: TomlManifest = toml::from_str(text).ok()?;
     let mut read = Table::try_from(&manifest).ok()?;
-    keep_unknown(&mut read, written.clone());
+    keep_unknown(&mut read, text.parse().ok()?);
     Some(read)
 }
 
@@ -444,6 +446,8 @@ mod tests {
         assert_eq!(said(OLD, &odd, &FILES), ["test"]);
         assert_eq!(said(&odd, OLD, &FILES), ["test"]);
         assert_eq!(said(&odd, &odd, &FILES), [""; 0]);
+        let date = format!("{OLD}[dev-dependencies.y]\npath = 2020-01-01\n");
+        assert_eq!(said(&date, OLD, &FILES), ["dev-dependencies"]);
         assert_eq!(said(&odd, &odd.replace("\"1\"", "\"2\""), &FILES), ["dependencies.x.version"]);
     }
 
