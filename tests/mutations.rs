@@ -381,6 +381,40 @@ fn a_lock_file_that_is_left_out_is_an_option_of_cargos_and_a_condition() {
 }
 
 #[test]
+fn no_line_of_output_begins_with_a_strangers_text_or_steers_a_terminal() {
+    const HOSTILE: [&str; 3] =
+        ["::error::owned", "\u{1b}[2J\u{202e}\u{200b}\n::error::owned", "##[error]owned\r\n##vso[task.complete]"];
+    let trap = Trap::new();
+    let mut raw = Raw::read(&trap.honest);
+    for text in HOSTILE {
+        raw.add(text, text.as_bytes());
+        raw.append("src/lib.rs", &format!("\n{text}\n  {text}"));
+        raw.append("Cargo.toml", &format!("\n[{:?}]\n", text.escape_unicode().to_string()));
+    }
+    raw.append("Cargo.toml", "\n[\"::error::owned\\n::error::owned\"]\nkey = \"\\u202e\"\n");
+    let said = trap.said(&raw.write());
+    assert_eq!(said["verdict"], "source-differs", "{said:#}");
+    for arguments in [
+        &["verify", "bait@1.0.0", "--verbose"][..],
+        &["verify", "bait@1.0.0"],
+        &["diff", "bait@1.0.0"],
+        &["explain", "bait@1.0.0"],
+    ] {
+        let mut program = common::recrate();
+        program.current_dir(trap.folder.path()).args(arguments).args(["--toolchains", "imported"]);
+        let done = program.output().unwrap();
+        let text = [done.stdout, done.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(!text.is_empty(), "{arguments:?}");
+        for line in text.lines() {
+            assert!(!line.trim_start().starts_with("::"), "{arguments:?}: {line}");
+            assert!(!line.contains("##[") && !line.contains("##vso["), "{arguments:?}: {line}");
+            assert!(!line.contains(['\u{1b}', '\u{202e}', '\u{200b}', '\r']), "{arguments:?}: {line:?}");
+        }
+    }
+}
+
+#[test]
 fn nothing_that_was_changed_is_accepted_and_the_readme_says_what_was() {
     let shares = 2;
     let mut found: Vec<_> = std::thread::scope(|scope| {
