@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::Failure;
 use super::build_options::BuildOptions;
 use crate::edges::console::print;
-use crate::model::foreign::join;
+use crate::model::foreign::{Foreign, join};
 use crate::model::krate::CrateId;
 use crate::model::package::{PackageKey, RegistryName};
 use crate::pipeline::fetch::Ended;
@@ -73,7 +73,7 @@ fn describe(package: &InspectedPackage) -> String {
         let _ = writeln!(text, "  published {published}");
     }
     let path = Some(blueprint.package_path.as_str()).filter(|path| !path.is_empty());
-    let path = path.map_or(String::new(), |path| format!(", {path}"));
+    let path = path.map_or(String::new(), |path| format!(", {}", Foreign::from(path)));
     let _ = writeln!(text, "  from {} at {}{path}", claims.repository, blueprint.commit);
     if let Some(tag) = &claims.tag {
         let _ = writeln!(text, "  not named by the crate: found by tag {}", tag);

@@ -7,6 +7,7 @@ use super::Failure;
 use super::subject::{Done, Subject};
 use crate::edges::cache::write_whole;
 use crate::edges::console::print;
+use crate::model::foreign::in_json;
 use crate::stages::decision::{DecisionName, Exit};
 use crate::stages::policy::BuiltIn;
 use crate::stages::report::Report;
@@ -51,7 +52,7 @@ impl Plan {
         let text = plan.to_json();
         match &self.output {
             Some(path) => write_whole(path, text.as_bytes()).map_err(Failure::internal)?,
-            None => print(&text).map_err(Failure::internal)?,
+            None => print(&in_json(&text)).map_err(Failure::internal)?,
         }
         // Written last: a finished run is not gone on with.
         run.write("report.json", &report.to_json()).map_err(Failure::internal)?;

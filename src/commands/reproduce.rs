@@ -8,6 +8,7 @@ use super::Failure;
 use super::build_options::BuildOptions;
 use super::subject::in_run;
 use crate::edges::console::print;
+use crate::model::foreign::Foreign;
 use crate::model::krate::CrateId;
 use crate::model::package::RegistryName;
 use crate::model::release::Minor;
@@ -135,8 +136,9 @@ impl Reproduce {
         let place = place.display();
         let mut text = String::new();
         let cargo = rebuild.recipe.toolchain.as_str();
+        let shown = Foreign::from(cargo);
         let (repository, commit) = (&rebuild.claims.repository, rebuild.recipe.commit);
-        let _ = writeln!(text, "{id} from {repository} at {commit}, cargo {cargo}\n");
+        let _ = writeln!(text, "{id} from {repository} at {commit}, cargo {shown}\n");
         let _ = writeln!(text, "With plain Nix:");
         let _ = writeln!(
             text,
@@ -154,7 +156,11 @@ impl Reproduce {
             Some(Again::Differs(_)) if minor < Some(WITHOUT_CLOCK) => {
                 "no: built again, it differs; a cargo before 1.50 writes the clock into the archive".to_owned()
             }
-            Some(Again::Differs(output)) => format!("no: built again, it differs\n{output}"),
+            Some(Again::Differs(output)) => {
+                let lines: String =
+                    Foreign::from(output.as_str()).lines().map(|line| format!("\n  | {line}")).collect();
+                format!("no: built again, it differs{lines}")
+            }
         };
         let _ = writeln!(text, "Is it deterministic here?    {again}");
         let equal = match (&record.findings.contents, record.checksum) {

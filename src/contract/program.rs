@@ -2,12 +2,17 @@
 
 use std::process::ExitCode;
 
+use crate::model::foreign::Foreign;
+
 /// The exit status of a program that Nix runs; prints the error. `done` is none where the program has no such verb.
 pub fn exit<E: std::fmt::Display>(program: &str, done: Option<Result<(), E>>) -> ExitCode {
     match done {
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(error)) => {
-            eprintln!("recrate: {error}");
+            // In Nix's log, line by line: there are names of strangers' files in it.
+            for line in Foreign::from(error.to_string()).lines() {
+                eprintln!("recrate: {line}");
+            }
             ExitCode::FAILURE
         }
         None => {

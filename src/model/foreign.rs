@@ -37,6 +37,25 @@ pub fn join<'a>(texts: impl IntoIterator<Item = &'a Foreign>, between: &str) -> 
     Foreign(texts.into_iter().map(Foreign::raw).collect::<Vec<_>>().join(between))
 }
 
+/// JSON with strangers' text in it, made safe to print: the same JSON, with what can't be seen or is a command to a CI system
+/// written as escapes. Such characters stand in strings only.
+#[must_use]
+pub fn in_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    let mut units = [0; 2];
+    for (at, c) in json.char_indices() {
+        let seen = c.is_ascii() || (c.escape_debug().count() == 1 && !BLANK.contains(&c));
+        if seen && !json[at..].starts_with(COMMAND) {
+            safe.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        }
+    }
+    safe
+}
+
 impl From<String> for Foreign {
     fn from(text: String) -> Self {
         Self(text)
@@ -63,14 +82,32 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// The marks by which CI systems know a command in what a job prints: `::` where a line begins, and these anywhere.
-const COMMANDS: [&str; 2] = ["##[", "##vso["];
+/// The mark by which CI systems know a command anywhere in what a job prints, where a letter or a bracket follows; they know
+/// `::`, too, where a line begins.
+const COMMAND: &str = "##";
+
+/// Letters that are blank, though they count as ones that can be seen.
+const BLANK: [char; 6] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}', '\u{1d159}'];
+
+/// How many bytes of a text are shown.
+const LIMIT: usize = 8_000;
 
 fn show(text: &str, shown: &mut String) {
+    let end = if text.len() > LIMIT { text.floor_char_boundary(LIMIT) } else { text.len() };
+    show_all(&text[..end], shown);
+    if end < text.len() {
+        let _ = write!(shown, "… and {} bytes more", text.len() - end);
+    }
+}
+
+fn show_all(text: &str, shown: &mut String) {
     let indented = text.len() - text.trim_start().len();
     for (at, c) in text.char_indices() {
         let command = (at == indented && text[at..].starts_with("::"))
-            || (c == '#' && COMMANDS.iter().any(|command| text[at..].starts_with(command)));
+            || text[at..]
+                .strip_prefix(COMMAND)
+                .is_some_and(|rest| rest.starts_with(|c: char| c == '[' || c.is_alphabetic()))
+            || BLANK.contains(&c);
         // Rust's own list of what can be printed has neither control characters nor those without a width or with a
         // direction. It escapes quotes and backslashes, too: they do no harm here.
         let plain = matches!(c, '\t' | '\'' | '"' | '\\');
@@ -114,9 +151,20 @@ mod tests {
             ("::error::owned", "\\u{3a}:error::owned"),
             ("  ::error::owned", "  \\u{3a}:error::owned"),
             ("x ##[error]owned ##vso[task]", "x \\u{23}#[error]owned \\u{23}#vso[task]"),
+            ("##teamcity[x]", "\\u{23}#teamcity[x]"),
+            ("\u{3164}", "\\u{3164}"),
         ] {
             assert_eq!(shown(text), safe, "{text:?}");
         }
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let text = "##[error] \u{202e}\u{9b}\u{1d159} größer\n\"";
+        let json = serde_json::to_string(text).unwrap();
+        let safe = in_json(&json);
+        assert_eq!(safe, r##""\u0023#[error] \u202e\u009b\ud834\udd59 größer\n\"""##);
+        assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), text);
     }
 
     proptest::proptest! {

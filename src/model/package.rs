@@ -38,7 +38,9 @@ impl FromStr for RegistryName {
         if text == Self::DEFAULT {
             return Ok(Self::Default);
         }
-        let legal = text.contains("://") && text.len() <= 2048 && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let legal = text.contains("://")
+            && text.len() <= 2048
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"#[]".contains(&byte));
         if legal { Ok(Self::Index(IndexAddress(text.to_owned()))) } else { Err(BadRegistryName(text.to_owned())) }
     }
 }

@@ -53,7 +53,7 @@ impl FromStr for SubPath {
 
     fn from_str(text: &str) -> Result<Self, BadSubPath> {
         let bad = || BadSubPath(text.to_owned());
-        if text.starts_with('/') || text.bytes().any(|byte| byte < b' ' || byte == b'\\') || text.len() > 4096 {
+        if text.starts_with('/') || text.chars().any(|c| c.is_control() || c == '\\') || text.len() > 4096 {
             return Err(bad());
         }
         let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();

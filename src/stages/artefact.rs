@@ -218,17 +218,17 @@ fn read_entries(id: &CrateId, tar: &[u8]) -> Result<Vec<Entry>, Malformed> {
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let header = entry.header();
         if header.entry_type() != tar::EntryType::Regular {
-            return Err(Malformed::Kind(path));
+            return Err(Malformed::Kind(brief(&path)));
         }
         let inside = path.strip_prefix(&root).filter(|inside| is_inside(inside));
         let Some(inside) = inside.map(str::to_owned) else {
-            return Err(Malformed::Path(path));
+            return Err(Malformed::Path(brief(&path)));
         };
         let position = |at: u64| usize::try_from(at).map_err(|_| Malformed::TooLarge);
         let (at, body) = (position(entry.raw_header_position())?, position(entry.raw_file_position())?);
         let end = body + position(entry.size())?;
         if end > tar.len() {
-            return Err(Malformed::Unreadable(format!("the entry `{path}` is cut off")));
+            return Err(Malformed::Unreadable(format!("the entry `{}` is cut off", brief(&path))));
         }
         // A long name stands in an entry of its own, right after the content before it.
         let start = entries.last().map_or(0, |last| last.body.end.next_multiple_of(512)).min(at);
@@ -244,6 +244,12 @@ fn read_entries(id: &CrateId, tar: &[u8]) -> Result<Vec<Entry>, Malformed> {
         });
     }
     Ok(entries)
+}
+
+/// The beginning of a path that is of no use anyway: an archive can hold one of any length.
+fn brief(path: &str) -> String {
+    const LIMIT: usize = 300;
+    if path.chars().count() <= LIMIT { path.to_owned() } else { path.chars().take(LIMIT).chain(['…']).collect() }
 }
 
 /// A relative path that goes down only.

@@ -67,7 +67,7 @@ pub enum Kind {
     OnlyRebuilt,
     /// The executable bit differs.
     Mode,
-    /// The published crate has the path more than once.
+    /// One of the crates has the path more than once.
     Repeated,
     /// A generated file has the same meaning, formatted differently.
     Form,
@@ -98,7 +98,7 @@ impl fmt::Display for Kind {
             Self::OnlyPublished => "only in the published crate",
             Self::OnlyRebuilt => "missing from the published crate",
             Self::Mode => "the executable bit differs",
-            Self::Repeated => "more than once in the published crate",
+            Self::Repeated => "more than once in the same crate",
             Self::Form => "same meaning, formatted differently",
             Self::Meaning => "different meaning",
             Self::Container => "bytes that nothing accounts for",
@@ -174,7 +174,8 @@ fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, context: &C
             }
             found.extend(content(id, path, published.body(a), (rebuilt, rebuilt.body(b)), context));
         }
-        if theirs.len() > mine.len() && !mine.is_empty() || theirs.len() > 1 {
+        // Whoever has it twice: which of them counts, unpackers decide.
+        if theirs.len().max(mine.len()) > 1 {
             found.push(source(path, Kind::Repeated));
         } else if mine.is_empty() {
             found.push(one_sided(path, Kind::OnlyPublished, context));
@@ -249,7 +250,7 @@ fn content(
                 Difference { details, ..source(path, Kind::Meaning) }
             }
         }
-        LOCK => lock_difference(id, text(theirs), text(mine), context),
+        LOCK => lock_difference(id, theirs, text(mine), context),
         VCS_INFO => vcs_info_difference(text(theirs), text(mine)),
         _ => source(path, kind_of_change(theirs, mine)),
     })
@@ -273,8 +274,10 @@ fn vcs_info_difference(published: &str, rebuilt: &str) -> Difference {
     }
 }
 
-fn lock_difference(id: &CrateId, published: &str, rebuilt: &str, context: &Context) -> Difference {
-    let LockDifference { versions, wrong } = match lock_meaning::differences(published, rebuilt, id) {
+fn lock_difference(id: &CrateId, published: &[u8], rebuilt: &str, context: &Context) -> Difference {
+    let published = std::str::from_utf8(published).map_err(|error| error.to_string());
+    let found = published.and_then(|published| lock_meaning::differences(published, rebuilt, id));
+    let LockDifference { versions, wrong } = match found {
         Ok(found) => found,
         Err(reason) => {
             let details = vec![format!("not a lock file as cargo writes it: {reason}").into()];
@@ -349,6 +352,16 @@ mod tests {
         compare(&id(), (&archives.0, Sha256::of(&a)), (&archives.1, Sha256::of(&b)), context)
     }
 
+    #[test]
+    fn a_path_that_only_the_rebuilt_crate_has_twice_is_a_difference() {
+        let mut twice = honest();
+        twice.push(("src/lib.rs", b"again", 0o644));
+        let (a, b) = (pack(&id(), &honest()), pack(&id(), &twice));
+        let archives = (Archive::read(&id(), &a).unwrap(), Archive::read(&id(), &b).unwrap());
+        let (theirs, mine) = ((&archives.0, Sha256::of(&a)), (&archives.1, Sha256::of(&b)));
+        assert_eq!(only(compare(&id(), theirs, mine, &Context::default())).1, Kind::Repeated);
+    }
+
     fn only(comparison: Comparison) -> (String, Kind, Weight) {
         match comparison {
             Comparison::Differs(differences) if differences.len() == 1 => {
@@ -418,13 +431,16 @@ mod tests {
             )
         };
         let weigh = |published: &str, rebuilt: &str, lock_tracked| {
-            let found = lock_difference(&id(), published, rebuilt, &Context { lock_tracked, ..Context::default() });
+            let found =
+                lock_difference(&id(), published.as_bytes(), rebuilt, &Context { lock_tracked, ..Context::default() });
             (found.kind, found.weight)
         };
         let (old, new, forged) = (entry("1.0.0", 'a'), entry("1.0.1", 'a'), entry("1.0.0", 'b'));
         assert_eq!(weigh(&old, &new, false), (Kind::Meaning, Weight::Generated));
         assert_eq!(weigh(&old, &new, true), (Kind::Meaning, Weight::Source));
         assert_eq!(weigh(&forged, &old, false), (Kind::Meaning, Weight::Source));
+        let none = lock_difference(&id(), b"\x7fELF\xff", &old, &Context::default());
+        assert_eq!((none.kind, none.weight), (Kind::Meaning, Weight::Source));
         assert_eq!(weigh(&old.replace("version = 3", "version = 4"), &old, false), (Kind::Form, Weight::Generated));
     }
 

@@ -173,18 +173,19 @@ fn values(archive: &Archive, entry: &Entry) -> Result<Values, String> {
     })
 }
 
-/// Whether cargo wrote an entry itself, in this archive: before 1.19 the manifest was the source's own file.
-fn generated(archive: &Archive, entry: &Entry) -> bool {
-    entry.generated() && archive.file(ORIGINAL_MANIFEST).is_some()
+/// Whether the cargo that made an archive normalises manifests: before 1.19 the manifest was the source's own file.
+fn normalises(archive: &Archive) -> bool {
+    archive.file(ORIGINAL_MANIFEST).is_some()
 }
 
 /// What is left over of the tar where a writer writes its entries.
 fn tar_leftovers(writer: Writer, id: &CrateId, archive: &Archive) -> Vec<Leftover> {
     let mut leftovers = Vec::new();
     let mut end = 0;
+    let normalises = normalises(archive);
     for entry in &archive.entries {
         end = entry.body.end.next_multiple_of(512).min(archive.tar.len());
-        let head = head(writer, id, archive, entry)
+        let head = head(writer, id, (archive, normalises), entry)
             .and_then(|written| name_head(&archive.tar[entry.start..entry.header.end], &written).map_or(Ok(()), Err));
         let padding = archive.tar[entry.body.end..end].iter().all(|byte| *byte == 0);
         let padding = (!padding).then(|| "bytes after its content".to_owned());
@@ -196,11 +197,16 @@ fn tar_leftovers(writer: Writer, id: &CrateId, archive: &Archive) -> Vec<Leftove
 }
 
 /// What a writer writes before an entry's content.
-fn head(writer: Writer, id: &CrateId, archive: &Archive, entry: &Entry) -> Result<Vec<u8>, String> {
+fn head(
+    writer: Writer,
+    id: &CrateId,
+    (archive, normalises): (&Archive, bool),
+    entry: &Entry,
+) -> Result<Vec<u8>, String> {
     let path = format!("{}/{}", id.stem(), entry.path);
     let values = values(archive, entry)?;
     writer
-        .head(&path, generated(archive, entry), &values, entry.body.len())
+        .head(&path, entry.generated() && normalises, &values, entry.body.len())
         .ok_or_else(|| "a header that no cargo writes".to_owned())
 }
 
@@ -211,10 +217,11 @@ fn differing(id: &CrateId, writer: Writer, published: &Archive, rebuilt: &Archiv
         by_path.entry(&entry.path).or_default().push(entry);
     }
     let mut found = BTreeSet::new();
+    let normalises = normalises(rebuilt);
     for entry in &published.entries {
         let Some(mine) = by_path.get_mut(entry.path.as_str()).and_then(Vec::pop) else { continue };
         let (Ok(theirs), Ok(own)) = (values(published, entry), values(rebuilt, mine)) else { continue };
-        let written = head(writer, id, rebuilt, mine).ok();
+        let written = head(writer, id, (rebuilt, normalises), mine).ok();
         let differs = [
             (Normalised::Times, own.time != theirs.time),
             (Normalised::Owners, (own.owner, own.group) != (theirs.owner, theirs.group)),

@@ -11,7 +11,7 @@ use super::lock::{Skipped, SkippedKind};
 use super::policy::BuiltIn;
 use super::record::Record;
 use super::verdict::Verdict;
-use crate::model::foreign::Foreign;
+use crate::model::foreign::{Foreign, in_json};
 
 /// The version of the JSON form. Fields may be added within a version, none is taken away or changes its meaning.
 pub const SCHEMA: u32 = 2;
@@ -117,6 +117,6 @@ impl Report {
     /// Never: the report is plain data.
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("plain data with string keys") + "\n"
+        in_json(&serde_json::to_string_pretty(self).expect("plain data with string keys")) + "\n"
     }
 }

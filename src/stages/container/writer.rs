@@ -66,6 +66,9 @@ impl Mode {
     }
 }
 
+/// The latest time that fits into a header as octal digits: in the year 2242.
+const LATEST: u64 = 0o77_777_777_777;
+
 impl Writer {
     /// All of them, the youngest first.
     pub const ALL: [Self; 4] = [Self::Gnu, Self::Ustar, Self::UstarSpaced, Self::UstarOldest];
@@ -106,6 +109,11 @@ impl Writer {
     }
 
     fn times_and_owners(self, header: &mut tar::Header, generated: bool, values: &Values) -> Option<()> {
+        // What systems have; a field of a header could hold more.
+        let owners = [values.owner, values.group].into_iter().all(|id| u32::try_from(id).is_ok());
+        if !owners || values.time.is_some_and(|time| time > LATEST) {
+            return None;
+        }
         match values.time {
             Some(time) => header.set_mtime(time),
             // Only what cargo generates has no time, and only where the library leaves the field alone.

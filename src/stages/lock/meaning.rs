@@ -83,24 +83,32 @@ pub fn differences(published: &str, rebuilt: &str, package: &CrateId) -> Result<
             found.wrong.push(format!("{id} says something else: {}", Value::Table(entry.rest.clone())));
         }
         let Some(own) = own else { continue };
-        let is_package = id.source.is_none() && id.name == package.name.as_str();
         let names = |entry: &Entry| entry.dependencies.iter().map(|id| id.name.clone()).collect::<BTreeSet<_>>();
-        if (same_packages && own.dependencies != entry.dependencies) || (is_package && names(own) != names(entry)) {
+        if (same_packages && own.dependencies != entry.dependencies)
+            || (is_package(id, package) && names(own) != names(entry))
+        {
             found.wrong.push(format!("other dependencies of {id}"));
         }
     }
     if theirs.rest != mine.rest {
         found.wrong.push(format!("something else beside the packages: {}", Value::Table(theirs.rest.clone())));
     }
+    if !theirs.packages.keys().any(|id| is_package(id, package)) {
+        found.wrong.push(format!("{package} itself is missing"));
+    }
     found.wrong.extend(theirs.unneeded(package).iter().map(|id| format!("nothing needs {id}")));
     Ok(found)
+}
+
+/// Whether an entry is of the package whose lock file it is.
+fn is_package(id: &Id, package: &CrateId) -> bool {
+    id.source.is_none() && id.name == package.name.as_str()
 }
 
 impl Meaning {
     /// The packages that are no dependency of a package, directly or through others.
     fn unneeded(&self, package: &CrateId) -> Vec<&Id> {
-        let mut ahead: Vec<&Id> =
-            self.packages.keys().filter(|id| id.source.is_none() && id.name == package.name.as_str()).collect();
+        let mut ahead: Vec<&Id> = self.packages.keys().filter(|id| is_package(id, package)).collect();
         let mut needed: BTreeSet<&Id> = ahead.iter().copied().collect();
         while let Some(entry) = ahead.pop().and_then(|id| self.packages.get(id)) {
             ahead.extend(entry.dependencies.iter().filter(|id| needed.insert(id)));
@@ -137,12 +145,16 @@ fn read(text: &str) -> Result<Meaning, String> {
         let (name, version) = (text("name")?, text("version")?);
         let (Some(name), Some(version)) = (name, version) else { return Err("a package has no name".to_owned()) };
         let id = Id { name, version, source: text("source")? };
+        let own = text("checksum")?;
         let noted = id
             .source
             .as_ref()
             .and_then(|source| metadata.remove(&format!("checksum {} {} ({source})", id.name, id.version)));
         let noted = noted.and_then(|value| value.as_str().map(str::to_owned)).filter(|checksum| checksum != "<none>");
-        let checksum = text("checksum")?.or(noted);
+        let checksum = match (own, noted) {
+            (Some(_), Some(_)) => return Err(format!("it has two checksums for {id}")),
+            (own, noted) => own.or(noted),
+        };
         let dependencies = match package.remove("dependencies") {
             Some(Value::Array(dependencies)) => dependencies,
             None => Vec::new(),
@@ -153,10 +165,14 @@ fn read(text: &str) -> Result<Meaning, String> {
             return Err(format!("it has {id} twice"));
         }
     }
+    let mut by_name: BTreeMap<String, Vec<Id>> = BTreeMap::new();
+    for id in packages.keys() {
+        by_name.entry(id.name.clone()).or_default().push(id.clone());
+    }
     for (id, dependencies) in references {
         let (resolved, unresolved): (Vec<_>, Vec<_>) = dependencies
             .into_iter()
-            .map(|dependency| resolve(&packages, &dependency).ok_or(dependency))
+            .map(|dependency| resolve(&by_name, &dependency).ok_or(dependency))
             .partition(Result::is_ok);
         let Some(entry) = packages.get_mut(&id) else { continue };
         entry.dependencies = resolved.into_iter().flatten().collect();
@@ -172,16 +188,15 @@ fn read(text: &str) -> Result<Meaning, String> {
 }
 
 /// The package that a dependency names: `name`, `name version` or `name version (source)`, as long as only one fits.
-fn resolve(packages: &BTreeMap<Id, Entry>, dependency: &Value) -> Option<Id> {
+fn resolve(by_name: &BTreeMap<String, Vec<Id>>, dependency: &Value) -> Option<Id> {
     let mut parts = dependency.as_str()?.splitn(3, ' ');
     let (name, version, source) = (parts.next()?, parts.next(), parts.next());
     let source = match source {
         Some(source) => Some(source.strip_prefix('(')?.strip_suffix(')')?),
         None => None,
     };
-    let mut fitting = packages.keys().filter(|id| {
-        id.name == name
-            && version.is_none_or(|version| id.version == version)
+    let mut fitting = by_name.get(name)?.iter().filter(|id| {
+        version.is_none_or(|version| id.version == version)
             && source.is_none_or(|source| id.source.as_deref() == Some(source))
     });
     let found = fitting.next()?;
@@ -249,6 +264,7 @@ mod tests {
             (y(DEFAULT_SOURCE, OTHER), "from registry+https://evil.example/index"),
             (y(DEFAULT_SOURCE, "git+https://evil.example/y#0123"), "from git+https://evil.example/y#0123"),
             (y("checksum = \"0", "checksum = \"1"), "another checksum for y@1.0.0"),
+            ("# nothing\n".to_owned(), "a@1.0.0 itself is missing"),
             (y("checksum", "replace = \"z 1.0.0\"\nchecksum"), "y@1.0.0 says something else"),
             (y("checksum", "unheard-of = 1\nchecksum"), "y@1.0.0 says something else"),
             (lock().replace("dependencies = [\"y\"]\n", ""), "other dependencies of x@1.0.0"),

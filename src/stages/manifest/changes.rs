@@ -80,10 +80,11 @@ pub(super) fn explain(
     let (published, rebuilt) =
         (Writer(sides.published), Writer(sides.rebuilt.map(|minor| Span::between(minor.0, minor.0))));
     match sayings {
-        (Some(value), None) => one_sided(&key, value, (published, rebuilt), original, files),
-        (None, Some(value)) => one_sided(&key, value, (rebuilt, published), original, files),
+        (Some(value), None) => one_sided(&key, value, (published, rebuilt, false), original, files),
+        (None, Some(value)) => one_sided(&key, value, (rebuilt, published, true), original, files),
         (Some(a), Some(b)) => {
-            resolver(&key, published, rebuilt)
+            resolver(&key, (a, published), original)
+                || resolver(&key, (b, rebuilt), original)
                 || rewritten(&key, (a, published), b, original)
                 || rewritten(&key, (b, rebuilt), a, original)
         }
@@ -91,46 +92,69 @@ pub(super) fn explain(
     }
 }
 
-/// A key that only one of them has. `with` wrote the manifest that has it, `without` the other.
+/// A key that only one of them has. `with` wrote the manifest that has it, `without` the other; `only_rebuilt` tells whether
+/// it is git's that has it.
 fn one_sided(
     key: &[&str],
     value: &Value,
-    (with, without): (Writer, Writer),
+    (with, without, only_rebuilt): (Writer, Writer, bool),
     original: &Table,
     files: &BTreeSet<&str>,
 ) -> bool {
     let of = |table: &[(&[&str], u32)], applies: &dyn Fn(u32) -> bool| {
         table.iter().any(|(pattern, minor)| matches(pattern, key) && applies(*minor))
     };
-    let of_the_source = says(original, key);
-    // The older one dropped what it did not know; the source has it.
-    if of(&LATE, &|minor| without.may_be_before(minor)) && of_the_source {
+    let in_source = said(original, key);
+    // The older one dropped what it did not know. What git's cargo wrote is the source's; of what only the published one says,
+    // the source has to say the very same.
+    let equal = in_source == Said::Value(value);
+    let known = equal || (only_rebuilt && in_source != Said::Nothing);
+    if of(&LATE, &|minor| without.may_be_before(minor)) && known {
         return true;
     }
-    if of(&GONE, &|minor| with.may_be_before(minor) && without.may_be_from(minor)) && of_the_source {
+    if of(&GONE, &|minor| with.may_be_before(minor) && without.may_be_from(minor)) && equal {
         return true;
     }
     match key {
         // A target whose file is not in the package: left out from 1.80 on.
         ["bin" | "example" | "test" | "bench", _] => {
-            let gone = match value.get("path") {
-                None => true,
-                Some(Value::String(path)) => !files.contains(path.as_str()),
-                Some(_) => false,
+            let path = value.get("path").and_then(Value::as_str);
+            let gone = path.is_some_and(|path| is_plain(path) && !files.contains(path));
+            let same = match said(original, key) {
+                Said::Value(source) => {
+                    source.get("path").and_then(Value::as_str).map(|path| path.trim_start_matches("./")) == path
+                }
+                Said::Inherited | Said::Nothing => false,
             };
-            gone && without.may_be_from(80)
+            // Without a path it is where cargo would find it; only git's own manifest is believed in that.
+            let unnamed = only_rebuilt && value.get("path").is_none();
+            with.may_be_before(80) && without.may_be_from(80) && ((gone && (same || only_rebuilt)) || unnamed)
         }
         // A dev-dependency without a version can only be had from its folder or repository: left out from 1.40 on.
         ["dev-dependencies", _] | ["target", _, "dev-dependencies", _] => {
-            value.get("version").is_none() && without.may_be_from(40)
+            let unversioned = value.get("version").is_none() && with.may_be_before(40) && without.may_be_from(40);
+            unversioned && known
         }
         _ => false,
     }
 }
 
-/// Up to 1.50 cargo dropped the resolver, up to 1.63 it wrote it by other rules; it is the workspace's.
-fn resolver(key: &[&str], published: Writer, rebuilt: Writer) -> bool {
-    key == ["package", "resolver"] && (published.may_be_before(64) || rebuilt.may_be_before(64))
+/// A relative path that goes down only.
+fn is_plain(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// Up to 1.50 cargo dropped the resolver; up to 1.63 it wrote the workspace's, and only where that was 2.
+fn resolver(key: &[&str], older: (&Value, Writer), original: &Table) -> bool {
+    let edition = match said(original, &["package", "edition"]) {
+        Said::Value(edition) => edition.as_str(),
+        Said::Nothing => Some("2015"),
+        Said::Inherited => None,
+    };
+    let dropped = matches!(edition, Some("2015" | "2018"));
+    let (value, writer) = older;
+    let written = value.as_str() == Some("2") || (value.as_str() == Some("1") && dropped);
+    key == ["package", "resolver"] && writer.may_be_before(64) && written
 }
 
 /// A path that the younger cargo writes in another way.
@@ -140,7 +164,7 @@ fn rewritten(key: &[&str], (old, writer): (&Value, Writer), new: &Value, origina
         key == ["package", *name] && writer.may_be_before(*minor) && old.rsplit('/').next() == Some(new) && old != new
     });
     if copied {
-        return says(original, key);
+        return said(original, key) != Said::Nothing;
     }
     let is_path = matches!(key, ["package", "build" | "readme" | "license-file"] | ["lib", "path"])
         || matches!(key, ["bin" | "example" | "test" | "bench", _, "path"]);
@@ -152,17 +176,36 @@ fn matches(pattern: &[&str], key: &[&str]) -> bool {
     pattern.len() <= key.len() && pattern.iter().zip(key).all(|(pattern, key)| *pattern == "*" || pattern == key)
 }
 
-/// Whether the source's own manifest has a key, or what holds it is inherited from its workspace.
-fn says(original: &Table, key: &[&str]) -> bool {
-    let Some((first, rest)) = key.split_first() else { return true };
-    match original.get(*first).or_else(|| original.get(&first.replace('-', "_"))) {
-        Some(Value::Table(table)) => table.get("workspace") == Some(&Value::from(true)) || says(table, rest),
+/// What the source's own manifest says of a key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Said<'a> {
+    Value(&'a Value),
+    /// It is the workspace's.
+    Inherited,
+    Nothing,
+}
+
+fn said<'a>(original: &'a Table, key: &[&str]) -> Said<'a> {
+    let Some((first, rest)) = key.split_first() else { return Said::Nothing };
+    let Some(value) = original.get(*first).or_else(|| original.get(&first.replace('-', "_"))) else {
+        return Said::Nothing;
+    };
+    said_in(value, rest)
+}
+
+fn said_in<'a>(value: &'a Value, key: &[&str]) -> Said<'a> {
+    let Some((first, rest)) = key.split_first() else {
+        let inherited = value.get("workspace") == Some(&Value::from(true));
+        return if inherited { Said::Inherited } else { Said::Value(value) };
+    };
+    match value {
+        Value::Table(table) if table.get("workspace") == Some(&Value::from(true)) => Said::Inherited,
+        Value::Table(table) => said(table, key),
         // Targets are lists in the source, and named here.
-        Some(Value::Array(targets)) if !rest.is_empty() => rest.split_first().is_some_and(|(name, rest)| {
-            let mut named = targets.iter().filter(|target| target.get("name").and_then(Value::as_str) == Some(*name));
-            named.any(|target| target.as_table().is_some_and(|target| says(target, rest)))
-        }),
-        Some(_) => rest.is_empty(),
-        None => false,
+        Value::Array(targets) => {
+            let named = |target: &&Value| target.get("name").and_then(Value::as_str) == Some(*first);
+            targets.iter().find(named).map_or(Said::Nothing, |target| said_in(target, rest))
+        }
+        _ => Said::Nothing,
     }
 }

@@ -435,9 +435,45 @@ mod tests {
 
     #[test]
     fn a_target_without_its_file_is_left_out_by_new_cargos() {
-        let more = format!("{OLD}[[example]]\nname = \"gone\"\npath = \"examples/gone.rs\"\n");
+        let gone = "[[example]]\nname = \"gone\"\npath = \"examples/gone.rs\"\n";
+        let more = format!("{OLD}{gone}");
         assert_eq!(between((OLD, 80), (&more, 79), "", &FILES), [""; 0]);
         assert_eq!(between((OLD, 79), (&more, 79), "", &FILES), ["example.gone"]);
+        assert_eq!(between((&more, 79), (OLD, 80), gone, &FILES), [""; 0]);
+        assert_eq!(between((&more, 79), (OLD, 80), "", &FILES), ["example.gone"], "the source does not have it");
+        for path in ["src/../examples/gone.rs", "../other/gone.rs", "/tmp/gone.rs", "src//gone.rs", "./../gone.rs"] {
+            let text = |text: &str| text.replace("examples/gone.rs", path);
+            assert_eq!(between((&text(&more), 79), (OLD, 80), &text(gone), &FILES), ["example.gone"], "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_cargo_would_keep_or_drop_counts_only_with_the_sources_own_value() {
+        let (good, evil) = ("[dependencies.x]\ngit = \"https://good.example\"\n", "git = \"https://evil.example\"\n");
+        let published = OLD.replace("[dependencies.x]\n", &format!("[dependencies.x]\n{evil}"));
+        assert_eq!(between((&published, 30), (OLD, 95), good, &FILES), ["dependencies.x.git"]);
+        let honest = OLD.replace("[dependencies.x]\n", good);
+        assert_eq!(between((&honest, 30), (OLD, 95), good, &FILES), [""; 0]);
+        let dev = format!("{OLD}[dev-dependencies.y]\npath = \"../y\"\n");
+        assert_eq!(between((&dev, 95), (OLD, 95), "", &FILES), ["dev-dependencies.y"]);
+        assert_eq!(between((&dev, 39), (OLD, 95), &dev, &FILES), [""; 0]);
+        let lints = |level: &str| format!("[lints.rust]\nunsafe_code = \"{level}\"\n");
+        let published = format!("{OLD}{}", lints("allow"));
+        assert_eq!(between((&published, 95), (OLD, 73), &lints("forbid"), &FILES), ["lints.rust"]);
+    }
+
+    #[test]
+    fn the_resolver_is_what_cargos_of_an_age_wrote() {
+        let with = |resolver: &str| {
+            OLD.replace(
+                "version = \"1.0.0\"\n",
+                &format!("version = \"1.0.0\"\nedition = \"2021\"\nresolver = \"{resolver}\"\n"),
+            )
+        };
+        let source = "[package]\nedition = \"2021\"\n";
+        assert_eq!(between((&with("2"), 63), (&with("1"), 64), source, &FILES), [""; 0]);
+        assert_eq!(between((&with("1"), 63), (&with("2"), 64), source, &FILES), ["package.resolver"]);
+        assert_eq!(between((&with("2"), 64), (&with("1"), 64), source, &FILES), ["package.resolver"]);
     }
 
     #[test]

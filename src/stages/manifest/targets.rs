@@ -98,16 +98,17 @@ fn spell_out_kind(manifest: &mut Table, kind: &Kind, auto: Option<bool>, package
             ]));
         }
     }
+    let name = |target: &Table| target.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let names: BTreeSet<String> = targets.iter().map(name).collect();
+    if names.len() < targets.len() {
+        // cargo refuses a name twice: left as a list, which equals no table.
+        manifest.insert(kind.key.to_owned(), Value::Array(targets.into_iter().map(Value::Table).collect()));
+        return;
+    }
     let mut named = Table::new();
     for mut target in targets {
-        let mut name = match target.remove("name") {
-            Some(Value::String(name)) => name,
-            _ => String::new(),
-        };
-        // cargo refuses a name twice; here each is kept.
-        while named.contains_key(&name) {
-            name.push_str(" again");
-        }
+        let name = name(&target);
+        target.remove("name");
         named.insert(name, Value::Table(target));
     }
     if !named.is_empty() {
@@ -128,7 +129,7 @@ fn find(kind: &Kind, package: &Package, files: &BTreeSet<&str>) -> Vec<(String, 
             Some((folder, "main.rs")) => Some(folder),
             Some(_) => None,
         };
-        if let Some(name) = name {
+        if let Some(name) = name.filter(|name| !name.starts_with('.')) {
             found.push((name.to_owned(), (*path).to_owned()));
         }
     }
