@@ -86,7 +86,7 @@ fn every_kind() -> Value {
         (json!({ "kind": "unreachable" }), asked.clone()),
         (json!({ "kind": "reached", "branch": "ö", "tag": null }), asked.clone()),
     ];
-    let registries = ["default", "https://git.example/index", "sparse+https://index.example/~a_b/?c=[d]"];
+    let registries = ["default", "https://git.example/index", "sparse+https://index.example/~a_b/?c=(d)"];
     let names = ["kinds", "kinds_two", "kinds-two"];
     let mut packages = serde_json::Map::new();
     for toolchain in ["1.85.1", "official-1.85.1", "nightly"] {

@@ -494,12 +494,4 @@ mod tests {
         assert_eq!(said(&with("2020-01-01"), &with(table), &FILES), [""; 0]);
         assert_eq!(said(&with("\"2020-01-01\""), &with(table), &FILES), ["package.metadata.day"]);
     }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_makes_it_panic(a: String, b: String) {
-            let sides = Sides { published: None, rebuilt: None };
-            let _ = differences(&a, &b, &a, &BTreeSet::new(), sides);
-        }
-    }
 }
