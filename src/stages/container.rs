@@ -1,5 +1,5 @@
 //! *Container*: where every file is the same, the published crate is written again, to the byte: from the rebuilt files, a
-//! [`Writer`] profile of cargo's, an [`Order`], a compressor, and values of a type, one by one.
+//! [`Writer`] profile of cargo's, an order, a compressor, and values of a type, one by one.
 //!
 //! What may be taken from the published crate is listed, and nothing else is: per entry time, numeric owner and group, permission
 //! bits; the operating system byte of the gzip header. Whatever is left over then is a difference, and is named: other
