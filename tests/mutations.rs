@@ -5,9 +5,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use common::place::Place;
 use common::raw::{Raw, extension, pax, seal, stream};
-use common::workshop::{Bare, Cargo, Files, Item, LocalRegistry, Release, files};
-use common::{root, verify_json};
+use common::root;
+use common::workshop::{Cargo, Files, Item, Release, files};
 
 const MANIFEST: &str = "[package]\nname = \"bait\"\nversion = \"1.0.0\"\nedition = \"2018\"\nlicense = \"MIT\"\n\
     description = \"An honest crate\"\nrepository = \"https://git.example/recrate/bait\"\nlinks = \"bait\"\n\
@@ -295,26 +296,20 @@ const VCS_INFO: &[(&str, Change)] = &[
     ("no JSON", |raw| raw.append(".cargo_vcs_info.json", "evil")),
 ];
 
-/// A registry, a repository and an honest crate `bait 1.0.0` in a folder of its own.
+/// A registry, a repository and an honest crate `bait 1.0.0`.
 struct Trap {
-    folder: tempfile::TempDir,
-    registry: LocalRegistry,
+    place: Place,
     honest: Vec<u8>,
 }
 
 impl Trap {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = LocalRegistry::at(folder.path().join("registry"));
+        let place = Place::new();
         for version in ["1.0.0", "1.0.1"] {
             let helper = Release { name: "helper", version, published: "2025-01-01T00:00:00Z", requires: &[] };
-            registry.publish(&helper, version.as_bytes());
+            place.registry.publish(&helper, version.as_bytes());
         }
-        let repository = Bare::at(folder.path().join("repositories/bait.git"));
-        std::fs::create_dir(folder.path().join(".cargo")).unwrap();
-        for file in [".cargo/config.toml", "recrate.toml"] {
-            std::fs::copy(root().join("examples/registry").join(file), folder.path().join(file)).unwrap();
-        }
+        let repository = place.repository("bait");
         let mut tree = files([
             ("Cargo.toml", MANIFEST),
             ("build.rs", "fn main() {}\n"),
@@ -330,16 +325,16 @@ impl Trap {
         tree.insert("run.sh".to_owned(), Item::Program(b"#!/bin/sh\n".to_vec()));
         repository.commit(&tree, "bait 1.0.0");
         let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
-        let honest = cargo.package(&repository, "", &registry.path, &Files::new());
-        Self { folder, registry, honest }
+        let honest = cargo.package(&repository, "", &place.registry.path, &Files::new());
+        Self { place, honest }
     }
 
     /// What is said of the crate once it is published with these bytes.
     fn said(&self, bytes: &[u8]) -> serde_json::Value {
         let requires = &[("helper", "^1")];
         let release = Release { name: "bait", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires };
-        self.registry.publish(&release, bytes);
-        verify_json(self.folder.path(), &["bait@1.0.0"])["packages"][0].clone()
+        self.place.registry.publish(&release, bytes);
+        self.place.verify("bait@1.0.0")
     }
 }
 
@@ -401,7 +396,7 @@ fn no_line_of_output_begins_with_a_strangers_text_or_steers_a_terminal() {
         &["explain", "bait@1.0.0"],
     ] {
         let mut program = common::recrate();
-        program.current_dir(trap.folder.path()).args(arguments).args(["--toolchains", "imported"]);
+        program.current_dir(trap.place.folder.path()).args(arguments).args(["--toolchains", "imported"]);
         let done = program.output().unwrap();
         let text = [done.stdout, done.stderr].concat();
         let text = String::from_utf8(text).unwrap();

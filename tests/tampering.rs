@@ -2,15 +2,12 @@
 
 mod common;
 
-use common::workshop::{
-    Bare, Cargo, Entry, Files, Item, LocalRegistry, Release, edit, entry, files, name_commit, pack, unpack,
-};
-use common::{root, verify_json};
+use common::place::Place;
+use common::workshop::{Bare, Cargo, Entry, Files, Item, Release, edit, entry, files, name_commit, pack, unpack};
 
 /// A registry, a repository and an honest crate `bait 1.0.0` in a folder of its own.
 struct Trap {
-    folder: tempfile::TempDir,
-    registry: LocalRegistry,
+    place: Place,
     repository: Bare,
 }
 
@@ -31,15 +28,9 @@ fn honest_files() -> Files {
 
 impl Trap {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = LocalRegistry::at(folder.path().join("registry"));
-        let repository = Bare::at(folder.path().join("repositories/bait.git"));
-        std::fs::create_dir(folder.path().join(".cargo")).unwrap();
-        for file in [".cargo/config.toml", "recrate.toml"] {
-            let example = root().join("examples/registry").join(file);
-            std::fs::copy(example, folder.path().join(file)).unwrap();
-        }
-        Self { folder, registry, repository }
+        let place = Place::new();
+        let repository = place.repository("bait");
+        Self { place, repository }
     }
 
     /// Commits files and packages them by hand.
@@ -48,20 +39,19 @@ impl Trap {
         Cargo::find(85).expect("cargo 1.85 is imported").package(
             &self.repository,
             "",
-            &self.registry.path,
+            &self.place.registry.path,
             &Files::new(),
         )
     }
 
     /// What is said of the crate once it is published with these bytes.
     fn verdict(&self, bytes: &[u8]) -> serde_json::Value {
-        self.registry.publish(&RELEASE, bytes);
+        self.place.registry.publish(&RELEASE, bytes);
         self.verdict_as_it_is()
     }
 
     fn verdict_as_it_is(&self) -> serde_json::Value {
-        let report = verify_json(self.folder.path(), &["bait@1.0.0"]);
-        report["packages"][0].clone()
+        self.place.verify("bait@1.0.0")
     }
 }
 
@@ -140,13 +130,13 @@ fn a_lock_file_with_another_checksum_or_an_unknown_version_is_caught() {
     for (name, version, checksum) in [("helper", "1.0.0", "0".repeat(64)), ("helper", "9.9.9", "1".repeat(64))] {
         let trap = Trap::new();
         let helper = Release { name: "helper", version: "1.0.0", published: "2025-01-01T00:00:00Z", requires: &[] };
-        trap.registry.publish(&helper, b"helper");
+        trap.place.registry.publish(&helper, b"helper");
         let mut tree = honest_files();
         let manifest = format!("{MANIFEST}\n[dependencies]\nhelper = \"1\"\n");
         tree.insert("Cargo.toml".to_owned(), Item::File(manifest.into_bytes()));
         let mut entries = unpack(&trap.package(&tree));
         edit(&mut entries, "Cargo.lock", |text| {
-            let before = trap.registry.checksum("helper", "1.0.0");
+            let before = trap.place.registry.checksum("helper", "1.0.0");
             assert!(text.contains(&before));
             text.replace(&before, &checksum).replace(
                 "name = \"helper\"\nversion = \"1.0.0\"",
@@ -162,18 +152,18 @@ fn a_changed_lock_file_is_caught_where_the_commit_has_one() {
     let trap = Trap::new();
     for version in ["1.0.0", "1.0.1"] {
         let helper = Release { name: "helper", version, published: "2025-01-01T00:00:00Z", requires: &[] };
-        trap.registry.publish(&helper, version.as_bytes());
+        trap.place.registry.publish(&helper, version.as_bytes());
     }
     let mut tree = honest_files();
     let manifest = format!("{MANIFEST}\n[dependencies]\nhelper = \"1\"\n");
     tree.insert("Cargo.toml".to_owned(), Item::File(manifest.into_bytes()));
-    let lock = trap.registry.lock_file(&[("helper", "1.0.1")]).replace(
+    let lock = trap.place.registry.lock_file(&[("helper", "1.0.1")]).replace(
         "\n[[package]]",
         "\n[[package]]\nname = \"bait\"\nversion = \"1.0.0\"\ndependencies = [\n \"helper\",\n]\n\n[[package]]",
     );
     tree.insert("Cargo.lock".to_owned(), Item::File(lock.into_bytes()));
     let mut entries = unpack(&trap.package(&tree));
-    let (old, new) = (trap.registry.checksum("helper", "1.0.0"), trap.registry.checksum("helper", "1.0.1"));
+    let (old, new) = (trap.place.registry.checksum("helper", "1.0.0"), trap.place.registry.checksum("helper", "1.0.1"));
     edit(&mut entries, "Cargo.lock", |text| {
         assert!(text.contains(&new), "{text}");
         text.replace(&new, &old).replace("version = \"1.0.1\"", "version = \"1.0.0\"")
@@ -217,8 +207,8 @@ fn a_false_commit_id_is_caught() {
 fn bytes_that_are_not_what_the_index_says_are_caught() {
     let trap = Trap::new();
     let honest = trap.package(&honest_files());
-    trap.registry.publish(&RELEASE, &honest);
-    std::fs::write(trap.registry.file("bait", "1.0.0"), [&honest[..], b"x"].concat()).unwrap();
+    trap.place.registry.publish(&RELEASE, &honest);
+    std::fs::write(trap.place.registry.file("bait", "1.0.0"), [&honest[..], b"x"].concat()).unwrap();
     assert_eq!(trap.verdict_as_it_is()["verdict"], "checksum-mismatch");
 }
 

@@ -278,12 +278,17 @@ pub fn pack_as(entries: &[Entry], compressor: Compressor) -> Vec<u8> {
         tar.resize(tar.len().next_multiple_of(512), 0);
     }
     tar.resize(tar.len() + 1024, 0);
-    let mut sum = flate2::Crc::new();
-    sum.update(&tar);
     let folder = entries.first().map_or("", |entry| entry.path.split('/').next().unwrap_or_default());
     let header = [&[0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 2, 255][..], folder.as_bytes(), b".crate\0"].concat();
+    [header, stream(&tar, compressor)].concat()
+}
+
+/// A deflate stream with gzip's trailer.
+pub fn stream(tar: &[u8], compressor: Compressor) -> Vec<u8> {
+    let mut sum = flate2::Crc::new();
+    sum.update(tar);
     let length = u32::try_from(tar.len()).unwrap();
-    [&header[..], &compressor.compress(&tar), &sum.sum().to_le_bytes(), &length.to_le_bytes()].concat()
+    [&compressor.compress(tar)[..], &sum.sum().to_le_bytes(), &length.to_le_bytes()].concat()
 }
 
 /// A cargo local registry.

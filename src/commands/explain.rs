@@ -60,7 +60,7 @@ fn describe_end(ended: &Ended) -> String {
     | Cause::Impossible { reason, .. }
     | Cause::Error { reason }) = &ended.obstacle.cause;
     for line in reason.lines() {
-        let _ = writeln!(text, "  can't be rebuilt: {}", line);
+        let _ = writeln!(text, "  can't be rebuilt: {line}");
     }
     text
 }
@@ -76,7 +76,7 @@ fn describe(package: &InspectedPackage) -> String {
     let path = path.map_or(String::new(), |path| format!(", {}", Foreign::from(path)));
     let _ = writeln!(text, "  from {} at {}{path}", claims.repository, blueprint.commit);
     if let Some(tag) = &claims.tag {
-        let _ = writeln!(text, "  not named by the crate: found by tag {}", tag);
+        let _ = writeln!(text, "  not named by the crate: found by tag {tag}");
     }
     if blueprint.dirty {
         text.push_str("  with uncommitted changes, as its vcs info says\n");
@@ -85,19 +85,19 @@ fn describe(package: &InspectedPackage) -> String {
         let _ = writeln!(text, "  tag {} is on another commit, {}", other.tag, other.commit.short());
     }
     if let Some(version) = &claims.other_version {
-        let _ = writeln!(text, "  the manifest at the commit has version {}", version);
+        let _ = writeln!(text, "  the manifest at the commit has version {version}");
     }
     let names = join(claims.reach.names(), ", ");
     match &claims.reach {
         Reach::Reached { .. } => {
-            let _ = writeln!(text, "  reached by {}", names);
+            let _ = writeln!(text, "  reached by {names}");
         }
         Reach::Squashed { commit, .. } => {
             let _ = writeln!(text, "  squashed into {} ({})", commit.short(), names);
         }
         Reach::Unreachable => text.push_str("  no branch or tag of the repository reaches it\n"),
         Reach::Unknown { reason } => {
-            let _ = writeln!(text, "  whether a branch or tag reaches it is unknown: {}", reason);
+            let _ = writeln!(text, "  whether a branch or tag reaches it is unknown: {reason}");
         }
     }
     if let Some(minor) = package.asked_for {

@@ -31,6 +31,15 @@ impl Foreign {
     }
 }
 
+/// The first `limit` characters of a text; what is left out is told by `…`.
+#[must_use]
+pub fn brief(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
 /// Texts one after another, as one.
 #[must_use]
 pub fn join<'a>(texts: impl IntoIterator<Item = &'a Foreign>, between: &str) -> Foreign {

@@ -3,16 +3,20 @@
 //! A crate has seven layers: files and their order, the normalised `Cargo.toml`, `Cargo.lock`, vcs info, tar headers,
 //! the deflate stream, the gzip header. All of them are kept, duplicates included.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::ops::Range;
 
 use crate::model::digest::Sha256;
+use crate::model::foreign::brief;
 use crate::model::krate::CrateId;
 
 /// What an archive may unpack to, in bytes. The largest crates on the registry unpack to less than a tenth of it.
 pub const UNPACKED_LIMIT: u64 = 1 << 30;
 /// How many entries an archive may have.
 pub const ENTRY_LIMIT: usize = 100_000;
+/// How many characters of a path are told that is refused: an archive can hold one of any length.
+const PATH_LIMIT: usize = 300;
 /// How many folders deep an entry may lie.
 pub const DEPTH_LIMIT: usize = 64;
 
@@ -164,6 +168,24 @@ impl Archive {
         &self.tar[entry.body.clone()]
     }
 
+    /// The header block of an entry.
+    #[must_use]
+    pub fn header(&self, entry: &Entry) -> tar::Header {
+        let mut header = tar::Header::new_old();
+        header.as_mut_bytes().copy_from_slice(&self.tar[entry.header.clone()]);
+        header
+    }
+
+    /// The entries of each path, in order: extracting an archive, the last one of a path hides those before it.
+    #[must_use]
+    pub fn by_path(&self) -> BTreeMap<&str, Vec<&Entry>> {
+        let mut entries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+        for entry in &self.entries {
+            entries.entry(entry.path.as_str()).or_default().push(entry);
+        }
+        entries
+    }
+
     /// The content of the first entry with this path.
     #[must_use]
     pub fn file(&self, path: &str) -> Option<&[u8]> {
@@ -218,17 +240,17 @@ fn read_entries(id: &CrateId, tar: &[u8]) -> Result<Vec<Entry>, Malformed> {
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let header = entry.header();
         if header.entry_type() != tar::EntryType::Regular {
-            return Err(Malformed::Kind(brief(&path)));
+            return Err(Malformed::Kind(brief(&path, PATH_LIMIT)));
         }
         let inside = path.strip_prefix(&root).filter(|inside| is_inside(inside));
         let Some(inside) = inside.map(str::to_owned) else {
-            return Err(Malformed::Path(brief(&path)));
+            return Err(Malformed::Path(brief(&path, PATH_LIMIT)));
         };
         let position = |at: u64| usize::try_from(at).map_err(|_| Malformed::TooLarge);
         let (at, body) = (position(entry.raw_header_position())?, position(entry.raw_file_position())?);
         let end = body + position(entry.size())?;
         if end > tar.len() {
-            return Err(Malformed::Unreadable(format!("the entry `{}` is cut off", brief(&path))));
+            return Err(Malformed::Unreadable(format!("the entry `{}` is cut off", brief(&path, PATH_LIMIT))));
         }
         // A long name stands in an entry of its own, right after the content before it.
         let start = entries.last().map_or(0, |last| last.body.end.next_multiple_of(512)).min(at);
@@ -244,12 +266,6 @@ fn read_entries(id: &CrateId, tar: &[u8]) -> Result<Vec<Entry>, Malformed> {
         });
     }
     Ok(entries)
-}
-
-/// The beginning of a path that is of no use anyway: an archive can hold one of any length.
-fn brief(path: &str) -> String {
-    const LIMIT: usize = 300;
-    if path.chars().count() <= LIMIT { path.to_owned() } else { path.chars().take(LIMIT).chain(['…']).collect() }
 }
 
 /// A relative path that goes down only.

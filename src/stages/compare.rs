@@ -3,7 +3,7 @@
 //! Files are compared byte by byte, repetitions included. What cargo generates is compared by meaning as well. Where
 //! every file is the same, [`container`](super::container) accounts for the rest, or names what it can't account for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use super::artefact::{Archive, Entry, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
@@ -159,7 +159,7 @@ fn unaccounted(Leftover { path, what }: Leftover) -> Difference {
 }
 
 fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, context: &Context) -> Vec<Difference> {
-    let (mine, theirs) = (by_path(rebuilt), by_path(published));
+    let (mine, theirs) = (rebuilt.by_path(), published.by_path());
     let alike = executable_alike(published);
     let mut found = Vec::new();
     for path in mine.keys().chain(theirs.keys()).collect::<BTreeSet<_>>() {
@@ -186,15 +186,6 @@ fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, context: &C
     // The heaviest first; within a weight by path, as the set gave them.
     found.sort_by_key(|difference| std::cmp::Reverse(difference.weight));
     found
-}
-
-/// The entries of each path, in order: extracting an archive, the last one of a path hides those before it.
-fn by_path(archive: &Archive) -> BTreeMap<&str, Vec<&Entry>> {
-    let mut entries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in &archive.entries {
-        entries.entry(entry.path.as_str()).or_default().push(entry);
-    }
-    entries
 }
 
 /// Whether all files from the source are executable, or none is: then the bits are the file system's, not git's.

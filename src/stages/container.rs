@@ -5,7 +5,7 @@
 //! bits; the operating system byte of the gzip header. Whatever is left over then is a difference, and is named: other
 //! unpackers may read it in another way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -125,11 +125,10 @@ impl Form {
         if published.gzip.bytes != rebuilt.gzip.bytes {
             normalised.insert(Normalised::GzipHeader);
         }
-        let compressed = compressor.is_none_or(|compressor| compressed_differently(published, rebuilt, compressor));
-        // They differ, and nothing else is left that could.
-        if compressed || normalised.is_empty() {
+        if compressor.is_none_or(|compressor| compressed_differently(published, rebuilt, compressor)) {
             normalised.insert(Normalised::Compression);
         }
+        // They differ, and nothing else is left that could.
         let normalised =
             NonEmpty::new(normalised.into_iter().collect()).unwrap_or(NonEmpty::one(Normalised::Compression));
         Account { normalised, writer: self.writer, compressor }
@@ -157,8 +156,7 @@ fn paths(archive: &Archive) -> Vec<&str> {
 
 /// The values of an entry, as its header has them.
 fn values(archive: &Archive, entry: &Entry) -> Result<Values, String> {
-    let mut header = tar::Header::new_old();
-    header.as_mut_bytes().copy_from_slice(&archive.tar[entry.header.clone()]);
+    let header = archive.header(entry);
     let number = |field: [u8; 8], value: std::io::Result<u64>, what: &str| match value {
         // What cargo generates has no owner; whether this may be so, the writer knows.
         _ if field == [0; 8] => Ok(0),
@@ -210,16 +208,14 @@ fn head(
         .ok_or_else(|| "a header that no cargo writes".to_owned())
 }
 
-/// In what the entries differ from the rebuilt ones, each from the one of the same path: the n-th from the n-th.
+/// In what the entries differ from the rebuilt ones, each from the one of the same path: where every file is the same, no path
+/// stands twice.
 fn differing(id: &CrateId, writer: Writer, published: &Archive, rebuilt: &Archive) -> BTreeSet<Normalised> {
-    let mut by_path: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in rebuilt.entries.iter().rev() {
-        by_path.entry(&entry.path).or_default().push(entry);
-    }
+    let by_path = rebuilt.by_path();
     let mut found = BTreeSet::new();
     let normalises = normalises(rebuilt);
     for entry in &published.entries {
-        let Some(mine) = by_path.get_mut(entry.path.as_str()).and_then(Vec::pop) else { continue };
+        let Some(mine) = by_path.get(entry.path.as_str()).and_then(|mine| mine.first()) else { continue };
         let (Ok(theirs), Ok(own)) = (values(published, entry), values(rebuilt, mine)) else { continue };
         let written = head(writer, id, (rebuilt, normalises), mine).ok();
         let differs = [

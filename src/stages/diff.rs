@@ -37,11 +37,11 @@ struct Budget {
 pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, contents: &Contents, colour: bool) -> String {
     let mut out = String::new();
     let mut budget = BUDGET;
-    let mut mine = by_path(rebuilt);
+    let mut mine: BTreeMap<_, _> =
+        rebuilt.by_path().into_iter().map(|(path, entries)| (path, entries.into_iter())).collect();
     let mut pairs: Vec<(Option<&Entry>, Option<&Entry>)> = Vec::new();
     for theirs in &published.entries {
-        let own = mine.get_mut(theirs.path.as_str()).filter(|own| !own.is_empty()).map(|own| own.remove(0));
-        pairs.push((Some(theirs), own));
+        pairs.push((Some(theirs), mine.get_mut(theirs.path.as_str()).and_then(Iterator::next)));
     }
     let left = mine.into_values().flatten();
     pairs.extend(left.map(|own| (None, Some(own))));
@@ -61,14 +61,6 @@ pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, content
     }
     out.push_str(&container);
     out
-}
-
-fn by_path(archive: &Archive) -> BTreeMap<&str, Vec<&Entry>> {
-    let mut entries: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in &archive.entries {
-        entries.entry(entry.path.as_str()).or_default().push(entry);
-    }
-    entries
 }
 
 /// A file that is not the same on both sides, from git's to the published one; none where a side does not have it.
@@ -205,8 +197,7 @@ fn head(archive: &Archive, entry: &Entry) -> Vec<u8> {
 
 fn describe(archive: &Archive, entry: &Entry) -> String {
     let time = entry.mtime.map_or("none".to_owned(), |time| time.to_string());
-    let mut header = tar::Header::new_old();
-    header.as_mut_bytes().copy_from_slice(&archive.tar[entry.header.clone()]);
+    let header = archive.header(entry);
     let number = |value: std::io::Result<u64>| value.map_or("none".to_owned(), |value| value.to_string());
     let (owner, group) = (number(header.uid()), number(header.gid()));
     let path = Foreign::from(entry.path.as_str());

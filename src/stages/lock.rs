@@ -118,8 +118,10 @@ pub fn read(text: &str) -> Result<Locked, BadLock> {
     let mut skipped = Vec::new();
     for WirePackage { name, version, source, checksum } in wire.package {
         let checksum = checksum.or_else(|| {
-            let key = format!("checksum {name} {version} ({})", source.as_deref()?);
-            wire.metadata.get(&key).filter(|checksum| *checksum != "<none>").cloned()
+            wire.metadata
+                .get(&metadata_key(&name, &version, source.as_deref()?))
+                .filter(|checksum| *checksum != "<none>")
+                .cloned()
         });
         match locate(&name, &version, source.as_deref(), checksum.as_deref()) {
             Ok((key, checksum)) => {
@@ -139,6 +141,11 @@ pub fn read(text: &str) -> Result<Locked, BadLock> {
     skipped.sort();
     let packages = packages.into_iter().map(|(key, checksum)| LockedPackage { key, checksum }).collect();
     Ok(Locked { packages, skipped })
+}
+
+/// Where format 1 has a package's checksum, in its metadata.
+fn metadata_key(name: &str, version: &str, source: &str) -> String {
+    format!("checksum {name} {version} ({source})")
 }
 
 /// The key and checksum of a registry package, or why it is skipped.

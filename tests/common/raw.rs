@@ -2,6 +2,8 @@
 
 use recrate::stages::deflate::Compressor;
 
+use super::workshop;
+
 /// A crate file.
 #[derive(Debug, Clone)]
 pub struct Raw {
@@ -121,12 +123,9 @@ pub fn seal(header: &mut [u8; 512]) {
     header[148..156].copy_from_slice(format!("{sum:07o}\0").as_bytes());
 }
 
-/// A deflate stream with its trailer, as cargo 1.47 to 1.87 make it.
+/// A gzip stream without its header, as cargo 1.47 to 1.87 make it.
 pub fn stream(tar: &[u8]) -> Vec<u8> {
-    let mut sum = flate2::Crc::new();
-    sum.update(tar);
-    let length = u32::try_from(tar.len()).unwrap();
-    [&Compressor::Zlib8.compress(tar)[..], &sum.sum().to_le_bytes(), &length.to_le_bytes()].concat()
+    workshop::stream(tar, Compressor::Zlib8)
 }
 
 /// Blocks before an entry: a header of a kind, with content.

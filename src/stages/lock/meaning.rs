@@ -9,7 +9,7 @@ use std::fmt;
 
 use toml::{Table, Value};
 
-use super::DEFAULT_SOURCE;
+use super::{DEFAULT_SOURCE, metadata_key};
 use crate::model::krate::CrateId;
 
 /// What a published lock file says that the rebuilt one does not, and the other way round.
@@ -80,7 +80,7 @@ pub fn differences(published: &str, rebuilt: &str, package: &CrateId) -> Result<
             found.wrong.push(format!("another checksum for {id}"));
         }
         if own.map_or(!entry.rest.is_empty(), |own| own.rest != entry.rest) {
-            found.wrong.push(format!("{id} says something else: {}", Value::Table(entry.rest.clone())));
+            found.wrong.push(format!("different meaning of {id}: {}", Value::Table(entry.rest.clone())));
         }
         let Some(own) = own else { continue };
         let names = |entry: &Entry| entry.dependencies.iter().map(|id| id.name.clone()).collect::<BTreeSet<_>>();
@@ -146,10 +146,7 @@ fn read(text: &str) -> Result<Meaning, String> {
         let (Some(name), Some(version)) = (name, version) else { return Err("a package has no name".to_owned()) };
         let id = Id { name, version, source: text("source")? };
         let own = text("checksum")?;
-        let noted = id
-            .source
-            .as_ref()
-            .and_then(|source| metadata.remove(&format!("checksum {} {} ({source})", id.name, id.version)));
+        let noted = id.source.as_ref().and_then(|source| metadata.remove(&metadata_key(&id.name, &id.version, source)));
         let noted = noted.and_then(|value| value.as_str().map(str::to_owned)).filter(|checksum| checksum != "<none>");
         let checksum = match (own, noted) {
             (Some(_), Some(_)) => return Err(format!("it has two checksums for {id}")),
@@ -265,11 +262,11 @@ mod tests {
             (y(DEFAULT_SOURCE, "git+https://evil.example/y#0123"), "from git+https://evil.example/y#0123"),
             (y("checksum = \"0", "checksum = \"1"), "another checksum for y@1.0.0"),
             ("# nothing\n".to_owned(), "a@1.0.0 itself is missing"),
-            (y("checksum", "replace = \"z 1.0.0\"\nchecksum"), "y@1.0.0 says something else"),
-            (y("checksum", "unheard-of = 1\nchecksum"), "y@1.0.0 says something else"),
+            (y("checksum", "replace = \"z 1.0.0\"\nchecksum"), "different meaning of y@1.0.0"),
+            (y("checksum", "unheard-of = 1\nchecksum"), "different meaning of y@1.0.0"),
             (lock().replace("dependencies = [\"y\"]\n", ""), "other dependencies of x@1.0.0"),
             (lock().replace("[\"x\"]", "[\"x\", \"y\"]"), "other dependencies of a@1.0.0"),
-            (lock().replace("[\"x\"]", "[\"x\", \"gone\"]"), "a@1.0.0 says something else"),
+            (lock().replace("[\"x\"]", "[\"x\", \"gone\"]"), "different meaning of a@1.0.0"),
             (lock() + &entry("z", "1.0.0", DEFAULT_SOURCE, ""), "nothing needs z@1.0.0"),
             (lock() + "[metadata]\nkey = \"value\"\n", "something else beside the packages"),
             (lock() + "[[patch.unused]]\nname = \"z\"\nversion = \"1.0.0\"\n", "something else beside the packages"),

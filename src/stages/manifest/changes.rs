@@ -71,7 +71,7 @@ const COPIED: [(&str, u32); 2] = [("license-file", 43), ("readme", 62)];
 #[must_use]
 pub(super) fn explain(
     key: &[String],
-    sayings: (Option<&Value>, Option<&Value>),
+    values: (Option<&Value>, Option<&Value>),
     original: &Table,
     files: &BTreeSet<&str>,
     sides: Sides,
@@ -79,7 +79,7 @@ pub(super) fn explain(
     let key: Vec<&str> = key.iter().map(String::as_str).collect();
     let (published, rebuilt) =
         (Writer(sides.published), Writer(sides.rebuilt.map(|minor| Span::between(minor.0, minor.0))));
-    match sayings {
+    match values {
         (Some(value), None) => one_sided(&key, value, (published, rebuilt, false), original, files),
         (None, Some(value)) => one_sided(&key, value, (rebuilt, published, true), original, files),
         (Some(a), Some(b)) => {
@@ -104,11 +104,11 @@ fn one_sided(
     let of = |table: &[(&[&str], u32)], applies: &dyn Fn(u32) -> bool| {
         table.iter().any(|(pattern, minor)| matches(pattern, key) && applies(*minor))
     };
-    let in_source = said(original, key);
+    let in_source = source_value(original, key);
     // The older one dropped what it did not know. What git's cargo wrote is the source's; of what only the published one says,
     // the source has to say the very same.
-    let equal = in_source == Said::Value(value);
-    let known = equal || (only_rebuilt && in_source != Said::Nothing);
+    let equal = in_source == SourceValue::Own(value);
+    let known = equal || (only_rebuilt && in_source != SourceValue::Absent);
     if of(&LATE, &|minor| without.may_be_before(minor)) && known {
         return true;
     }
@@ -120,11 +120,11 @@ fn one_sided(
         ["bin" | "example" | "test" | "bench", _] => {
             let path = value.get("path").and_then(Value::as_str);
             let gone = path.is_some_and(|path| is_plain(path) && !files.contains(path));
-            let same = match said(original, key) {
-                Said::Value(source) => {
+            let same = match in_source {
+                SourceValue::Own(source) => {
                     source.get("path").and_then(Value::as_str).map(|path| path.trim_start_matches("./")) == path
                 }
-                Said::Inherited | Said::Nothing => false,
+                SourceValue::Inherited | SourceValue::Absent => false,
             };
             // Without a path it is where cargo would find it; only git's own manifest is believed in that.
             let unnamed = only_rebuilt && value.get("path").is_none();
@@ -146,10 +146,10 @@ fn is_plain(path: &str) -> bool {
 
 /// Up to 1.50 cargo dropped the resolver; up to 1.63 it wrote the workspace's, and only where that was 2.
 fn resolver(key: &[&str], older: (&Value, Writer), original: &Table) -> bool {
-    let edition = match said(original, &["package", "edition"]) {
-        Said::Value(edition) => edition.as_str(),
-        Said::Nothing => Some("2015"),
-        Said::Inherited => None,
+    let edition = match source_value(original, &["package", "edition"]) {
+        SourceValue::Own(edition) => edition.as_str(),
+        SourceValue::Absent => Some("2015"),
+        SourceValue::Inherited => None,
     };
     let dropped = matches!(edition, Some("2015" | "2018"));
     let (value, writer) = older;
@@ -164,7 +164,7 @@ fn rewritten(key: &[&str], (old, writer): (&Value, Writer), new: &Value, origina
         key == ["package", *name] && writer.may_be_before(*minor) && old.rsplit('/').next() == Some(new) && old != new
     });
     if copied {
-        return said(original, key) != Said::Nothing;
+        return source_value(original, key) != SourceValue::Absent;
     }
     let is_path = matches!(key, ["package", "build" | "readme" | "license-file"] | ["lib", "path"])
         || matches!(key, ["bin" | "example" | "test" | "bench", _, "path"]);
@@ -178,34 +178,36 @@ fn matches(pattern: &[&str], key: &[&str]) -> bool {
 
 /// What the source's own manifest says of a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Said<'a> {
-    Value(&'a Value),
+enum SourceValue<'a> {
+    /// It has one of its own.
+    Own(&'a Value),
     /// It is the workspace's.
     Inherited,
-    Nothing,
+    /// It does not have the key.
+    Absent,
 }
 
-fn said<'a>(original: &'a Table, key: &[&str]) -> Said<'a> {
-    let Some((first, rest)) = key.split_first() else { return Said::Nothing };
+fn source_value<'a>(original: &'a Table, key: &[&str]) -> SourceValue<'a> {
+    let Some((first, rest)) = key.split_first() else { return SourceValue::Absent };
     let Some(value) = original.get(*first).or_else(|| original.get(&first.replace('-', "_"))) else {
-        return Said::Nothing;
+        return SourceValue::Absent;
     };
-    said_in(value, rest)
+    value_below(value, rest)
 }
 
-fn said_in<'a>(value: &'a Value, key: &[&str]) -> Said<'a> {
+fn value_below<'a>(value: &'a Value, key: &[&str]) -> SourceValue<'a> {
     let Some((first, rest)) = key.split_first() else {
         let inherited = value.get("workspace") == Some(&Value::from(true));
-        return if inherited { Said::Inherited } else { Said::Value(value) };
+        return if inherited { SourceValue::Inherited } else { SourceValue::Own(value) };
     };
     match value {
-        Value::Table(table) if table.get("workspace") == Some(&Value::from(true)) => Said::Inherited,
-        Value::Table(table) => said(table, key),
+        Value::Table(table) if table.get("workspace") == Some(&Value::from(true)) => SourceValue::Inherited,
+        Value::Table(table) => source_value(table, key),
         // Targets are lists in the source, and named here.
         Value::Array(targets) => {
             let named = |target: &&Value| target.get("name").and_then(Value::as_str) == Some(*first);
-            targets.iter().find(named).map_or(Said::Nothing, |target| said_in(target, rest))
+            targets.iter().find(named).map_or(SourceValue::Absent, |target| value_below(target, rest))
         }
-        _ => Said::Nothing,
+        _ => SourceValue::Absent,
     }
 }

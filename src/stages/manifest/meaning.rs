@@ -11,7 +11,8 @@ use cargo_util_schemas::manifest::TomlManifest;
 use toml::{Table, Value};
 
 use super::changes::{self, Sides};
-use super::targets;
+use super::{DEPENDENCY_TABLES, targets};
+use crate::model::foreign;
 
 /// Something that one manifest says and another does not. At least one of them says something.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,9 +40,7 @@ impl fmt::Display for ManifestDifference {
 }
 
 fn brief(value: &Value) -> String {
-    const LIMIT: usize = 120;
-    let text = value.to_string();
-    if text.chars().count() <= LIMIT { text } else { text.chars().take(LIMIT).chain(['…']).collect() }
+    foreign::brief(&value.to_string(), 120)
 }
 
 /// What two manifests say differently, form set aside. `files` are the paths in the rebuilt crate: they decide which
@@ -189,14 +188,10 @@ fn package_of(table: &mut Table, files: &BTreeSet<&str>) -> String {
 
 /// The dependencies in a table: of the package, or of a platform.
 fn dependencies_of(table: &mut Table, edition: &str) {
-    for (today, old) in [
-        ("dependencies", None),
-        ("dev-dependencies", Some("dev_dependencies")),
-        ("build-dependencies", Some("build_dependencies")),
-    ] {
+    for today in DEPENDENCY_TABLES {
         // From edition 2024 on cargo refuses the old spelling.
-        if let Some(old) = old.filter(|_| edition != "2024") {
-            respell(table, today, old);
+        if edition != "2024" {
+            respell(table, today, &today.replace('-', "_"));
         }
         let Some(Value::Table(listed)) = table.get_mut(today) else { continue };
         for (_, dependency) in listed.iter_mut() {
@@ -243,20 +238,19 @@ fn drop_default(table: &mut Table, key: &str, is_default: impl Fn(&Value) -> boo
 }
 
 /// What lists things by name, alone or per platform: a list that is not there is an empty one.
-const DEPENDENCIES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 const LISTS: [&str; 9] = ["badges", "bench", "bin", "example", "features", "lints", "profile", "target", "test"];
 
 fn spell_out_lists(table: &mut Table) {
     let list = |table: &mut Table, key: &str| {
         table.entry(key).or_insert_with(|| Value::Table(Table::new()));
     };
-    for key in LISTS.into_iter().chain(DEPENDENCIES) {
+    for key in LISTS.into_iter().chain(DEPENDENCY_TABLES) {
         list(table, key);
     }
     if let Some(Value::Table(platforms)) = table.get_mut("target") {
         for (_, platform) in platforms.iter_mut() {
             if let Value::Table(platform) = platform {
-                DEPENDENCIES.iter().for_each(|key| list(platform, key));
+                DEPENDENCY_TABLES.iter().for_each(|key| list(platform, key));
             }
         }
         let empty = |value: &Value| value.as_table().is_some_and(Table::is_empty);
