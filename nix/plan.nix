@@ -29,8 +29,8 @@
 }:
 
 assert
-  plan.schema == 2
-  || throw "recrate: this plan has schema ${toString plan.schema}, this nix/ reads schema 2";
+  plan.schema == 3
+  || throw "recrate: this plan has schema ${toString plan.schema}, this nix/ reads schema 3";
 
 let
   inherit (plan) system;
@@ -144,11 +144,18 @@ let
       }
   ) plan.toolchains;
 
+  # Commits: the file of all trees of each, and its sources by folder.
   commits = builtins.mapAttrs (
-    commitId: pin:
-    fetched "source" pin.narHash "commit" {
-      inherit commitId;
-      inherit (pin) repository;
+    commitId:
+    { repository, trees, sources, ... }:
+    {
+      trees = fetched "trees" trees "trees" {
+        recursive = false;
+        inherit commitId repository;
+      };
+      sources = builtins.mapAttrs (
+        folder: hash: fetched "source" hash "source" { inherit commitId folder repository; }
+      ) sources;
     }
   ) plan.commits;
 
@@ -173,12 +180,21 @@ let
     what: set: key:
     set.${key} or (throw "recrate: the plan names the ${what} ${key}, which it does not hold");
 
-  # A commit, with what proves it.
-  proven = id: {
-    inherit id;
-    inherit (lookup "commit" plan.commits id) gitlinks object;
-    source = "${lookup "commit" commits id}";
-  };
+  # A source of a commit, with what proves it.
+  proven =
+    folder: id:
+    let
+      commit = lookup "commit" commits id;
+    in
+    {
+      inherit folder id;
+      inherit (plan.commits.${id}) object;
+      source = "${lookup "source of ${id} for" commit.sources folder}";
+      trees = "${commit.trees}";
+    };
+
+  # What is not packaged is whole.
+  whole = proven "";
 
   # What the builder reads: src/contract/recipe.rs.
   recipeOf =
@@ -198,14 +214,14 @@ let
         ;
       cargo = "${lookup "toolchain" toolchains recipe.toolchain}";
       cargoRelease = plan.toolchains.${recipe.toolchain}.release;
-      commit = proven recipe.commit;
+      commit = proven recipe.sourceFolder recipe.commit;
       gitDependencies = map (
-        dependency: dependency // { commit = proven dependency.commit; }
+        dependency: dependency // { commit = whole dependency.commit; }
       ) recipe.gitDependencies;
       index = "${lookup "index slice" indexes recipe.index}";
       lfs = builtins.mapAttrs (_: hash: "${lookup "LFS object" objects hash}") recipe.lfs;
       packageName = name;
-      submodules = builtins.mapAttrs (_: proven) recipe.submodules;
+      submodules = builtins.mapAttrs (_: whole) recipe.submodules;
     };
 
   rebuild =

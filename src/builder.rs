@@ -17,6 +17,7 @@ pub mod commit;
 pub mod extra_sources;
 pub mod git;
 pub mod package;
+pub mod place;
 pub mod prune;
 pub mod sandbox;
 pub mod toolchain;
@@ -60,6 +61,9 @@ pub enum Fault {
         /// The file.
         path: PathBuf,
     },
+    /// The machine has no room left.
+    #[error("no space left on the machine that builds: {0}")]
+    Full(String),
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] std::io::Error),

@@ -5,8 +5,10 @@
 
 pub mod checkout;
 pub mod git;
+pub mod lean;
 pub mod lfs;
 pub mod program;
 pub mod prune;
 pub mod recipe;
 pub mod status;
+pub mod trees;

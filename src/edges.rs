@@ -8,6 +8,7 @@ pub mod git;
 pub mod network;
 #[cfg(feature = "driver")]
 pub mod nix;
+pub mod parallel;
 pub mod registry;
 #[cfg(feature = "driver")]
 pub mod run_directory;

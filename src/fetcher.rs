@@ -11,7 +11,8 @@
 //!
 //! | verb | what | variables of the derivation |
 //! |---|---|---|
-//! | `commit` | the files of a commit | `repository`, `commitId` |
+//! | `source` | the files of a commit that packaging from a folder reads | `repository`, `commitId`, `folder` |
+//! | `trees` | the file of a commit's trees | `repository`, `commitId` |
 //! | `lfs-object` | an LFS object | `repository`, `outputHash`, `size` |
 //! | `index` | an index slice | `slice`: an [`IndexPin`] in a file |
 
@@ -25,6 +26,7 @@ use base64::Engine as _;
 use crate::contract::program::exit;
 use crate::edges::cache::Cache;
 use crate::edges::cargo_config::{CargoConfig, Place};
+use crate::edges::git::commit::Commit;
 use crate::edges::git::{Git, Mirror};
 use crate::edges::network::Network;
 use crate::edges::registry::{Registry, write_slice};
@@ -40,10 +42,11 @@ const CERTIFICATES: &str = "SSL_CERT_FILE";
 pub fn main<'a>(arguments: &[OsString], certificates: impl Iterator<Item = &'a [u8]>) -> ExitCode {
     let verb = arguments.get(1).and_then(|verb| verb.to_str()).unwrap_or_default();
     let done = match verb {
-        "commit" | "lfs-object" | "index" if std::env::var_os(CERTIFICATES).is_none() => {
+        "source" | "trees" | "lfs-object" | "index" if std::env::var_os(CERTIFICATES).is_none() => {
             return with_certificates(arguments, certificates);
         }
-        "commit" => commit(),
+        "source" => source(),
+        "trees" => trees(),
         "lfs-object" => lfs_object(),
         "index" => index(),
         _ => return exit::<String>("recrate-fetcher", None),
@@ -97,13 +100,21 @@ fn repository() -> Result<(Git, RepositoryUrl), String> {
     Ok((Git { cache: cache(), mirrors, archive: None, network: Network::acquire(false) }, repository))
 }
 
-/// Fetches the files of a commit. Nix checks their hash, and the builder will prove them.
-fn commit() -> Result<(), String> {
+fn commit() -> Result<Commit, String> {
     let (git, repository) = repository()?;
     let id: CommitId = variable("commitId")?.parse().map_err(text_of)?;
-    let found = git.commits(&repository, &[id]).pop().ok_or("no commit")?.map_err(text_of)?;
-    found.export(Some(&out()?)).map_err(text_of)?;
-    Ok(())
+    git.commits(&repository, &[id]).pop().ok_or("no commit")?.map_err(text_of)
+}
+
+/// Fetches a source. Nix checks its hash, and the builder will prove it.
+fn source() -> Result<(), String> {
+    let folder = variable("folder")?.parse().map_err(text_of)?;
+    commit()?.export(&folder, Some(&out()?)).map(drop).map_err(text_of)
+}
+
+/// Fetches the trees of a commit. Nix checks their hash, and the builder will prove them.
+fn trees() -> Result<(), String> {
+    fs_err::write(out()?, commit()?.trees().map_err(text_of)?).map_err(text_of)
 }
 
 /// Fetches an LFS object. Nix checks its hash.

@@ -2,30 +2,40 @@
 //!
 //! A package goes through types that are consumed: locked → [`fetch::FetchedPackage`] → [`trace::TracedPackage`] →
 //! [`inspect::InspectedPackage`] → [`attempt::AttemptedPackage`] → [`Kept`]. What ends one package is its record and never
-//! the run's end. Each step works on one package; what packages of one repository share is fetched together before. A
-//! round has at most one build of each package; Nix builds them in parallel. Builds that the store already has are read
-//! without asking Nix to do anything.
+//! the run's end. Each package goes its way on its own; what packages share is shared by what they ask: the registry has one
+//! answer for each name, a repository is asked by one package for all that wait for it ([`repositories`]), and Nix is handed
+//! whatever is ready ([`builds`]). Builds that the store already has are read without asking Nix to do anything.
 
 pub mod attempt;
 mod build;
+pub mod builds;
 pub mod context;
 mod extra_sources;
 pub mod fetch;
 pub mod inspect;
 mod lfs;
+mod outcomes;
 pub mod preflight;
 mod replay;
+pub mod repositories;
 pub mod reproduce;
 pub mod run_key;
 mod seed;
+mod sources;
 pub mod trace;
 
-use attempt::AttemptedPackage;
-use context::{Context, Error, check_interrupt, in_parallel};
-use fetch::Ended;
-use inspect::{InspectedPackage, going_on};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::edges::console::Console;
+use builds::{Builds, Stopped};
+use context::{Context, Error, Registries};
+use fetch::Ended;
+use inspect::InspectedPackage;
+use outcomes::Outcomes;
+use sources::Sources;
+
+use crate::edges::console::{Console, Phase};
+use crate::edges::parallel::in_parallel;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::stages::coverage;
 use crate::stages::derivation::derive;
@@ -33,6 +43,9 @@ use crate::stages::judge::judge_obstacle;
 use crate::stages::lock::{Locked, LockedPackage};
 use crate::stages::plan::Plan;
 use crate::stages::record::Record;
+
+/// How many packages are under way at once. Most of them wait: for a network, or for Nix.
+const SIDE_BY_SIDE: usize = 64;
 
 impl Context {
     /// Verifies packages; gives a record of each and the plan of the builds that the findings are about. `from_lock_file`:
@@ -62,28 +75,16 @@ impl Context {
                 None => fresh.push(package),
             }
         }
-        let mut finish = |locked: LockedPackage, kept: Kept| -> Result<(), Error> {
+        let registries = self.registries(fresh.iter().map(|package| &package.key.registry));
+        let outcomes = Outcomes::of(self, &fresh);
+        let (recalled, fresh) = outcomes.recall(self, fresh, &registries, run)?;
+        for (package, kept) in recalled {
             run.keep(&kept)?;
             console.package_done(&kept.record);
-            done.push((locked, kept));
-            Ok(())
-        };
-        let (mut open, ended) = self.prepare_all(&fresh, Some(console))?;
-        for end in ended {
-            let (locked, kept) = settle(end);
-            finish(locked, kept)?;
+            done.push((package, kept));
         }
-        let registries = self.registries(fresh.iter().map(|package| &package.key.registry));
-        let mut number = 0;
-        while !open.is_empty() {
-            check_interrupt()?;
-            number += 1;
-            let (closed, going_on) = self.attempt(open, number, run, console, &registries)?;
-            open = going_on;
-            for package in closed {
-                finish(package.package.locked.clone(), package.close())?;
-            }
-        }
+        done.extend(self.go_through(fresh, &outcomes, &registries, run, console)?);
+        done.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut plan = Plan::new(self.system.clone(), self.programs.pins());
         plan.skipped.clone_from(&locked.skipped);
         plan.lockfile = from_lock_file.then(|| coverage::digest(locked));
@@ -101,38 +102,84 @@ impl Context {
         Ok((done.into_iter().map(|(_, kept)| kept.record).collect(), plan))
     }
 
-    /// Takes packages through all steps before the first build; nothing is built.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`].
-    pub fn examine(&self, packages: &[LockedPackage]) -> Result<(Vec<InspectedPackage>, Vec<Ended>), Error> {
-        let (open, ended) = self.prepare_all(&packages.iter().collect::<Vec<_>>(), None)?;
-        Ok((open.into_iter().map(|package| package.package).collect(), ended))
+    /// Takes packages all their way, many side by side; keeps each as soon as it is done.
+    fn go_through(
+        &self,
+        packages: Vec<&LockedPackage>,
+        outcomes: &Outcomes,
+        registries: &Registries,
+        run: &RunDirectory,
+        console: &Console,
+    ) -> Result<Vec<(LockedPackage, Kept)>, Error> {
+        if packages.is_empty() {
+            return Ok(Vec::new());
+        }
+        console.stage(&format!("verifying {} crates", packages.len()));
+        let builds = Builds::default();
+        let first = packages.len().min(SIDE_BY_SIDE);
+        self.repositories.expect(first);
+        let expected = AtomicUsize::new(first);
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| self.serve(&builds, run, console));
+            let done = in_parallel(SIDE_BY_SIDE, packages, |package| {
+                builds.goes_on()?;
+                let is_expected = |left: usize| left.checked_sub(1);
+                if expected.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_expected).is_err() {
+                    self.repositories.expect(1);
+                }
+                let sources = Sources::new(self, registries);
+                let kept = self.go(package, &builds, run, console, &sources)?;
+                run.keep(&kept).map_err(|error| builds.stop(error.into()))?;
+                console.package_done(&kept.record);
+                outcomes.remember(self, package, &kept, &sources);
+                Ok((package.clone(), kept))
+            });
+            builds.close();
+            done
+        });
+        builds.end()?;
+        Ok(done.into_iter().filter_map(|done: Result<_, Stopped>| done.ok()).collect())
     }
 
-    fn prepare_all(
+    /// Takes a package all its way.
+    fn go(
         &self,
-        packages: &[&LockedPackage],
-        console: Option<&Console>,
-    ) -> Result<(Vec<AttemptedPackage>, Vec<Ended>), Error> {
-        let stage = |text: String| console.into_iter().for_each(|console| console.stage(&text));
+        package: &LockedPackage,
+        builds: &Builds,
+        run: &RunDirectory,
+        console: &Console,
+        sources: &Sources<'_>,
+    ) -> Result<Kept, Stopped> {
+        match console.during(Phase::Fetching, || self.look_at(package, sources)) {
+            ControlFlow::Continue(inspected) => self.attempt(inspected, builds, run, console, sources),
+            ControlFlow::Break(ended) => Ok(settle(*ended)),
+        }
+    }
+
+    /// Takes a package through all steps before the first build.
+    fn look_at(&self, package: &LockedPackage, sources: &Sources<'_>) -> ControlFlow<Box<Ended>, InspectedPackage> {
+        let fetched = self.fetch(package, sources);
+        self.repositories.arrived();
+        let fetched = fetched?;
+        let traced = self.trace(fetched, sources)?;
+        self.inspect(traced, sources)
+    }
+
+    /// Takes packages through all steps before the first build; nothing is built.
+    #[must_use]
+    pub fn examine(&self, packages: &[LockedPackage]) -> (Vec<InspectedPackage>, Vec<Ended>) {
         let registries = self.registries(packages.iter().map(|package| &package.key.registry));
-        let mut ended = Vec::new();
-        stage(format!("fetching {} crates", packages.len()));
-        let fetched = in_parallel(self.workers, packages.to_vec(), |package| self.fetch(package, &registries));
-        let fetched = going_on(fetched, &mut ended);
-        check_interrupt()?;
-        stage(format!("fetching the commits of {} crates", fetched.len()));
-        let gathered = self.gather(&fetched);
-        check_interrupt()?;
-        let traced = in_parallel(self.workers, fetched, |package| self.trace(package, &gathered, &registries));
-        let traced = going_on(traced, &mut ended);
-        check_interrupt()?;
-        stage(format!("reading the commits of {} crates", traced.len()));
-        let (inspected, ended_later) = self.inspect(traced, &registries);
-        ended.extend(ended_later);
-        check_interrupt()?;
-        Ok((inspected.into_iter().map(AttemptedPackage::from).collect(), ended))
+        let looked_at = in_parallel(self.workers, packages.iter().collect(), |one| {
+            self.look_at(one, &Sources::new(self, &registries))
+        });
+        let (mut inspected, mut ended) = (Vec::new(), Vec::new());
+        for one in looked_at {
+            match one {
+                ControlFlow::Continue(package) => inspected.push(package),
+                ControlFlow::Break(end) => ended.push(*end),
+            }
+        }
+        (inspected, ended)
     }
 
     /// Whether a plan can be built here: it is complete, and for this system.
@@ -151,8 +198,8 @@ impl Context {
 }
 
 /// What is kept of a package that ends before it is rebuilt.
-fn settle(ended: Ended) -> (LockedPackage, Kept) {
+fn settle(ended: Ended) -> Kept {
     let Ended { locked, checksum, obstacle } = ended;
-    let record = Record::new(locked.key.clone(), checksum, judge_obstacle(&obstacle, false));
-    (locked, Kept { record, build: KeptBuild::Obstacle(Box::new(obstacle)) })
+    let record = Record::new(locked.key, checksum, judge_obstacle(&obstacle, false));
+    Kept { record, build: KeptBuild::Obstacle(Box::new(obstacle)) }
 }

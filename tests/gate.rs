@@ -141,11 +141,17 @@ fn reach_that_can_not_be_determined_is_unknown() {
     let repository = place.repository("own");
     let middle = repository.commit(&tree("own", "1.1.0"), "1.1.0");
     repository.commit(&tree("own", "1.2.0"), "1.2.0");
-    assert_eq!(place.verify("own@1.0.0")["verdict"], "reproduced");
-    // The mirror lacks an object of the history. What was asked before does not count any more.
-    std::fs::remove_file(repository.path.join("objects").join(&middle[..2]).join(&middle[2..])).unwrap();
+    // The mirror lacks an object of the history.
+    let object = repository.path.join("objects").join(&middle[..2]).join(&middle[2..]);
+    let aside = repository.path.join("aside");
+    std::fs::rename(&object, &aside).unwrap();
     let said = place.verify("own@1.0.0");
     assert_eq!((said["verdict"].as_str(), &said["decision"]["kind"]), (Some("reach-unknown"), &json!("undetermined")));
+    // What could not be determined is not kept. What was counts: ids name their whole history.
+    std::fs::rename(&aside, &object).unwrap();
+    assert_eq!(place.verify("own@1.0.0")["verdict"], "reproduced");
+    std::fs::rename(&object, &aside).unwrap();
+    assert_eq!(place.verify("own@1.0.0")["verdict"], "reproduced");
 }
 
 #[test]

@@ -47,11 +47,13 @@ fn sri(text: &str) -> String {
 fn every_kind() -> Value {
     let (index, bare) = (sri("index"), "a".repeat(40));
     let with_submodules = "b".repeat(40);
-    let commit = |gitlinks: Value| {
+    let commit = |name: &str| {
+        let source = |folder: &str| sri(&format!("{name} {folder}"));
         json!({
-            "repository": "https://git.example/team/kinds", "narHash": sri(&gitlinks.to_string()),
+            "repository": "https://git.example/team/kinds", "trees": sri(name),
             // Longer than a variable of the environment can be.
-            "object": BASE64.encode(vec![b'x'; 200_000]), "gitlinks": gitlinks
+            "object": BASE64.encode(vec![b'x'; 200_000]),
+            "sources": { "": source(""), "crates/ö": source("ö"), "crates/sub": source("sub") }
         })
     };
     let toolchain = |name: &str, release: &str, origin: Value| json!({ "name": name, "release": release, "minor": 85, "origin": origin });
@@ -59,7 +61,7 @@ fn every_kind() -> Value {
         "kind": "archive", "url": "https://dist.example/cargo.tar.xz", "sha256": sri("archive"), "runtime": sri("runtime")
     });
     let pin = json!({
-        "narHash": sri("slice"), "until": "2025-03-01T12:00:00Z", "late": { "a": ["1.9.0"] }, "secondFormat": true, "names": ["a", "b-c"],
+        "narHash": sri("slice"), "until": "2025-03-01T12:00:00Z", "late": { "a": ["1.9.0"] }, "pinned": { "a": ["1.0.0"] }, "secondFormat": true, "names": ["a", "b-c"],
         "requirements": { "a": [">=0.9, <2", "^1"] }, "locked": { "b-c": ["1.0.0+x", "2.0.0-rc.1"] }, "yanked": ["a@1.0.0"]
     });
     let crlf = [json!("none"), json!("all"), json!({ "files": ["a b", "ö/c"] })];
@@ -94,7 +96,10 @@ fn every_kind() -> Value {
             for flags in 0..8 {
                 for (path, lock) in [
                     ("", Value::Null),
-                    ("crates/sub", json!({ "content": "dmVyc2lvbiA9IDQK", "folders": ["", "crates/sub"] })),
+                    (
+                        "crates/sub",
+                        json!({ "content": "dmVyc2lvbiA9IDQK", "completion": "update-workspace", "folders": ["", "crates/sub"] }),
+                    ),
                 ] {
                     let number = packages.len();
                     let version = if number.is_multiple_of(2) {
@@ -107,6 +112,7 @@ fn every_kind() -> Value {
                     let (reach, asked) = &reaches[number % 3];
                     let recipe = json!({
                         "toolchain": toolchain, "commit": commit, "packagePath": path, "index": index,
+                        "sourceFolder": if flags & 1 == 0 { path } else { "" },
                         "indexMode": if lock.is_null() { "at-publication" } else { "published-lock" },
                         "checkout": {
                             "crlf": crlf[flags % 3],
@@ -149,7 +155,7 @@ fn every_kind() -> Value {
         }),
     );
     json!({
-        "schema": 2,
+        "schema": 3,
         "system": "x86_64-linux",
         "lockfile": null,
         "builder": { "narHash": sri("builder") },
@@ -161,8 +167,8 @@ fn every_kind() -> Value {
             "nightly": toolchain("nightly", "1.99.0-nightly", json!({ "kind": "imported", "narHash": sri("nightly") })),
         },
         "commits": {
-            bare: commit(json!({})),
-            with_submodules: commit(json!({ "vendor/a b": "c".repeat(40), "vendor/ö": "d".repeat(40) })),
+            bare: commit("bare"),
+            with_submodules: commit("with submodules"),
         },
         "lfsObjects": { sri("object"): { "repository": "https://git.example/team/kinds", "size": 7 } },
         "indexes": { index: pin },
@@ -186,7 +192,10 @@ fn both_derive_the_same_from_every_kind_of_entry() {
 #[test]
 fn neither_derives_anything_from_a_plan_that_is_not_whole() {
     type Change = fn(&mut Value);
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Change); 6] = [
+        ("source", |plan| {
+            drop(plan["commits"]["a".repeat(40)]["sources"].as_object_mut().unwrap().remove("crates/sub"))
+        }),
         ("toolchain", |plan| drop(plan["toolchains"].as_object_mut().unwrap().remove("nightly"))),
         ("commit", |plan| drop(plan["commits"].as_object_mut().unwrap().remove(&"a".repeat(40)))),
         ("LFS object", |plan| plan["lfsObjects"].as_object_mut().unwrap().clear()),

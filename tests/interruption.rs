@@ -35,7 +35,7 @@ fn during_a_build_it_ends_after_it_and_goes_on_from_there() {
     site.publish(&name, "shared", |bytes| bytes);
     let krate = format!("{name}@1.0.0");
     let out = site.folder.path().join("run");
-    let (mut child, mut said) = start_until(&site, &out, &krate, "round 1");
+    let (mut child, mut said) = start_until(&site, &out, &krate, "1 builds are handed to Nix");
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(said.any(|line| line.unwrap().contains("the same command goes on from there")));
@@ -54,7 +54,7 @@ fn a_second_interruption_does_not_wait_for_a_server() {
         silent.local_addr().unwrap()
     ));
     let out = site.folder.path().join("run");
-    let (mut child, mut said) = start_until(&site, &out, "one@1.0.0", "fetching");
+    let (mut child, mut said) = start_until(&site, &out, "one@1.0.0", "verifying");
     let start = Instant::now();
     interrupt(&child);
     assert!(said.any(|line| line.unwrap().contains("^C again stops at once")));

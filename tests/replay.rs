@@ -130,17 +130,23 @@ fn what_the_plan_pins_is_what_is_taken_and_nothing_else() {
     let wrong = format!("sha256-{}=", "A".repeat(43));
     type Change<'a> = &'a dyn Fn(&mut Value);
     // The first while the store does not have the slice yet: what is there already needs no fetching.
-    let changes: [(&str, Change<'_>); 5] = [
+    let changes: [(&str, Change<'_>); 7] = [
         ("does not give this slice any more", &|plan| {
             drop(plan["indexes"][&index]["names"].as_array_mut().unwrap().pop())
         }),
-        ("hash mismatch", &|plan| plan["commits"][&commit]["narHash"] = wrong.clone().into()),
+        ("hash mismatch", &|plan| plan["commits"][&commit]["sources"][""] = wrong.clone().into()),
+        ("hash mismatch", &|plan| plan["commits"][&commit]["trees"] = wrong.clone().into()),
+        ("the recipe's `commit` is not allowed", &|plan| {
+            let whole = plan["commits"][&commit]["sources"][""].clone();
+            plan["commits"][&commit]["sources"] = serde_json::json!({ "": whole, "elsewhere": whole });
+            rebuild(plan, job)["recipe"]["sourceFolder"] = "elsewhere".into();
+        }),
         ("hash mismatch", &|plan| plan["indexes"][&index]["narHash"] = wrong.clone().into()),
         ("the commit object of the plan is", &|plan| plan["commits"][&commit]["object"] = "eA==".into()),
         ("has no commit", &|plan| {
             let other = "0123456789".repeat(4);
             let mut source = plan["commits"][&commit].clone();
-            source["narHash"] = wrong.clone().into();
+            source["sources"][""] = wrong.clone().into();
             plan["commits"][&other] = source;
             rebuild(plan, job)["recipe"]["commit"] = other.into();
         }),

@@ -14,6 +14,7 @@ use super::commit::{check_out, unproven};
 use super::worktree::Worktree;
 use super::{Fault, git};
 use crate::contract::recipe::{CommitInput, GitDependencyInput, Reference};
+use crate::model::commit::CommitId;
 use crate::model::sub_path::SubPath;
 
 /// Submodules, by path.
@@ -25,31 +26,34 @@ type Submodules = BTreeMap<SubPath, CommitInput>;
 /// Where one is not what the commit above it names.
 pub fn check_out_submodules(
     submodules: &Submodules,
-    own: &CommitInput,
     root: &Path,
     worktree: &mut Worktree,
     conversion: &Conversion,
 ) -> Result<(), Fault> {
+    let named = |worktree: &Worktree, above: &str| -> BTreeMap<String, CommitId> {
+        let below = |(path, id): (&String, &CommitId)| (format!("{above}{path}"), *id);
+        worktree.submodules.iter().map(below).collect()
+    };
+    let mut gitlinks = named(worktree, "");
     // A submodule's submodule comes after it in the order of paths.
     for (path, commit) in submodules {
         let path = path.as_str();
-        let (above, below) = above(submodules, own, path);
-        if above.gitlinks.get(below) != Some(&commit.id) {
-            return Err(unproven(commit, format!("commit {} has no such submodule at {below}", above.id)));
+        if gitlinks.get(path) != Some(&commit.id) {
+            return Err(unproven(commit, format!("the commit above it has no such submodule at {path}")));
+        }
+        if commit.folder != SubPath::default() {
+            return Err(Fault::Recipe("submodules"));
         }
         let place = root.join(path);
-        fs_err::remove_dir(&place)?;
+        if place.is_dir() {
+            fs_err::remove_dir(&place)?;
+        }
         let submodule = check_out(commit, &place, &conversion.below(path))?;
         git::write_repository(&place, &submodule, commit, &[])?;
         worktree.links.extend(submodule.links.iter().map(|link| Path::new(path).join(link)));
+        gitlinks.extend(named(&submodule, &format!("{path}/")));
     }
     Ok(())
-}
-
-/// The commit whose tree a submodule hangs in, and its path there.
-fn above<'a>(submodules: &'a Submodules, own: &'a CommitInput, path: &'a str) -> (&'a CommitInput, &'a str) {
-    let inside = |other: &str| path.strip_prefix(other).and_then(|rest| rest.strip_prefix('/'));
-    submodules.iter().rev().find_map(|(other, commit)| Some((commit, inside(other.as_str())?))).unwrap_or((own, path))
 }
 
 /// The lock files of a package's folder and of those above it, the root's last.

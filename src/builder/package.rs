@@ -8,8 +8,8 @@ use std::process::{Command, ExitCode, Stdio};
 use super::checkout::Conversion;
 use super::extra_sources::{self, Provided};
 use super::worktree::Worktree;
-use super::{Fault, commit, file_variable, git, prune, sandbox, variable};
-use crate::contract::recipe::Recipe;
+use super::{Fault, commit, file_variable, git, place, prune, sandbox, variable};
+use crate::contract::recipe::{Completion, PublishedLockfile, Recipe};
 use crate::contract::status::{FILE, LOG, Outcome, SCHEMA, Status};
 use crate::model::release::Minor;
 use crate::model::sub_path::SubPath;
@@ -26,12 +26,18 @@ pub fn run() -> Result<(), Fault> {
     sandbox::require(Some(&recipe))?;
     let minor = Minor::of_release(&recipe.cargo_release).ok_or(Fault::Recipe("cargoRelease"))?;
     let out = PathBuf::from(variable("out")?);
-    let build = std::env::current_dir()?;
+    // Below the package's folder nothing may be missing.
+    if !Path::new(recipe.package_path.as_str()).starts_with(recipe.commit.folder.as_str()) {
+        return Err(Fault::Recipe("commit"));
+    }
+    let sources = recipe.extra_commits().chain([&recipe.commit]).map(|commit| commit.source.as_path());
+    let objects = recipe.lfs.values().map(PathBuf::as_path);
+    let build = place::choose(sources.chain(objects), &std::env::current_dir()?)?;
     let root = build.join("worktree");
 
     let conversion = Conversion { checkout: recipe.checkout.clone(), lfs: recipe.lfs.clone() };
     let mut worktree = commit::check_out(&recipe.commit, &root, &conversion)?;
-    extra_sources::check_out_submodules(&recipe.submodules, &recipe.commit, &root, &mut worktree, &conversion)?;
+    extra_sources::check_out_submodules(&recipe.submodules, &root, &mut worktree, &conversion)?;
     let git_place = build.join("git");
     let from_git = extra_sources::provide(&recipe.git_dependencies, &git_place, &root, recipe.package_path.as_str())?;
 
@@ -40,7 +46,7 @@ pub fn run() -> Result<(), Fault> {
         Some(outcome) => outcome,
         None => Rebuild { recipe: &recipe, minor, build: &build, root: &root }.package(&worktree, &out, &from_git)?,
     };
-    let (commit, tree) = (recipe.commit.id.to_string(), worktree.root.to_string());
+    let (commit, tree) = (recipe.commit.id.to_string(), worktree.trees.root().to_string());
     let status = Status { schema: SCHEMA, commit, tree, outcome };
     Ok(fs_err::write(out.join(FILE), serde_json::to_vec_pretty(&status).map_err(std::io::Error::other)?)?)
 }
@@ -108,9 +114,22 @@ impl Rebuild<'_> {
         if let Some(outcome) = filled_link(worktree, root, &folders) {
             return Ok(outcome);
         }
-        let (exit, output) = self.run_cargo(&root.join(package_path), &from_git.config)?;
-        let output = without_store_paths(&output);
-        fs_err::write(out.join(LOG), &output)?;
+        let package = root.join(package_path);
+        let cargo = self.set_up(&from_git.config)?;
+        let mut log = String::new();
+        if let Some(PublishedLockfile { completion, .. }) = lockfile {
+            match completion {
+                Completion::UpdateWorkspace => {
+                    log += &cargo.run(&package, &["update", "--workspace", "--offline"])?.1;
+                }
+                Completion::PackageTwice => {
+                    log += &cargo.run(&package, &self.arguments())?.1;
+                    let _ = fs_err::remove_dir_all(self.build.join("target/package"));
+                }
+            }
+        }
+        let (exit, output) = cargo.run(&package, &self.arguments())?;
+        fs_err::write(out.join(LOG), log + &output)?;
         if exit != Some(0) {
             let from =
                 (output.len().saturating_sub(MESSAGE_LIMIT)..output.len()).find(|at| output.is_char_boundary(*at));
@@ -126,8 +145,8 @@ impl Rebuild<'_> {
         Ok(Outcome::Packaged { file: name.to_owned() })
     }
 
-    /// Runs `cargo package` and returns its exit code and what it printed.
-    fn run_cargo(&self, package: &Path, from_git: &str) -> Result<(Option<i32>, String), Fault> {
+    /// Writes cargo's configuration, and gives the cargo that reads it.
+    fn set_up(&self, from_git: &str) -> Result<Cargo<'_>, Fault> {
         let Self { recipe, minor: Minor(minor), build, .. } = self;
         let home = build.join("cargo-home");
         fs_err::create_dir(&home)?;
@@ -145,9 +164,46 @@ impl Rebuild<'_> {
         }
         let rustc = build.join("rustc");
         fs_err::os::unix::fs::symlink(std::env::current_exe()?, &rustc)?;
+        Ok(Cargo { recipe, build, loader: loader(&recipe.cargo)?, takes_configuration: *minor >= 63 })
+    }
 
-        let cargo = recipe.cargo.join("bin/cargo");
-        let mut command = match loader(&recipe.cargo)? {
+    /// The arguments of `cargo package`.
+    fn arguments(&self) -> Vec<&str> {
+        let Self { recipe, minor: Minor(minor), .. } = self;
+        let mut arguments = vec!["package", "--no-verify"];
+        if *minor >= 36 {
+            arguments.push("--offline");
+        }
+        // A workspace may have its own mind about which members a command without a name is for.
+        if *minor >= 56 {
+            arguments.extend(["--package", &recipe.package_name]);
+        }
+        if recipe.allow_dirty {
+            arguments.push("--allow-dirty");
+        }
+        if recipe.exclude_lockfile {
+            arguments.push("--exclude-lockfile");
+        }
+        arguments
+    }
+}
+
+/// The pinned cargo, set up.
+struct Cargo<'a> {
+    recipe: &'a Recipe,
+    build: &'a Path,
+    /// The dynamic loader that it is started through.
+    loader: Option<PathBuf>,
+    /// Whether configuration can be given on the command line.
+    takes_configuration: bool,
+}
+
+impl Cargo<'_> {
+    /// Runs cargo in the package's folder; gives its exit code and what it printed, which is the same wherever it works.
+    fn run(&self, package: &Path, arguments: &[&str]) -> Result<(Option<i32>, String), Fault> {
+        let Self { recipe, build, .. } = self;
+        let (home, cargo) = (build.join("cargo-home"), recipe.cargo.join("bin/cargo"));
+        let mut command = match &self.loader {
             Some(loader) => {
                 let mut command = Command::new(loader);
                 command.arg("--library-path").arg(recipe.cargo.join("lib")).arg(&cargo);
@@ -157,26 +213,13 @@ impl Rebuild<'_> {
         };
         // What the repository's own .cargo/config could say about the index is outranked by the command line, from the
         // first cargo that has this option on.
-        if *minor >= 63 {
+        if self.takes_configuration {
             command.arg("--config").arg(home.join("config.toml"));
-        }
-        command.args(["package", "--no-verify"]);
-        if *minor >= 36 {
-            command.arg("--offline");
-        }
-        // A workspace may have its own mind about which members a command without a name is for.
-        if *minor >= 56 {
-            command.args(["--package", &recipe.package_name]);
-        }
-        if recipe.allow_dirty {
-            command.arg("--allow-dirty");
-        }
-        if recipe.exclude_lockfile {
-            command.arg("--exclude-lockfile");
         }
         // Nothing of the machine, nor of the sandbox, reaches cargo; the variables outrank the repository's own
         // .cargo/config where that could make cargo run a program or write elsewhere.
         command
+            .args(arguments)
             .current_dir(package)
             .env_clear()
             .env("HOME", build)
@@ -186,7 +229,7 @@ impl Rebuild<'_> {
             .env("CARGO_HOME", &home)
             .env("CARGO_TARGET_DIR", build.join("target"))
             .env("CARGO_TERM_COLOR", "never")
-            .env("RUSTC", &rustc)
+            .env("RUSTC", build.join("rustc"))
             .env("RUSTC_WRAPPER", "")
             .env("RUSTC_WORKSPACE_WRAPPER", "")
             .env(RUSTC_RELEASE, &recipe.cargo_release)
@@ -208,9 +251,18 @@ impl Rebuild<'_> {
             }
         }
         let exit = child.wait()?;
-        Ok((exit.code(), String::from_utf8_lossy(&output).into_owned()))
+        let output = String::from_utf8_lossy(&output);
+        // That the machine is full says nothing about the package: it must not be kept as cargo's refusal.
+        if !exit.success() && output.contains(NO_SPACE) {
+            return Err(Fault::Full(output.into_owned()));
+        }
+        let output = output.replace(&build.display().to_string(), "/build");
+        Ok((exit.code(), without_store_paths(&output)))
     }
 }
+
+/// The system's words for a full file system.
+const NO_SPACE: &str = "(os error 28)";
 
 /// The dynamic loader that came with a toolchain; none where its cargo is static.
 fn loader(toolchain: &Path) -> Result<Option<PathBuf>, Fault> {

@@ -1,4 +1,4 @@
-//! The worktree: copies the source out of the store and computes, on the way, the git objects it is made of.
+//! The worktree: a commit's files, copied out of the store and proven on the way.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -13,145 +13,143 @@ use super::Fault;
 use super::checkout::Conversion;
 use crate::contract::checkout::Executables;
 use crate::contract::git::{Kind, ObjectId, hash};
+use crate::contract::lean::Selection;
+use crate::contract::trees::{Leaf, Leaves, Mode, Trees, submodules};
+use crate::model::commit::CommitId;
 
 /// The time that every file of the worktree gets. It must lie before the index is written, so that git's "racy"
 /// entries don't arise, and be the same at every build: cargos before 1.50 record it.
 const FILE_TIME: Duration = Duration::from_secs(1);
-
-/// A git tree object.
-#[derive(Debug)]
-pub struct Tree {
-    /// Its id.
-    pub id: ObjectId,
-    /// Its body, without the header.
-    pub body: Vec<u8>,
-}
 
 /// A path that the git index lists.
 #[derive(Debug)]
 pub struct Tracked {
     /// Relative to the repository's root, `/` between the parts, any bytes.
     pub path: Vec<u8>,
-    /// Blob id, or the commit id of a submodule.
-    pub id: ObjectId,
-    /// Its git mode.
-    pub mode: Mode,
-    /// What `lstat` says of the copy.
-    pub metadata: std::fs::Metadata,
+    /// What the commit has there.
+    pub leaf: Leaf,
+    /// What `lstat` says of the copy; none where a lean source does not have it.
+    pub metadata: Option<std::fs::Metadata>,
 }
 
-/// What copying a source came to.
+/// A proven worktree.
 #[derive(Debug)]
 pub struct Worktree {
-    /// The id of the root tree.
-    pub root: ObjectId,
-    /// Every tree object, the root's last.
-    pub trees: Vec<Tree>,
+    /// Every tree object.
+    pub trees: Trees,
     /// Every tracked path, in the order of git's index.
     pub tracked: Vec<Tracked>,
     /// Links of the worktree, relative to its root.
     pub links: Vec<PathBuf>,
+    /// The submodules, by path: the commits that the trees name. Where they are there their folders are empty.
+    pub submodules: BTreeMap<String, CommitId>,
     /// How it is checked out.
     pub conversion: Conversion,
 }
 
-/// Copies `source` to `destination`, which must not exist, as `conversion` says, and computes its git objects: those of
-/// the source, whatever the checkout makes of it.
-///
-/// `gitlinks` are the submodules: path and commit. Their folders are empty in `source`.
-///
-/// # Errors
-/// Where a file can't be read or written.
-pub fn copy(
-    source: &Path,
-    destination: &Path,
-    gitlinks: &BTreeMap<Vec<u8>, ObjectId>,
-    conversion: &Conversion,
-) -> Result<Worktree, Fault> {
-    let (trees, tracked, links) = (Vec::new(), Vec::new(), Vec::new());
-    let root = hash(Kind::Tree, b"");
-    let mut worktree = Worktree { root, trees, tracked, links, conversion: conversion.clone() };
-    worktree.root = worktree.copy_folder(source, destination, &mut Vec::new(), gitlinks)?;
-    worktree.tracked.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(worktree)
+/// Where files come from, and which of them.
+pub struct Source<'a> {
+    /// The folder.
+    pub folder: &'a Path,
+    /// What the commit has.
+    pub leaves: &'a Leaves,
+    /// What of it the folder has to have.
+    pub selection: &'a Selection,
 }
 
-impl Worktree {
-    fn copy_folder(
-        &mut self,
-        source: &Path,
+impl Source<'_> {
+    /// Copies the files to `destination`, which must not exist, as `conversion` says, and proves that they are the ones that
+    /// the commit has, whatever the checkout makes of them. The outer error is ours, the inner one the source's.
+    ///
+    /// # Errors
+    /// Where a file can't be read or written; where one is missing, another one, or one too many, in words.
+    pub fn check_out(
+        &self,
+        trees: Trees,
         destination: &Path,
-        path: &mut Vec<u8>,
-        gitlinks: &BTreeMap<Vec<u8>, ObjectId>,
-    ) -> Result<ObjectId, Fault> {
-        fs_err::create_dir(destination)?;
-        let mut entries: Vec<(Vec<u8>, Mode, ObjectId)> = Vec::new();
-        for entry in fs_err::read_dir(source)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let (from, to) = (entry.path(), destination.join(&name));
-            let length = path.len();
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(name.as_bytes());
-
-            let kind = entry.file_type()?;
-            let (mode, id) = if let (true, Some(commit)) = (kind.is_dir(), gitlinks.get(path.as_slice())) {
-                fs_err::create_dir(&to)?;
-                self.track(path, *commit, Mode::Submodule, &to)?;
-                (Mode::Submodule, *commit)
-            } else if kind.is_dir() {
-                (Mode::Tree, self.copy_folder(&from, &to, path, gitlinks)?)
-            } else {
-                let (mode, id) = copy_leaf(&from, &to, path, kind.is_symlink(), &self.conversion)?;
-                self.track(path, id, mode, &to)?;
-                if mode == Mode::Link && !self.conversion.checkout.links_as_text {
-                    self.links.push(PathBuf::from(std::ffi::OsStr::from_bytes(path)));
+        conversion: &Conversion,
+    ) -> Result<Result<Worktree, String>, Fault> {
+        fs_err::create_dir_all(destination)?;
+        let mut worktree = Worktree {
+            trees,
+            tracked: Vec::with_capacity(self.leaves.len()),
+            links: Vec::new(),
+            submodules: submodules(self.leaves),
+            conversion: conversion.clone(),
+        };
+        let (mut made, mut copied) = (PathBuf::from(destination), 0);
+        for (path, leaf) in self.leaves {
+            let relative = Path::new(std::ffi::OsStr::from_bytes(path));
+            let mut metadata = None;
+            if self.selection.has(path) {
+                let to = destination.join(relative);
+                if let Some(folder) = to.parent().filter(|folder| *folder != made) {
+                    fs_err::create_dir_all(folder)?;
+                    folder.clone_into(&mut made);
                 }
-                (mode, id)
-            };
-            entries.push((name.as_bytes().to_vec(), mode, id));
-            path.truncate(length);
-        }
-        // git sorts a tree as if the names of folders ended with a slash.
-        entries.sort_by_cached_key(|(name, mode, _)| {
-            let mut key = name.clone();
-            if *mode == Mode::Tree {
-                key.push(b'/');
+                if leaf.mode == Mode::Submodule {
+                    fs_err::create_dir(&to)?;
+                } else {
+                    let from = self.folder.join(relative);
+                    let found = match fs_err::symlink_metadata(&from) {
+                        Ok(found) => found,
+                        Err(error) if is_absence(&error) => {
+                            return Ok(Err(format!("it lacks {}", relative.display())));
+                        }
+                        Err(error) => return Err(error.into()),
+                    };
+                    if mode_of(&found) != Some(leaf.mode) || copy_leaf(&from, &to, path, *leaf, conversion)? != leaf.id
+                    {
+                        return Ok(Err(format!("its {} is another one", relative.display())));
+                    }
+                    copied += 1;
+                }
+                if leaf.mode == Mode::Link && !conversion.checkout.links_as_text {
+                    worktree.links.push(relative.to_owned());
+                }
+                metadata = Some(fs_err::symlink_metadata(&to)?);
             }
-            key
-        });
-        let mut body = Vec::new();
-        for (name, mode, id) in entries {
-            body.extend_from_slice(mode.octal().as_bytes());
-            body.push(b' ');
-            body.extend_from_slice(&name);
-            body.push(0);
-            body.extend_from_slice(&id.0);
+            worktree.tracked.push(Tracked { path: path.clone(), leaf: *leaf, metadata });
         }
-        let id = hash(Kind::Tree, &body);
-        self.trees.push(Tree { id, body });
-        Ok(id)
-    }
-
-    fn track(&mut self, path: &[u8], id: ObjectId, mode: Mode, copy: &Path) -> Result<(), Fault> {
-        let metadata = fs_err::symlink_metadata(copy)?;
-        self.tracked.push(Tracked { path: path.to_vec(), id, mode, metadata });
-        Ok(())
+        let there = count_files(self.folder)?;
+        Ok(if there == copied { Ok(worktree) } else { Err(format!("it has {there} files, the commit {copied}")) })
     }
 }
 
-/// Copies one file or link and says what git makes of it.
-fn copy_leaf(
-    from: &Path,
-    to: &Path,
-    path: &[u8],
-    is_link: bool,
-    conversion: &Conversion,
-) -> Result<(Mode, ObjectId), Fault> {
+fn is_absence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+/// What git would make of something in the store; none where that is no file and no link.
+fn mode_of(found: &std::fs::Metadata) -> Option<Mode> {
+    let executable = found.mode() & 0o100 != 0;
+    match found.file_type() {
+        kind if kind.is_symlink() => Some(Mode::Link),
+        kind if kind.is_file() => Some(if executable { Mode::Executable } else { Mode::File }),
+        _ => None,
+    }
+}
+
+/// How many files and links lie below a folder.
+fn count_files(folder: &Path) -> Result<usize, Fault> {
+    let (mut count, mut waiting) = (0, vec![folder.to_owned()]);
+    while let Some(folder) = waiting.pop() {
+        for entry in fs_err::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                waiting.push(entry.path());
+            } else {
+                count += 1;
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// Copies one file or link; gives the id of its blob.
+fn copy_leaf(from: &Path, to: &Path, path: &[u8], leaf: Leaf, conversion: &Conversion) -> Result<ObjectId, Fault> {
     let checkout = &conversion.checkout;
-    if is_link {
+    if leaf.mode == Mode::Link {
         let target = fs_err::read_link(from)?;
         let id = hash(Kind::Blob, target.as_os_str().as_bytes());
         if checkout.links_as_text {
@@ -159,20 +157,20 @@ fn copy_leaf(
         } else {
             symlink(&target, to)?;
         }
-        return Ok((Mode::Link, id));
+        return Ok(id);
     }
     let body = fs_err::read(from)?;
-    let executable = fs_err::metadata(from)?.mode() & 0o100 != 0;
-    let mode = if executable { Mode::Executable } else { Mode::File };
     let kept = match checkout.executables {
-        Executables::AsCommitted => executable,
+        Executables::AsCommitted => leaf.mode == Mode::Executable,
         Executables::None => false,
         Executables::All => true,
     };
     let permissions = if kept { 0o755 } else { 0o644 };
     let id = hash(Kind::Blob, &body);
-    write_file(to, &conversion.file(path, body)?, permissions)?;
-    Ok((mode, id))
+    if id == leaf.id {
+        write_file(to, &conversion.file(path, body)?, permissions)?;
+    }
+    Ok(id)
 }
 
 fn write_file(to: &Path, body: &[u8], permissions: u32) -> Result<(), Fault> {
@@ -180,45 +178,4 @@ fn write_file(to: &Path, body: &[u8], permissions: u32) -> Result<(), Fault> {
     file.write_all(body)?;
     file.set_permissions(std::fs::Permissions::from_mode(permissions))?;
     Ok(file.set_modified(UNIX_EPOCH + FILE_TIME)?)
-}
-
-/// The modes that git gives to tree entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// A file.
-    File,
-    /// A file with its owner's executable bit.
-    Executable,
-    /// A symbolic link.
-    Link,
-    /// A folder.
-    Tree,
-    /// A submodule.
-    Submodule,
-}
-
-impl Mode {
-    /// As in a tree object: octal, no leading zero.
-    #[must_use]
-    pub fn octal(self) -> &'static str {
-        match self {
-            Self::File => "100644",
-            Self::Executable => "100755",
-            Self::Link => "120000",
-            Self::Tree => "40000",
-            Self::Submodule => "160000",
-        }
-    }
-
-    /// As in the index.
-    #[must_use]
-    pub fn bits(self) -> u32 {
-        match self {
-            Self::File => 0o100_644,
-            Self::Executable => 0o100_755,
-            Self::Link => 0o120_000,
-            Self::Tree => 0o040_000,
-            Self::Submodule => 0o160_000,
-        }
-    }
 }

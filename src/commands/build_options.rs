@@ -11,10 +11,12 @@ use crate::edges::cargo_config::CargoConfig;
 use crate::edges::git::{Git, Mirror, without_file_scheme};
 use crate::edges::network::Network;
 use crate::edges::nix::Nix;
+use crate::edges::parallel::Permits;
 use crate::edges::software_heritage::{ADDRESS, SoftwareHeritage};
 use crate::edges::toolchains::Toolchains;
 use crate::model::digest::{Sha256, Sri};
 use crate::pipeline::context::{Context, Program, Programs};
+use crate::pipeline::repositories::Repositories;
 use crate::stages::derivation::names;
 use crate::stages::plan::ProgramPin;
 use crate::stages::renamed_repositories::{Renamed, with_known};
@@ -85,6 +87,9 @@ pub struct BuildOptions {
     /// Use what is cached and in the store; fetch nothing
     #[arg(long)]
     offline: bool,
+    /// Look at everything again: let no result of an earlier run count. What was fetched and built is used all the same
+    #[arg(long)]
+    fresh: bool,
     /// Which cargos may be tried [default: all, unless the configuration file says otherwise]
     #[arg(long, value_name = "WHICH")]
     toolchains: Option<Cargos>,
@@ -153,6 +158,7 @@ impl BuildOptions {
             ));
         }
         let cache = self.places.cache()?;
+        let cache = if self.fresh { cache.without_results() } else { cache };
         let toolchains = self.places.toolchains()?;
         let system = format!("{}-linux", std::env::consts::ARCH);
         let cargos = self.toolchains.or(config.toolchains).unwrap_or_default();
@@ -179,7 +185,9 @@ impl BuildOptions {
                 judge: program(names::JUDGE)?,
             },
             system,
+            repositories: Repositories::default(),
             workers: WORKERS,
+            permits: Permits::default(),
         })
     }
 

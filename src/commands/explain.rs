@@ -41,7 +41,7 @@ impl Explain {
         let locked =
             |id: &CrateId| LockedPackage { key: PackageKey::new(RegistryName::Default, id.clone()), checksum: None };
         let packages: Vec<LockedPackage> = self.crates.iter().map(locked).collect();
-        let (inspected, ended) = context.examine(&packages).map_err(Failure::internal)?;
+        let (inspected, ended) = context.examine(&packages);
         let texts: Vec<String> = inspected.iter().map(describe).chain(ended.iter().map(describe_end)).collect();
         print(&texts.join("\n")).map_err(Failure::internal)?;
         Ok(if ended.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })

@@ -55,14 +55,17 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CommitInput {
-    /// Its submodules, by path: the commits that its tree names. Their folders are empty in `source`.
-    pub gitlinks: BTreeMap<String, CommitId>,
+    /// The folder of which `source` has everything, with what packaging from it reads besides: see [`super::lean`]. The root
+    /// for the whole commit.
+    pub folder: SubPath,
     /// Its id.
     pub id: CommitId,
     /// The commit object, in base64.
     pub object: Base64,
-    /// The folder with its files.
+    /// The folder with its files; those of submodules are empty.
     pub source: PathBuf,
+    /// The file of all its trees: see [`super::trees`].
+    pub trees: PathBuf,
 }
 
 /// Packages that cargo wants from git in order to load a workspace.
@@ -85,8 +88,21 @@ pub struct GitDependencyInput {
 pub struct PublishedLockfile {
     /// Its text, in base64.
     pub content: Base64,
+    /// How cargo completes it before it packages.
+    pub completion: Completion,
     /// The folders that it is put into: the package's and its workspace's.
     pub folders: BTreeSet<SubPath>,
+}
+
+/// How cargo completes a published Cargo.lock. It is a part of the workspace's: what the other members need is not in it, and
+/// what cargo adds for them must not push up what is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Completion {
+    /// By `cargo update --workspace`, which cargo has from 1.50 on.
+    UpdateWorkspace,
+    /// By a first `cargo package`, whose crate is thrown away.
+    PackageTwice,
 }
 
 /// What a manifest asks a git repository for.
@@ -140,7 +156,8 @@ impl Recipe {
 
     /// Every store path that the recipe names.
     pub fn store_paths(&self) -> impl Iterator<Item = &Path> {
-        let commits = self.extra_commits().chain([&self.commit]).map(|commit| &commit.source);
+        let commits = self.extra_commits().chain([&self.commit]);
+        let commits = commits.flat_map(|commit| [&commit.source, &commit.trees]);
         commits.chain(self.lfs.values()).chain([&self.cargo, &self.index]).map(PathBuf::as_path)
     }
 }

@@ -2,18 +2,32 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::digest::Sha256;
 
 /// recrate's cache folder.
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
+    /// Whether results of earlier runs count.
+    recalls: bool,
 }
 
 impl Cache {
     /// A cache in this folder, which need not exist.
     #[must_use]
     pub fn at(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, recalls: true }
+    }
+
+    /// The same cache, of which no results of earlier runs count.
+    #[must_use]
+    pub fn without_results(self) -> Self {
+        Self { recalls: false, ..self }
     }
 
     /// A place in the cache. `name` is made of names this program chose or checked.
@@ -42,12 +56,50 @@ impl Cache {
         write_whole(&self.path(name), bytes)
     }
 
+    /// What was learned before of these inputs, by this very program; none where it was not, or what is there is not what was
+    /// written.
+    #[must_use]
+    pub fn recall<T: DeserializeOwned>(&self, kind: &str, inputs: &impl Serialize) -> Option<T> {
+        if !self.recalls {
+            return None;
+        }
+        let bytes = fs_err::read(self.path(&result_name(kind, inputs)?)).ok()?;
+        let (seal, text) = bytes.split_first_chunk::<SEAL>()?;
+        if Sha256::of(text).to_string().as_bytes() != &seal[..] {
+            tracing::warn!("a result of kind {kind} in the cache is damaged and is computed again");
+            return None;
+        }
+        serde_json::from_slice(text).ok()
+    }
+
+    /// Keeps what was learned of these inputs. That it can't be kept costs time only.
+    pub fn remember(&self, kind: &str, inputs: &impl Serialize, result: &impl Serialize) {
+        let Some((name, text)) = result_name(kind, inputs).zip(serde_json::to_vec(result).ok()) else { return };
+        let sealed = [Sha256::of(&text).to_string().as_bytes(), &text].concat();
+        if let Err(error) = self.write(&name, &sealed) {
+            tracing::warn!("a result can't be kept: {error}");
+        }
+    }
+
     /// When a cached file was written; none where it is not cached.
     #[must_use]
     pub fn age(&self, name: &str) -> Option<std::time::Duration> {
         fs_err::metadata(self.path(name)).ok()?.modified().ok()?.elapsed().ok()
     }
 }
+
+/// The length of a sha256 in hex, which stands before a result.
+const SEAL: usize = 64;
+
+/// Where a result is kept: under the hash of everything that it depends on.
+fn result_name(kind: &str, inputs: &impl Serialize) -> Option<String> {
+    let key = serde_json::to_vec(&(kind, (*PROGRAM)?, inputs)).ok()?;
+    Some(format!("results/{kind}/{}", Sha256::of(&key)))
+}
+
+/// The hash of this program: another one may come to other results. None where it can't be read: then nothing is kept.
+static PROGRAM: LazyLock<Option<Sha256>> =
+    LazyLock::new(|| Some(Sha256::of(&fs_err::read(std::env::current_exe().ok()?).ok()?)));
 
 /// Writes a file so that it is there whole or not at all: under another name first, then renamed. Its folder is made.
 ///
@@ -82,6 +134,23 @@ mod tests {
         std::fs::write(folder.path().join("plain"), "").unwrap();
         let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions();
         assert_eq!(mode("a/b"), mode("plain"));
+    }
+
+    #[test]
+    fn a_result_is_recalled_for_its_own_inputs_and_a_damaged_one_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().to_owned());
+        cache.remember("sum", &(1, 2), &3);
+        assert_eq!(cache.recall::<u32>("sum", &(1, 2)), Some(3));
+        assert_eq!(cache.recall::<u32>("sum", &(2, 1)), None);
+        assert_eq!(cache.recall::<u32>("product", &(1, 2)), None);
+        let file = std::fs::read_dir(folder.path().join("results/sum")).unwrap().next().unwrap().unwrap().path();
+        let mut bytes = std::fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() = b'4';
+        for damaged in [bytes.as_slice(), &bytes[..SEAL], b"", b"3"] {
+            std::fs::write(&file, damaged).unwrap();
+            assert_eq!(cache.recall::<u32>("sum", &(1, 2)), None);
+        }
     }
 
     #[test]

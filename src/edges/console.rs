@@ -1,7 +1,8 @@
 //! The terminal: the only module that writes to it. Results go to stdout, progress to stderr.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -14,7 +15,21 @@ pub struct Console {
     bar: Option<ProgressBar>,
     quiet: bool,
     total: usize,
-    done: std::sync::atomic::AtomicUsize,
+    done: AtomicUsize,
+    /// How many packages are in each phase.
+    doing: [AtomicUsize; 3],
+    begun: Instant,
+}
+
+/// What is done for a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its crate, commit and index files are fetched and read.
+    Fetching,
+    /// It is built, or waits for Nix.
+    Building,
+    /// What came of it is compared.
+    Judging,
 }
 
 impl Console {
@@ -29,7 +44,26 @@ impl Console {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, quiet, total, done: std::sync::atomic::AtomicUsize::new(0) }
+        Self { bar, quiet, total, done: AtomicUsize::new(0), doing: Default::default(), begun: Instant::now() }
+    }
+
+    /// Counts a package as being in a phase while something is done for it.
+    pub fn during<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        let count = &self.doing[phase as usize];
+        count.fetch_add(1, Ordering::Relaxed);
+        self.show_counts();
+        let done = work();
+        count.fetch_sub(1, Ordering::Relaxed);
+        self.show_counts();
+        done
+    }
+
+    fn show_counts(&self) {
+        let Some(bar) = &self.bar else { return };
+        let [fetching, building, judging] = [0, 1, 2].map(|at: usize| self.doing[at].load(Ordering::Relaxed));
+        let done = self.done.load(Ordering::Relaxed);
+        let rate = pace(done, self.total, self.begun.elapsed());
+        bar.set_message(format!("{fetching} fetched, {building} built, {judging} judged{rate}"));
     }
 
     /// A stage of the work begins.
@@ -50,7 +84,7 @@ impl Console {
 
     /// A package is done.
     pub fn package_done(&self, record: &Record) {
-        let done = 1 + self.done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let done = 1 + self.done.fetch_add(1, Ordering::Relaxed);
         let text = format!("{:>23}  {}", record.verdict(), record.key);
         match &self.bar {
             Some(bar) => {
@@ -83,6 +117,17 @@ impl Console {
     }
 }
 
+/// How fast it goes, and how long it will go on, once that can be told.
+fn pace(done: usize, total: usize, elapsed: Duration) -> String {
+    if done < 10 || elapsed < Duration::from_secs(2) {
+        return String::new();
+    }
+    let rate = done as f64 / elapsed.as_secs_f64();
+    let left = (total.saturating_sub(done) as f64 / rate).ceil() as u64;
+    let left = if left < 100 { format!("{left} s") } else { format!("{} min", left.div_ceil(60)) };
+    format!("; {rate:.1}/s, about {left} left")
+}
+
 /// Prints a result to stdout. A reader that has seen enough (`| head`) is no failure.
 ///
 /// # Errors
@@ -105,4 +150,17 @@ pub fn colours_on_stdout() -> bool {
 #[must_use]
 pub fn colours_on_stderr() -> bool {
     anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_given_once_there_is_something_to_go_by() {
+        assert_eq!(pace(9, 500, Duration::from_secs(60)), "");
+        assert_eq!(pace(500, 500, Duration::from_secs(1)), "");
+        assert_eq!(pace(50, 100, Duration::from_secs(10)), "; 5.0/s, about 10 s left");
+        assert_eq!(pace(50, 5000, Duration::from_secs(10)), "; 5.0/s, about 17 min left");
+    }
 }

@@ -83,6 +83,17 @@ impl Git {
             .unwrap_or_else(|| address.to_owned())
     }
 
+    /// Whether getting a commit takes a server.
+    #[must_use]
+    pub fn would_ask(&self, repository: &RepositoryUrl, id: CommitId) -> bool {
+        let is_folder = self.address(repository).starts_with('/');
+        let is_cached = || {
+            let cached = self.bare("git", &plain_name(repository));
+            cached.is_ok_and(|cached| cached.to_thread_local().has_object(object_id(id)))
+        };
+        !is_folder && self.network.is_some() && !is_cached()
+    }
+
     /// Gets commits of one repository, all in one request.
     ///
     /// # Errors
@@ -92,7 +103,7 @@ impl Git {
         if address.starts_with('/') {
             return match open_folder(&address) {
                 Ok(found) => wanted.iter().map(|id| Commit::read(&found, *id)).collect(),
-                Err(error) => wanted.iter().map(|_| Err(error.again())).collect(),
+                Err(error) => wanted.iter().map(|_| Err(error.clone())).collect(),
             };
         }
         let unreachable = |reason: &str| Error::Unreachable { url: address.clone(), reason: reason.to_owned() };

@@ -173,7 +173,8 @@ impl Nix {
         ask_nix(&arguments).map(drop)
     }
 
-    /// Builds derivations, going on where one fails, and roots their outputs against garbage collection.
+    /// Builds derivations, going on where one fails, and roots their outputs against garbage collection. `max_jobs` at once,
+    /// where that is another number than Nix is set up with.
     ///
     /// That a build fails is no error here: ask the store what came about ([`Nix::missing`]). Gives the last errors that Nix
     /// printed outside of builds, where it did not end well: the reason why it could not even begin some.
@@ -184,6 +185,7 @@ impl Nix {
         &self,
         builds: &[&RebuildDrv],
         root: &Path,
+        max_jobs: Option<u32>,
         mut on: impl FnMut(Event),
     ) -> Result<Option<String>, Error> {
         let command = "nix-store";
@@ -195,6 +197,8 @@ impl Nix {
             arguments.extend(["--indirect".into(), "--add-root".into(), root.into()]);
         }
         arguments.extend(self.options().map(Into::into));
+        // The last one counts.
+        arguments.extend(max_jobs.into_iter().flat_map(|jobs| ["--max-jobs".into(), jobs.to_string().into()]));
         arguments.extend(builds.iter().map(|build| build.drv.clone().into()));
         let reader = cmd(command, in_store(self.store.as_ref(), arguments))
             .stdin_null()
@@ -221,6 +225,26 @@ impl Nix {
             (true, Some(status)) => format!("nix-store ended with {status} and printed no error"),
             (true, None) => "nix-store did not end".to_owned(),
         }))
+    }
+
+    /// Roots what the store has against garbage collection.
+    ///
+    /// # Errors
+    /// Where the store does not have it any more.
+    pub fn root(&self, paths: &[&String], root: &Path) -> Result<(), Error> {
+        // Another machine's store can't be told of roots here.
+        if self.store.is_some() || paths.is_empty() {
+            return Ok(());
+        }
+        for (number, batch) in paths.chunks(BATCH).enumerate() {
+            let mut root = root.as_os_str().to_owned();
+            root.push(format!("-{number}"));
+            let arguments: Vec<OsString> = vec!["--realise".into(), "--indirect".into(), "--add-root".into(), root];
+            let options = self.options().map(OsString::from);
+            let paths = batch.iter().map(OsString::from);
+            self.run("nix-store", arguments.into_iter().chain(options).chain(paths))?;
+        }
+        Ok(())
     }
 
     /// Builds something again that the store has, and has Nix compare; gives what it output where that differs.
@@ -284,6 +308,21 @@ impl Nix {
         Ok(all.iter().map(|(name, value)| (name.clone(), text(value))).collect())
     }
 
+    /// How many builds Nix does at once on this machine.
+    ///
+    /// # Errors
+    /// Where Nix does not tell.
+    pub fn max_jobs(&self) -> Result<u32, Error> {
+        let given =
+            self.build_options.windows(2).rev().find(|pair| pair[0] == "--max-jobs").map(|pair| pair[1].clone());
+        let jobs = match given {
+            Some(jobs) => Some(jobs),
+            None => self.settings()?.remove("max-jobs"),
+        };
+        let processors = || std::thread::available_parallelism().map_or(1, |number| number.get() as u32);
+        Ok(jobs.and_then(|jobs| jobs.parse().ok()).unwrap_or_else(processors))
+    }
+
     /// Whether the daemon trusts this user; none where there is no daemon, or where it does not say (before Nix 2.19).
     #[must_use]
     pub fn is_trusted(&self) -> Option<bool> {
@@ -340,14 +379,16 @@ fn run(command: &'static str, arguments: Vec<OsString>) -> Result<String, Error>
         }
         let last = tail(&String::from_utf8_lossy(&output.stderr));
         patience -= 1;
-        if patience == 0 || !last.contains("is busy") {
+        if patience == 0 || !BUSY.iter().any(|words| last.contains(words)) {
             return Err(Error::Failed { command, code: output.status.code(), output: last });
         }
         std::thread::sleep(BUSY_PAUSE);
     }
 }
 
-/// Nix waits for its database itself, but not while another process makes it: then it says that it is busy.
+/// Nix waits for its database itself, but not while another process makes it, or its folders: then it says that it is busy,
+/// or that a link is there already.
+const BUSY: [&str; 2] = ["is busy", "gcroots/profiles"];
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 

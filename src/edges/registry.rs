@@ -11,6 +11,7 @@ use tame_index::index::IndexConfig;
 use super::cache::Cache;
 use super::cargo_config::Place;
 use super::network::{self, Answer, Network};
+use super::parallel::in_parallel;
 use crate::model::digest::Sha256;
 use crate::model::krate::{CrateId, CrateName};
 use crate::stages::artefact::{Artefact, ChecksumMismatch};
@@ -29,8 +30,15 @@ pub struct Registry {
     network: Option<Network>,
     /// What the index says of downloads, or why it says nothing; asked for once, whoever comes first.
     downloads: Mutex<Option<Result<IndexConfig, String>>>,
-    read: Mutex<HashMap<CrateName, Arc<Vec<IndexLine>>>>,
+    read: Mutex<HashMap<CrateName, Held>>,
+    hashes: Mutex<HashMap<CrateName, Option<Sha256>>>,
 }
+
+/// The lines of a crate, none where the registry does not have it; nothing before it was asked. Whoever comes first asks.
+type Held = Arc<Mutex<Option<Option<Arc<Vec<IndexLine>>>>>>;
+
+/// How many index files are asked for at once.
+const TOGETHER: usize = 16;
 
 /// Why the registry gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +67,7 @@ impl Registry {
     /// The registry at a place.
     #[must_use]
     pub fn new(place: Place, cache: Cache, network: Option<Network>) -> Self {
-        Self { place, cache, network, downloads: Mutex::default(), read: Mutex::default() }
+        Self { place, cache, network, downloads: Mutex::default(), read: Mutex::default(), hashes: Mutex::default() }
     }
 
     /// The index lines of a crate.
@@ -67,23 +75,37 @@ impl Registry {
     /// # Errors
     /// Where the registry has no such crate or can't be asked.
     pub fn index(&self, name: &CrateName) -> Result<Arc<Vec<IndexLine>>, Error> {
-        let held = |this: &Self| this.read.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        if let Some(lines) = held(self) {
-            return Ok(lines);
-        }
-        let bytes = match &self.place {
-            Place::Local(root) => {
-                let path = root.join(index_path(name));
-                match fs_err::read(&path) {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        return Err(Error::Absent(name.to_string()));
-                    }
-                    read => read?,
-                }
-            }
-            Place::Sparse(address) => self.fetch_index(address, name, FRESH)?,
+        self.index_of_age(name, FRESH, false)
+    }
+
+    fn index_of_age(&self, name: &CrateName, age: Duration, again: bool) -> Result<Arc<Vec<IndexLine>>, Error> {
+        let held = {
+            let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(read.entry(name.clone()).or_default())
         };
-        Ok(self.hold(name, &bytes))
+        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() || again {
+            *held = Some(match self.read_index(name, age) {
+                Ok(bytes) => {
+                    let hash = Some(Sha256::of(&bytes));
+                    self.hashes.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), hash);
+                    Some(Arc::new(read_index(&bytes)))
+                }
+                Err(Error::Absent(_)) => None,
+                Err(error) => return Err(error),
+            });
+        }
+        held.clone().flatten().ok_or_else(|| Error::Absent(name.to_string()))
+    }
+
+    fn read_index(&self, name: &CrateName, age: Duration) -> Result<Vec<u8>, Error> {
+        match &self.place {
+            Place::Local(root) => match fs_err::read(root.join(index_path(name))) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Absent(name.to_string())),
+                read => Ok(read?),
+            },
+            Place::Sparse(address) => self.fetch(address, index_path(name).trim_start_matches("index/"), age),
+        }
     }
 
     /// The index lines of a crate, asked for again: a version may be younger than the cached file.
@@ -91,16 +113,24 @@ impl Registry {
     /// # Errors
     /// Where the registry has no such crate or can't be asked.
     pub fn newest_index(&self, name: &CrateName) -> Result<Arc<Vec<IndexLine>>, Error> {
-        match &self.place {
-            Place::Local(_) => self.index(name),
-            Place::Sparse(address) => Ok(self.hold(name, &self.fetch_index(address, name, Duration::ZERO)?)),
-        }
+        self.index_of_age(name, Duration::ZERO, true)
     }
 
-    fn hold(&self, name: &CrateName, bytes: &[u8]) -> Arc<Vec<IndexLine>> {
-        let lines = Arc::new(read_index(bytes));
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Arc::clone(&lines));
-        lines
+    /// A hash of the index file of a crate, without reading its lines; none where the registry has no such crate.
+    ///
+    /// # Errors
+    /// Where it can't be asked.
+    pub fn index_hash(&self, name: &CrateName) -> Result<Option<Sha256>, Error> {
+        if let Some(hash) = self.hashes.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(*hash);
+        }
+        let hash = match self.read_index(name, FRESH) {
+            Ok(bytes) => Some(Sha256::of(&bytes)),
+            Err(Error::Absent(_)) => None,
+            Err(error) => return Err(error),
+        };
+        self.hashes.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), hash);
+        Ok(hash)
     }
 
     /// The index lines of several crates. One that the registry does not have is left out: cargo will say if it wants
@@ -110,18 +140,21 @@ impl Registry {
     /// Where the registry can't be asked.
     pub fn indexes(&self, names: &BTreeSet<CrateName>) -> Result<Index, Error> {
         let mut index = Index::new();
-        for name in names {
-            match self.index(name) {
+        let is_held = |name: &&CrateName| {
+            let held = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(*name).cloned();
+            held.is_some_and(|held| held.try_lock().is_ok_and(|held| held.is_some()))
+        };
+        let (held, fresh): (Vec<_>, Vec<_>) = names.iter().partition(is_held);
+        let ask = |name| (name, self.index(name));
+        let asked = in_parallel(TOGETHER, fresh, ask);
+        for (name, lines) in held.into_iter().map(ask).chain(asked) {
+            match lines {
                 Ok(lines) => drop(index.insert(name.clone(), lines)),
                 Err(Error::Absent(_)) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(index)
-    }
-
-    fn fetch_index(&self, address: &str, name: &CrateName, age: Duration) -> Result<Vec<u8>, Error> {
-        self.fetch(address, index_path(name).trim_start_matches("index/"), age)
     }
 
     /// A file of the index, or the registry's own description beside it: believed up to an age, then asked for again.

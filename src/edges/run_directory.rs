@@ -15,6 +15,7 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,7 @@ const SCHEMA: u32 = 2;
 #[derive(Debug)]
 pub struct RunDirectory {
     root: PathBuf,
+    next_root: AtomicUsize,
     /// Holds the lock until the run ends, however it ends.
     _lock: fs_err::File,
 }
@@ -99,7 +101,7 @@ impl RunDirectory {
             let same = serde_json::from_slice::<Run>(&before)
                 .is_ok_and(|run| run.schema == SCHEMA && run.key == key && run.recrate == env!("CARGO_PKG_VERSION"));
             if same && !root.join("report.json").is_file() {
-                return Ok(Self { root, _lock: lock });
+                return Ok(Self { root, next_root: AtomicUsize::new(0), _lock: lock });
             }
             let mut old = root.clone().into_os_string();
             old.push(".old");
@@ -120,7 +122,7 @@ impl RunDirectory {
         let run = Run { schema: SCHEMA, recrate, key, folder: folder.to_owned() };
         // In place, not renamed: the lock is on this very file.
         lock.write_all(&serde_json::to_vec_pretty(&run).expect("a run is plain data"))?;
-        Ok(Self { root, _lock: lock })
+        Ok(Self { root, next_root: AtomicUsize::new(0), _lock: lock })
     }
 
     fn lock(root: &Path, file: &Path) -> Result<fs_err::File, Error> {
@@ -135,10 +137,11 @@ impl RunDirectory {
         &self.root
     }
 
-    /// Where Nix roots the outputs.
+    /// Where Nix roots the outputs of some builds: another name each time.
     #[must_use]
-    pub fn roots(&self) -> PathBuf {
-        self.root.join("roots/rebuild")
+    pub fn next_root(&self) -> PathBuf {
+        let number = self.next_root.fetch_add(1, Ordering::Relaxed);
+        self.root.join("roots").join(format!("{}-{number}", std::process::id()))
     }
 
     /// Where outputs of another machine's store are copied to.
@@ -171,6 +174,15 @@ impl RunDirectory {
     /// Where it can't be written.
     pub fn keep_log(&self, key: &PackageKey, log: &str) -> io::Result<()> {
         write_whole(&self.root.join("logs").join(format!("{}.log", key.job())), log.as_bytes())
+    }
+
+    /// Writes one of the run's files that never changes.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub fn write_once(&self, name: &str, text: &str) -> io::Result<()> {
+        let there = fs_err::read(self.root.join(name)).is_ok_and(|there| there == text.as_bytes());
+        if there { Ok(()) } else { self.write(name, text) }
     }
 
     /// Writes one of the run's files.

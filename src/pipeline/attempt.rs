@@ -1,23 +1,24 @@
 //! Fourth step: attempts to rebuild a package, until one is exact or nothing better can come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::build::Built;
-use super::context::{Context, Error, Registries, check_interrupt, in_parallel};
+use super::builds::{Builds, Request, Stopped};
+use super::context::{Context, Error};
 use super::inspect::InspectedPackage;
-use super::seed::Content;
-use crate::edges::console::Console;
+use super::sources::Sources;
+use crate::edges::console::{Console, Phase};
+use crate::edges::git;
 use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::model::krate::CrateName;
-use crate::model::package::RegistryName;
 use crate::stages::claims::Cause;
-use crate::stages::derivation::{FixedInput, RebuildDrv, derive};
-use crate::stages::findings::Findings;
+use crate::stages::derivation::RebuildDrv;
+use crate::stages::findings::{Findings, Rebuild};
 use crate::stages::index::{Index, read_index};
 use crate::stages::judge::{Case, Output, judge, judge_obstacle};
-use crate::stages::plan::{Inputs, Plan, PlannedRebuild};
+use crate::stages::plan::{Inputs, PlannedRebuild};
 use crate::stages::published::Published;
 use crate::stages::recipe::same_build;
 use crate::stages::record::{AttemptRecord, Record};
@@ -32,6 +33,8 @@ pub struct AttemptedPackage {
     /// The package.
     pub package: InspectedPackage,
     attempts: Vec<Made>,
+    /// What keeps the next attempt from being made.
+    ended: Option<Cause>,
 }
 
 /// An attempt that was made.
@@ -46,8 +49,7 @@ struct Made {
 struct Prepared {
     attempted: AttemptedPackage,
     attempt: Attempt,
-    inputs: Inputs,
-    slice: Slice,
+    request: Arc<Request>,
 }
 
 /// What comes after an attempt.
@@ -60,108 +62,96 @@ enum Step {
 
 impl From<InspectedPackage> for AttemptedPackage {
     fn from(package: InspectedPackage) -> Self {
-        Self { package, attempts: Vec::new() }
+        Self { package, attempts: Vec::new(), ended: None }
     }
 }
 
 impl Context {
-    /// Makes the next attempt of every package; gives the packages that are done, and those that go on.
+    /// Attempts to rebuild a package until it is done; gives what is kept of it.
     ///
     /// # Errors
-    /// Where Nix or the store does not do what it is asked.
+    /// [`Stopped`] where the run ends before.
     pub fn attempt(
         &self,
-        open: Vec<AttemptedPackage>,
-        number: u32,
+        package: InspectedPackage,
+        builds: &Builds,
         run: &RunDirectory,
         console: &Console,
-        registries: &Registries,
-    ) -> Result<(Vec<AttemptedPackage>, Vec<AttemptedPackage>), Error> {
-        let (mut done, mut prepared) = (Vec::new(), Vec::new());
-        for step in in_parallel(self.workers, open, |package| self.prepare(package, registries)) {
-            match step {
-                Step::Next(one) => prepared.push(*one),
-                Step::Done(package) => done.push(*package),
-            }
+        sources: &Sources<'_>,
+    ) -> Result<Kept, Stopped> {
+        let mut attempted = AttemptedPackage::from(package);
+        loop {
+            builds.goes_on()?;
+            let step = console.during(Phase::Fetching, || self.prepare(attempted, sources));
+            let prepared = match step {
+                Step::Done(done) => return Ok(done.close()),
+                Step::Next(prepared) => prepared,
+            };
+            let (drv, built) = console.during(Phase::Building, || builds.build(Arc::clone(&prepared.request)))?;
+            let read = console.during(Phase::Judging, || {
+                self.permits.with(|| self.read_attempt(*prepared, drv, &built, run, sources))
+            });
+            attempted = read.map_err(|error| builds.stop(error))?;
         }
-        if prepared.is_empty() {
-            return Ok((done, Vec::new()));
-        }
-        let mut plan = Plan::new(self.system.clone(), self.programs.pins());
-        for one in &prepared {
-            let package = &one.attempted.package;
-            plan.add_rebuild(&package.locked, package.checksum, &one.inputs);
-        }
-        let derivations = derive(&plan)?;
-        let built = self.build(&plan, &derivations, &format!("round {number}"), run, console, |jobs| {
-            let needed = prepared.iter().filter(|one| jobs.contains(one.attempted.package.locked.key.job().as_str()));
-            self.inputs_of(&needed.collect::<Vec<_>>())
-        })?;
-        check_interrupt()?;
-        let read = in_parallel(self.workers.min(4), prepared, |one| {
-            let drv = derivations.rebuilds[&one.attempted.package.locked.key.job()].clone();
-            self.read_attempt(one, drv, &built, run, registries)
-        });
-        let mut going_on = Vec::new();
-        for package in read {
-            let package = package?;
-            if next(&package.package.subject, &package.outcomes()).is_some() {
-                going_on.push(package);
-            } else {
-                done.push(package);
-            }
-        }
-        Ok((done, going_on))
     }
 
     /// Prepares the next attempt of a package. One that comes to the same build as an earlier one is not built again.
-    fn prepare(&self, mut attempted: AttemptedPackage, registries: &Registries) -> Step {
+    fn prepare(&self, mut attempted: AttemptedPackage, sources: &Sources<'_>) -> Step {
         loop {
             let subject = &attempted.package.subject;
             let attempt = next(subject, &attempted.outcomes());
             let toolchain = attempt.as_ref().and_then(|attempt| subject.candidates.get(attempt.candidate));
-            let registry = registries.get(&RegistryName::Default).and_then(|registry| registry.as_ref().ok());
-            let (Some(attempt), Some(candidate), Some(registry)) = (attempt, toolchain, registry) else {
+            let (Some(attempt), Some(candidate)) = (attempt, toolchain) else {
                 return Step::Done(Box::new(attempted));
+            };
+            let folder = attempted.package.blueprint.source_folder(attempt.source);
+            let source = match self.source_of(&attempted.package.commit, &folder) {
+                Ok(source) => source,
+                Err(error) => {
+                    attempted.ended = Some(attempted.not_whole(&error));
+                    return Step::Done(Box::new(attempted));
+                }
             };
             let blueprint = &attempted.package.blueprint;
             let mut need = blueprint.index_need(&attempt);
             let mut index = attempted.package.index.clone();
             let mut absent: BTreeSet<CrateName> = BTreeSet::new();
             loop {
-                let lacking = need.lacking(&index, &attempt.missed, &absent);
+                let lacking = need.lacking(&index, &absent);
                 if lacking.is_empty() {
                     break;
                 }
-                let Ok(found) = registry.indexes(&lacking) else { return Step::Done(Box::new(attempted)) };
+                let found = match sources.indexes(&lacking) {
+                    Ok(found) => found,
+                    Err(reason) => {
+                        attempted.ended = Some(Cause::Error { reason: reason.into() });
+                        return Step::Done(Box::new(attempted));
+                    }
+                };
                 absent.extend(lacking.into_iter().filter(|name| !found.contains_key(name)));
                 index.extend(found);
             }
-            let (inputs, slice) = blueprint.inputs(&attempt, &candidate.toolchain, need, &index);
+            let (inputs, slice) = blueprint.inputs(&attempt, &candidate.toolchain, source, need, &index);
             match attempted.attempts.iter().find(|made| same_build(&made.inputs, &inputs)).cloned() {
                 Some(before) => {
                     let again = Attempted { attempt, ..before.attempted };
                     attempted.attempts.push(Made { attempted: again, inputs, drv: before.drv });
                 }
-                None => return Step::Next(Box::new(Prepared { attempted, attempt, inputs, slice })),
+                None => {
+                    let package = &attempted.package;
+                    let own = (package.commit.id, package.commit.clone());
+                    let request = Request {
+                        locked: package.locked.clone(),
+                        checksum: package.checksum,
+                        inputs,
+                        slice,
+                        commits: package.extra_commits.clone().into_iter().chain([own]).collect(),
+                        lfs_files: package.lfs_files.clone(),
+                    };
+                    return Step::Next(Box::new(Prepared { attempted, attempt, request: Arc::new(request) }));
+                }
             }
         }
-    }
-
-    /// What each fixed-output input of these attempts is made of.
-    fn inputs_of<'a>(&self, needed: &[&'a Prepared]) -> BTreeMap<FixedInput, Content<'a>> {
-        let toolchains = needed.iter().map(|one| (&one.inputs.recipe.toolchain, &one.inputs.toolchain));
-        let mut inputs = self.own_inputs(toolchains);
-        for one in needed {
-            let package = &one.attempted.package;
-            inputs.insert(FixedInput::Commit(package.commit.id), Content::Commit(&package.commit));
-            let extra = package.extra_commits.iter();
-            inputs.extend(extra.map(|(id, commit)| (FixedInput::Commit(*id), Content::Commit(commit))));
-            let objects = package.lfs_files.iter();
-            inputs.extend(objects.map(|(hash, file)| (FixedInput::LfsObject(*hash), Content::LfsObject(file))));
-            inputs.insert(FixedInput::Index(one.inputs.index.nar_hash), Content::Slice(&one.slice));
-        }
-        inputs
     }
 
     /// Reads what an attempt came to, and has it judged.
@@ -171,19 +161,21 @@ impl Context {
         drv: RebuildDrv,
         built: &Built,
         run: &RunDirectory,
-        registries: &Registries,
+        sources: &Sources<'_>,
     ) -> Result<AttemptedPackage, Error> {
-        let Prepared { mut attempted, attempt, inputs, slice } = one;
+        let Prepared { mut attempted, attempt, request } = one;
         let package = &attempted.package;
         let output = self.output(&package.locked.key, &drv, built, run)?;
         let refusal = match &output {
             Output::Built { status, .. } => Refusal::of(&status.outcome),
             Output::Failed(_) => None,
         };
-        let findings = match &registries[&package.locked.key.registry] {
-            Ok(registry) => self.judge_attempt(package, &inputs, &slice, &output, registry),
-            Err(reason) => package.judge_error(reason.clone()),
+        let Request { inputs, slice, .. } = request.as_ref();
+        let findings = match sources.registry(&package.locked.key.registry) {
+            Ok(registry) => self.judge_attempt(package, inputs, slice, &output, registry),
+            Err(reason) => package.judge_error(reason),
         };
+        let inputs = inputs.clone();
         attempted.attempts.push(Made { attempted: Attempted { attempt, findings, refusal }, inputs, drv });
         Ok(attempted)
     }
@@ -256,13 +248,29 @@ impl AttemptedPackage {
         self.attempts.iter().map(|made| made.attempted.clone()).collect()
     }
 
+    /// That the whole commit can't be had, with what its lean source came to.
+    fn not_whole(&self, error: &git::Error) -> Cause {
+        let differences = |made: &Made| -> Vec<String> {
+            let findings = &made.attempted.findings;
+            let refused = match &findings.rebuild {
+                Rebuild::Refused { reason } => Some(format!("cargo refused: {reason}")),
+                Rebuild::NotAttempted | Rebuild::Done | Rebuild::Impossible { .. } | Rebuild::Error { .. } => None,
+            };
+            let paths = findings.contents.differences().iter().map(|one| format!("{} differs", one.path));
+            refused.into_iter().chain(paths).take(5).collect()
+        };
+        let lean = self.attempts.last().map(differences).unwrap_or_default().join(", ");
+        Cause::Error { reason: format!("whole commit not available: {error}; without the rest of it: {lean}").into() }
+    }
+
     /// Ends the search: the best attempt decides.
     #[must_use]
     pub fn close(self) -> Kept {
-        let Self { package, attempts } = self;
+        let Self { package, attempts, ended } = self;
         let outcomes: Vec<Attempted> = attempts.iter().map(|made| made.attempted.clone()).collect();
-        let Some(best) = best(&outcomes) else {
-            let obstacle = package.obstacle(Cause::Error { reason: "nothing could be built".into() });
+        let Some(best) = best(&outcomes, package.subject.is_lean).filter(|_| ended.is_none()) else {
+            let nothing = || Cause::Error { reason: "nothing could be built".into() };
+            let obstacle = package.obstacle(ended.unwrap_or_else(nothing));
             let findings = judge_obstacle(&obstacle, false);
             let record = Record::new(package.locked.key, Some(package.checksum), findings);
             return Kept { record, build: KeptBuild::Obstacle(Box::new(obstacle)) };

@@ -9,6 +9,7 @@ use crate::edges::console::Console;
 use crate::edges::nix::Event;
 use crate::edges::run_directory::RunDirectory;
 use crate::judge::read_output;
+use crate::model::digest::Sha256;
 use crate::model::package::PackageKey;
 use crate::stages::derivation::{Derivations, FixedInput, RebuildDrv, derive};
 use crate::stages::judge::Output;
@@ -16,6 +17,20 @@ use crate::stages::plan::Plan;
 
 /// `nix/` as it was when this program was built: what registers the derivations.
 const PLAN_NIX: &str = include_str!("../../nix/plan.nix");
+
+/// The part of the machine that a process of Nix gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Which of the processes it is.
+    pub number: usize,
+    /// How many builds it does at once; as Nix is set up, where none is given.
+    pub max_jobs: Option<u32>,
+}
+
+impl Share {
+    /// All of it.
+    pub const ALL: Self = Self { number: 0, max_jobs: None };
+}
 
 /// What having Nix build came to, besides the outputs.
 #[derive(Debug, Default)]
@@ -34,7 +49,7 @@ impl Context {
         &self,
         plan: &Plan,
         derivations: &Derivations,
-        label: &str,
+        share: Share,
         run: &RunDirectory,
         console: &Console,
         inputs: impl FnOnce(&BTreeSet<&str>) -> BTreeMap<FixedInput, Content<'a>>,
@@ -42,15 +57,19 @@ impl Context {
         let missing = self.nix.missing(derivations.rebuilds.values().map(|drv| &drv.out))?;
         let wanted: Vec<(&String, &RebuildDrv)> =
             derivations.rebuilds.iter().filter(|(_, drv)| missing.contains(&drv.out)).collect();
+        // What the store has already is rooted as well: whatever a report names is there as long as the run directory is.
+        let there = derivations.rebuilds.values().map(|drv| &drv.out).filter(|out| !missing.contains(*out));
+        self.nix.root(&there.collect::<Vec<_>>(), &run.next_root())?;
         let mut built = Built::default();
         if !wanted.is_empty() {
-            console.stage(&format!("{label}: {} of {} to build", wanted.len(), derivations.rebuilds.len()));
+            console.stage(&format!("{} builds are handed to Nix", wanted.len()));
             let jobs: BTreeSet<&str> = wanted.iter().map(|(job, _)| job.as_str()).collect();
             self.seed(derivations, inputs(&jobs))?;
             check_interrupt()?;
-            self.instantiate(&plan.only(&jobs), derivations, run, "round.json")?;
+            let name = format!("batch-{}.json", share.number);
+            self.instantiate(&plan.only(&jobs), derivations, run, &name)?;
             let builds: Vec<&RebuildDrv> = wanted.iter().map(|(_, drv)| *drv).collect();
-            built.errors = self.nix.realise(&builds, &run.roots(), |event| match event {
+            built.errors = self.nix.realise(&builds, &run.next_root(), share.max_jobs, |event| match event {
                 Event::Started(drv) => console.build_started(&drv),
                 Event::Message(text) => tracing::debug!("nix: {text}"),
             })?;
@@ -90,7 +109,7 @@ impl Context {
         name: &str,
     ) -> Result<(), Error> {
         run.write(name, &plan.to_json())?;
-        run.write("plan.nix", PLAN_NIX)?;
+        run.write_once("plan.nix", PLAN_NIX)?;
         let instantiated = self.nix.instantiate(&run.path().join("plan.nix"), &run.path().join(name), "drvPaths")?;
         for (job, _, _) in plan.rebuilds() {
             let nix = instantiated.get(job).cloned().unwrap_or_default();
@@ -111,7 +130,17 @@ impl Context {
         if plan.rebuilds().next().is_none() {
             return Ok(());
         }
-        self.instantiate(plan, &derive(plan)?, run, "plan.json")
+        let derivations = derive(plan)?;
+        // Nix made the same of this very plan before, and still has it: the path of a derivation is the hash of its content.
+        let asserted = Sha256::of(plan.to_json().as_bytes());
+        if self.cache.recall::<()>("derived", &asserted).is_some()
+            && self.nix.missing(derivations.rebuilds.values().map(|drv| &drv.drv))?.is_empty()
+        {
+            return Ok(run.write_once("plan.nix", PLAN_NIX)?);
+        }
+        self.instantiate(plan, &derivations, run, "plan.json")?;
+        self.cache.remember("derived", &asserted, &());
+        Ok(())
     }
 
     /// Reads what a rebuild came to.

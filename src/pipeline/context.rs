@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use super::repositories::Repositories;
 use crate::edges::cache::Cache;
 use crate::edges::cargo_config::CargoConfig;
 use crate::edges::git::{self, Git};
 use crate::edges::network::Network;
 use crate::edges::nix::{self, Nix};
+use crate::edges::parallel::Permits;
 use crate::edges::registry::Registry;
 use crate::edges::toolchains::Toolchains;
 use crate::model::package::RegistryName;
@@ -44,8 +45,12 @@ pub struct Context {
     pub programs: Programs,
     /// The Nix system that is built for.
     pub system: String,
+    /// What repositories gave.
+    pub repositories: Repositories,
     /// How many things are done at once that wait for the network.
     pub workers: usize,
+    /// How much is done at once that takes a processor.
+    pub permits: Permits,
 }
 
 /// recrate's own static programs, which Nix runs.
@@ -158,40 +163,5 @@ impl Context {
     pub fn registry(&self, name: &RegistryName) -> Result<Registry, String> {
         let place = self.cargo_config.place(name).map_err(|error| error.to_string())?;
         Ok(Registry::new(place, self.cache.clone(), self.network.clone()))
-    }
-}
-
-/// Does something for every item, `workers` at a time, and gives the results in the items' order.
-pub fn in_parallel<T: Send, R: Send>(workers: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let count = items.len();
-    let queue = Mutex::new(items.into_iter().enumerate());
-    let done = Mutex::new(Vec::with_capacity(count));
-    std::thread::scope(|scope| {
-        for _ in 0..workers.min(count) {
-            scope.spawn(|| {
-                loop {
-                    // Not a `while let`: the lock must not be held during the work.
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some((at, item)) = next else { break };
-                    let result = work(item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parallel_work_keeps_the_order() {
-        let squares = in_parallel(4, (0..100).collect(), |n: u32| n * n);
-        assert_eq!(squares, (0..100).map(|n| n * n).collect::<Vec<_>>());
-        assert!(in_parallel(4, Vec::<u32>::new(), |n| n).is_empty());
     }
 }

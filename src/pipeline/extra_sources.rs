@@ -9,8 +9,9 @@ use url::Url;
 use super::context::Context;
 use super::trace::Commits;
 use crate::edges::git;
-use crate::edges::git::commit::{CargoFiles, Commit, Export};
+use crate::edges::git::commit::{CargoFiles, Commit};
 use crate::model::commit::CommitId;
+use crate::model::digest::{Sha256, Sri};
 use crate::model::repository::{BadRepositoryUrl, RepositoryUrl};
 use crate::model::sub_path::SubPath;
 use crate::stages::checkout::Traces;
@@ -77,7 +78,6 @@ impl ExtraSources {
         path: &SubPath,
         workspace: &SubPath,
         files: &CargoFiles,
-        export: &Export,
         traces: &Traces,
     ) -> Self {
         let files_of = traces.files().map(|file| path.join(file)).flat_map(|file| {
@@ -86,7 +86,7 @@ impl ExtraSources {
         });
         let mut extra = Self { files: files_of.collect(), ..Self::default() };
         extra.name("", files);
-        extra.want_submodules("", repository, files, export);
+        extra.want_submodules("", repository, files);
         let mut pinned = files.locks.get(workspace).map(|text| git_packages(text)).unwrap_or_default();
         for folder in BTreeSet::from([path, workspace]) {
             let manifest = files.manifests.get(folder).map(|text| Manifest::read(text)).unwrap_or_default();
@@ -113,8 +113,8 @@ impl ExtraSources {
     }
 
     /// Wants the submodules that the crate has files of, or that a manifest names a folder of.
-    fn want_submodules(&mut self, above: &str, repository: &RepositoryUrl, files: &CargoFiles, export: &Export) {
-        for (path, commit) in &export.submodules {
+    fn want_submodules(&mut self, above: &str, repository: &RepositoryUrl, files: &CargoFiles) {
+        for (path, commit) in &files.gitlinks {
             let address = files.submodules.get(path).map_or("", String::as_str);
             let path = join(above, path);
             let named = |folder: &String| *folder == path || is_below(folder, &path);
@@ -199,11 +199,10 @@ impl ExtraSources {
         context: &Context,
     ) -> Result<(), git::Error> {
         let files = commit.cargo_files()?;
-        let export = context.exported(&commit)?;
         match wanted.role {
             Role::Submodule(path) => {
                 self.name(&path, &files);
-                self.want_submodules(&path, &repository, &files, &export);
+                self.want_submodules(&path, &repository, &files);
                 let path = path.parse().map_err(|error| git::Error::Refused(format!("{error}")))?;
                 self.submodules.insert(path, wanted.commit);
             }
@@ -221,39 +220,52 @@ impl ExtraSources {
                 self.git_dependencies.sort();
             }
         }
-        let pin = pin_of(repository, &commit, &export);
+        let pin = context.pin_of(repository, &commit, &SubPath::default())?;
         self.commits.insert(wanted.commit, (commit, pin));
         Ok(())
     }
 }
 
-/// What a plan has of a commit.
-#[must_use]
-pub fn pin_of(repository: RepositoryUrl, commit: &Commit, export: &Export) -> CommitPin {
-    CommitPin {
-        repository,
-        nar_hash: export.nar_hash,
-        object: crate::contract::recipe::Base64(commit.body.clone()),
-        gitlinks: export.submodules.clone(),
-    }
-}
-
 impl Context {
-    /// The hash and submodules of a commit's files, remembered by tree: the files depend on nothing else.
+    /// What a plan has of a commit, with its source for a folder.
     ///
     /// # Errors
     /// Where a file can't be read.
+    pub fn pin_of(
+        &self,
+        repository: RepositoryUrl,
+        commit: &Commit,
+        folder: &SubPath,
+    ) -> Result<CommitPin, git::Error> {
+        let memo = format!("trees/{}", commit.tree);
+        let trees = match self.cache.read(&memo)?.and_then(|text| String::from_utf8(text).ok()?.parse().ok()) {
+            Some(trees) => trees,
+            None => {
+                let trees = Sri(Sha256::of(&commit.trees()?));
+                self.cache.write(&memo, trees.to_string().as_bytes())?;
+                trees
+            }
+        };
+        Ok(CommitPin {
+            repository,
+            object: crate::contract::recipe::Base64(commit.body.clone()),
+            trees,
+            sources: BTreeMap::from([(folder.clone(), self.source_of(commit, folder)?)]),
+        })
+    }
+
+    /// The hash of a commit's source for a folder, remembered by tree: it depends on nothing else.
     ///
-    /// # Panics
-    /// Never: an export is plain data.
-    pub fn exported(&self, commit: &Commit) -> Result<Export, git::Error> {
-        let memo = format!("exports/{}.json", commit.tree);
-        if let Some(export) = self.cache.read(&memo)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-            return Ok(export);
+    /// # Errors
+    /// Where a file can't be read.
+    pub fn source_of(&self, commit: &Commit, folder: &SubPath) -> Result<Sri, git::Error> {
+        let memo = format!("sources/{}/{}", commit.tree, Sha256::of(folder.as_str().as_bytes()));
+        if let Some(hash) = self.cache.read(&memo)?.and_then(|text| String::from_utf8(text).ok()?.parse().ok()) {
+            return Ok(hash);
         }
-        let export = commit.export(None)?;
-        self.cache.write(&memo, &serde_json::to_vec(&export).expect("an export is plain data"))?;
-        Ok(export)
+        let hash = commit.export(folder, None)?;
+        self.cache.write(&memo, hash.to_string().as_bytes())?;
+        Ok(hash)
     }
 }
 

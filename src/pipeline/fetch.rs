@@ -4,11 +4,13 @@ use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
-use super::context::{Context, Registries};
+use super::context::Context;
+use super::sources::Sources;
 use crate::edges::registry::{self, Registry};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
+use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
 use crate::stages::artefact::{LOCK, MANIFEST};
@@ -77,17 +79,17 @@ const VERSIONS: usize = 3;
 
 impl Context {
     /// Gets the published crate of a package, checks it and reads it.
-    pub fn fetch(&self, locked: &LockedPackage, registries: &Registries) -> ControlFlow<Box<Ended>, FetchedPackage> {
+    pub fn fetch(&self, locked: &LockedPackage, sources: &Sources<'_>) -> ControlFlow<Box<Ended>, FetchedPackage> {
         let id = locked.key.id();
         let end = |checksum, cause| {
             let obstacle = Obstacle { cause, origin: None };
             ControlFlow::Break(Box::new(Ended { locked: locked.clone(), checksum, obstacle }))
         };
-        let registry = match &registries[&locked.key.registry] {
+        let registry = match sources.registry(&locked.key.registry) {
             Ok(registry) => registry,
-            Err(reason) => return end(locked.checksum, Cause::Error { reason: reason.clone().into() }),
+            Err(reason) => return end(locked.checksum, Cause::Error { reason: reason.into() }),
         };
-        let lines = match self.index_with(&id, registry) {
+        let lines = match self.index_with(&id, (&locked.key.registry, registry), sources) {
             Ok(lines) => lines,
             Err(error) => return end(locked.checksum, cause_of(error)),
         };
@@ -104,11 +106,11 @@ impl Context {
             Ok(artefact) => artefact,
             Err(error) => return end(Some(checksum), cause_of(error)),
         };
-        let published = match Published::read(&artefact, line.published) {
+        let published = match self.permits.with(|| Published::read(&artefact, line.published)) {
             Ok(published) => published,
             Err(error) => return end(Some(checksum), Cause::MalformedArchive { reason: error.to_string().into() }),
         };
-        let named = match self.named_origin(&id, &published, registry, &lines) {
+        let named = match self.named_origin(&id, &published, registry, &lines, sources) {
             Ok(named) => named,
             Err(cause) => return end(Some(checksum), cause),
         };
@@ -128,10 +130,15 @@ impl Context {
     }
 
     /// The index lines of a crate; asked for again where a version is missing: it may be younger than the cached file.
-    fn index_with(&self, id: &CrateId, registry: &Registry) -> Result<std::sync::Arc<Vec<IndexLine>>, registry::Error> {
-        match registry.index(&id.name) {
+    fn index_with(
+        &self,
+        id: &CrateId,
+        registry: (&RegistryName, &Registry),
+        sources: &Sources<'_>,
+    ) -> Result<std::sync::Arc<Vec<IndexLine>>, registry::Error> {
+        match sources.index(registry, &id.name, false) {
             Ok(lines) if lines.iter().any(|line| line.version == id.version) => Ok(lines),
-            Ok(_) if self.network.is_some() => registry.newest_index(&id.name),
+            Ok(_) if self.network.is_some() => sources.index(registry, &id.name, true),
             found => found,
         }
     }
@@ -144,6 +151,7 @@ impl Context {
         published: &Published,
         registry: &Registry,
         lines: &[IndexLine],
+        sources: &Sources<'_>,
     ) -> Result<NamedOrigin, Cause> {
         let impossible = |untraceable: &Untraceable| Cause::Impossible {
             missing: untraceable.missing(),
@@ -162,7 +170,7 @@ impl Context {
             }
             Err(untraceable @ Untraceable::NoVcsInfo) => {
                 // That the tags can't be asked for is no finding about the crate.
-                let history = self.git.history(&repository, &[]).map_err(|error| error.cause())?;
+                let history = sources.history(&repository, None).map_err(|error| error.cause())?;
                 let tags = history.tags();
                 let found = tag_names(id, true).into_iter().find_map(|name| Some((*tags.get(&name)?, name)));
                 let (commit, tag) = found.ok_or_else(|| impossible(untraceable))?;

@@ -5,22 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use super::context::{Context, Registries, in_parallel};
-use super::extra_sources::{DEPTH, ExtraSources, Members, pin_of};
+use super::context::Context;
+use super::extra_sources::{DEPTH, ExtraSources, Members};
 use super::fetch::{Ended, FetchedPackage};
 use super::lfs::LfsObjects;
+use super::sources::Sources;
 use super::trace::{TracedPackage, ask_reach};
 use crate::contract::checkout::Checkout;
 use crate::contract::git::ObjectId;
 use crate::contract::lfs::Pointer;
-use crate::edges::git::commit::{CargoFiles, Commit, Export};
+use crate::edges::git::commit::{CargoFiles, Commit};
 use crate::edges::git::history::History;
 use crate::edges::git::lfs::Sizes;
+use crate::edges::parallel::in_parallel;
 use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::foreign::Foreign;
 use crate::model::krate::CrateName;
-use crate::model::package::RegistryName;
 use crate::model::release::Minor;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
@@ -68,7 +69,6 @@ struct ReadPackage {
     path: SubPath,
     workspace: SubPath,
     files: CargoFiles,
-    export: Export,
     extra: ExtraSources,
     members: Members,
 }
@@ -78,41 +78,28 @@ struct ReadPackage {
 const WORKSPACE_LOCK: Minor = Minor(68);
 
 impl Context {
-    /// Inspects the commits of packages; gives those that are ready to be rebuilt, and those that end here.
-    #[must_use]
-    pub fn inspect(
-        &self,
-        packages: Vec<TracedPackage>,
-        registries: &Registries,
-    ) -> (Vec<InspectedPackage>, Vec<Ended>) {
-        let mut ended = Vec::new();
-        let read = in_parallel(self.workers, packages, |package| self.read(package));
-        let mut reading = going_on(read, &mut ended);
+    /// Inspects the commit of a package.
+    pub fn inspect(&self, package: TracedPackage, sources: &Sources<'_>) -> ControlFlow<Box<Ended>, InspectedPackage> {
+        let mut package = self.read(package)?;
         for _ in 0..DEPTH {
-            let mut wanted: BTreeMap<RepositoryUrl, BTreeSet<CommitId>> = BTreeMap::new();
-            for (repository, commit) in reading.iter().flat_map(|package| package.extra.wanted()) {
-                wanted.entry(repository.clone()).or_default().insert(commit);
-            }
-            if reading.iter().all(|package| package.extra.is_complete()) {
+            if package.extra.is_complete() {
                 break;
             }
-            let fetched = self.commits_of(wanted);
-            let resolved = in_parallel(self.workers, reading, |mut package| {
-                let prunable = package.can_be_pruned();
-                match package.extra.resolve(&fetched, self, prunable) {
-                    ControlFlow::Continue(Members::CanStay) => ControlFlow::Continue(package),
-                    ControlFlow::Continue(Members::MustGo) => {
-                        ControlFlow::Continue(ReadPackage { members: Members::MustGo, ..package })
-                    }
-                    ControlFlow::Break(cause) => ControlFlow::Break(Box::new(package.traced.fetched.end(cause))),
-                }
+            let wanted = package.extra.wanted().map(|(repository, commit)| (repository.clone(), commit));
+            let wanted: BTreeSet<(RepositoryUrl, CommitId)> = wanted.collect();
+            let fetched = in_parallel(self.workers, wanted.into_iter().collect(), |(repository, commit)| {
+                let found = sources.commit(&repository, commit);
+                ((repository, commit), found)
             });
-            reading = going_on(resolved, &mut ended);
+            let prunable = package.can_be_pruned();
+            match package.extra.resolve(&fetched.into_iter().collect(), self, prunable) {
+                ControlFlow::Continue(Members::CanStay) => {}
+                ControlFlow::Continue(Members::MustGo) => package.members = Members::MustGo,
+                ControlFlow::Break(cause) => return ControlFlow::Break(Box::new(package.traced.fetched.end(cause))),
+            }
         }
-        let finished = in_parallel(self.workers, reading, |package| self.finish(package, registries));
-        let finished = going_on(finished, &mut ended);
-        let finished = self.with_lfs_objects(finished, &mut ended);
-        (finished, ended)
+        let package = self.finish(package, sources)?;
+        self.with_lfs_objects(package)
     }
 
     /// Reads a commit: where the package is in it, and what it takes to export it.
@@ -132,18 +119,14 @@ impl Context {
             let reason = format!("no manifest of the commit names a package {name}");
             return end(traced.fetched, Cause::NotPackageable { reason: reason.into() });
         };
-        let export = match self.exported(&traced.commit) {
-            Ok(export) => export,
-            Err(error) => return end(traced.fetched, error.cause()),
-        };
         let workspace = root_of(&path, &files.manifests);
-        let extra = ExtraSources::of(&traced.repository, &path, &workspace, &files, &export, &fetched.traces);
-        ControlFlow::Continue(ReadPackage { traced, path, workspace, files, export, extra, members: Members::CanStay })
+        let extra = ExtraSources::of(&traced.repository, &path, &workspace, &files, &fetched.traces);
+        ControlFlow::Continue(ReadPackage { traced, path, workspace, files, extra, members: Members::CanStay })
     }
 
     /// Puts together everything that recipes are made of.
-    fn finish(&self, package: ReadPackage, registries: &Registries) -> ControlFlow<Box<Ended>, InspectedPackage> {
-        let ReadPackage { traced, path, workspace, files, export, extra, members } = package;
+    fn finish(&self, package: ReadPackage, sources: &Sources<'_>) -> ControlFlow<Box<Ended>, InspectedPackage> {
+        let ReadPackage { traced, path, workspace, files, extra, members } = package;
         let TracedPackage { fetched, repository, commit, history } = traced;
         let end = |fetched: FetchedPackage, reason| ControlFlow::Break(Box::new(fetched.end(Cause::Error { reason })));
         let mut candidates = candidates(&fetched.evidence, fetched.published, &self.available, self.search);
@@ -157,11 +140,7 @@ impl Context {
             prefer(&mut candidates, minor);
         }
         let wanted = wanted(&fetched, &files, &[&path, &workspace]);
-        let index = match &registries[&RegistryName::Default] {
-            Ok(registry) => registry.indexes(&wanted.names).map_err(|error| error.to_string()),
-            Err(reason) => Err(reason.clone()),
-        };
-        let index = match index {
+        let index = match sources.indexes(&wanted.names) {
             Ok(index) => index,
             Err(reason) => return end(fetched, reason.into()),
         };
@@ -169,8 +148,11 @@ impl Context {
             || files.locks.contains_key(&workspace)
                 && fetched.evidence.range.is_some_and(|range| range.first >= WORKSPACE_LOCK);
         let id = fetched.locked.key.id();
-        let lock_evidence =
-            fetched.lock.as_ref().map(|text| examine(text, &id, &index, fetched.published, &fetched.manifest));
+        let lock_evidence = fetched.lock.as_ref().map(|text| {
+            let mut found = examine(text, &id, &index, fetched.published, &fetched.manifest);
+            found.compare_with_newer(&fetched.manifest, &wanted.requirements, &index);
+            found
+        });
         let modes = index_modes(lock_evidence.as_ref(), fetched.published, lock_tracked);
         let lock_evidence = lock_evidence.unwrap_or_default();
         let claims =
@@ -178,7 +160,10 @@ impl Context {
         let (checkout, lfs) = checkout_of(&fetched, &path, &files, &commit);
         let pruned = pruned(&path, &workspace, &files.manifests);
         let stripped = stripped(&pruned, &workspace, &files.manifests);
-        let pin = pin_of(repository, &commit, &export);
+        let pin = match self.pin_of(repository, &commit, &path) {
+            Ok(pin) => pin,
+            Err(error) => return ControlFlow::Break(Box::new(fetched.end(error.cause()))),
+        };
         let (mut extra_commits, mut extra_pins) = (BTreeMap::new(), BTreeMap::new());
         for (id, (commit, pin)) in extra.commits {
             extra_commits.insert(id, commit);
@@ -188,6 +173,7 @@ impl Context {
             subject: Subject {
                 candidates,
                 index_modes: modes,
+                is_lean: !path.as_str().is_empty(),
                 can_be_pruned: !stripped.is_empty(),
                 must_be_pruned: members == Members::MustGo,
                 search: self.search,
@@ -223,18 +209,16 @@ impl Context {
         })
     }
 
-    /// Gets the LFS objects that packages need.
-    fn with_lfs_objects(&self, packages: Vec<InspectedPackage>, ended: &mut Vec<Ended>) -> Vec<InspectedPackage> {
-        let mut wanted: BTreeMap<RepositoryUrl, Sizes> = BTreeMap::new();
-        for package in &packages {
-            let Blueprint { lfs, claims, .. } = &package.blueprint;
-            let sized = lfs.iter().filter_map(|(path, hash)| Some((*hash, package.commit.pointer(path)?.size)));
-            wanted.entry(claims.repository.clone()).or_default().extend(sized);
+    /// Gets the LFS objects that a package needs.
+    fn with_lfs_objects(&self, package: InspectedPackage) -> ControlFlow<Box<Ended>, InspectedPackage> {
+        let Blueprint { lfs, claims, .. } = &package.blueprint;
+        let sized = lfs.iter().filter_map(|(path, hash)| Some((*hash, package.commit.pointer(path)?.size)));
+        let sizes: Sizes = sized.collect();
+        if sizes.is_empty() {
+            return ControlFlow::Continue(package);
         }
-        wanted.retain(|_, sizes| !sizes.is_empty());
-        let objects = self.lfs_objects_of(wanted);
-        let taken = packages.into_iter().map(|package| package.take_lfs_objects(&objects)).collect();
-        going_on(taken, ended)
+        let objects = self.lfs_objects_of(BTreeMap::from([(claims.repository.clone(), sizes)]));
+        package.take_lfs_objects(&objects)
     }
 }
 
@@ -292,18 +276,6 @@ impl InspectedPackage {
     }
 }
 
-/// Those that go on; the others are noted.
-pub fn going_on<T>(steps: Vec<ControlFlow<Box<Ended>, T>>, ended: &mut Vec<Ended>) -> Vec<T> {
-    let mut going_on = Vec::new();
-    for step in steps {
-        match step {
-            ControlFlow::Continue(package) => going_on.push(package),
-            ControlFlow::Break(end) => ended.push(*end),
-        }
-    }
-    going_on
-}
-
 /// What is known of a package that no build can show.
 #[expect(clippy::too_many_arguments, reason = "each is another source of facts")]
 fn claims(
@@ -335,8 +307,8 @@ fn claims(
     claims
 }
 
-/// What cargo may ask of the index, from manifests and tracked lock files. Where neither the crate nor the commit has a
-/// lock file, cargo resolves nothing: no crate is asked for.
+/// What cargo may ask of the index, from manifests and tracked lock files. For a crate without a lock file cargo resolves
+/// nothing: no crate is asked for.
 fn wanted(fetched: &FetchedPackage, files: &CargoFiles, tracked: &[&SubPath]) -> Wanted {
     let mut wanted = Wanted::default();
     for text in tracked.iter().filter_map(|at| files.locks.get(*at)) {
@@ -349,9 +321,11 @@ fn wanted(fetched: &FetchedPackage, files: &CargoFiles, tracked: &[&SubPath]) ->
     let of_commit = files.manifests.values().flat_map(|text| Manifest::read(text).requirements());
     for requirement in fetched.manifest.requirements().into_iter().chain(of_commit) {
         if let Ok(name) = requirement.name.parse::<CrateName>() {
+            wanted.features.entry(name.clone()).or_default().extend(requirement.features);
             wanted.requirements.push((name, requirement.versions));
         }
     }
+    wanted.resolves = fetched.lock.is_some();
     wanted
 }
 

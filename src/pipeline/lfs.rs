@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::context::{Context, in_parallel};
+use super::context::Context;
 use crate::edges::git::Error;
 use crate::edges::git::lfs::Sizes;
+use crate::edges::parallel::in_parallel;
 use crate::model::digest::Sri;
 use crate::model::repository::RepositoryUrl;
 use crate::stages::plan::LfsObject;

@@ -23,7 +23,7 @@ impl Context {
         if self.nix.store.is_some() || self.nix.builds_elsewhere() {
             return Ok(());
         }
-        let memo = format!("probes/{}", Sha256::of(self.circumstances().as_bytes()));
+        let memo = format!("probes/{}", Sha256::of(self.machine().as_bytes()));
         if self.cache.read(&memo)?.is_some() {
             return Ok(());
         }
@@ -36,7 +36,7 @@ impl Context {
     }
 
     /// What the answer depends on.
-    fn circumstances(&self) -> String {
+    fn machine(&self) -> String {
         let read = |file: &str| fs_err::read_to_string(file).unwrap_or_default();
         let variables = ["NIX_CONFIG", "NIX_REMOTE", "NIX_USER_CONF_FILES", "NIX_CONF_DIR", "PATH", "USER"];
         let variables: Vec<_> = variables.iter().map(|name| std::env::var(name).unwrap_or_default()).collect();

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::build::Built;
-use super::context::{Context, Error, Registries, check_interrupt, in_parallel};
+use super::build::{Built, Share};
+use super::context::{Context, Error, Registries, check_interrupt};
 use super::seed::Content;
 use super::trace::ask_reach;
 use crate::contract::git::tree_of_commit;
@@ -15,6 +15,7 @@ use crate::edges::git::commit::Commit;
 use crate::edges::git::history::History;
 use crate::edges::git::lfs::Sizes;
 use crate::edges::network::Answer;
+use crate::edges::parallel::in_parallel;
 use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::model::commit::CommitId;
@@ -118,7 +119,7 @@ impl Context {
             wanted.entry(rebuild.claims.repository.clone()).or_default().push(rebuild.recipe.commit);
         }
         let asked = in_parallel(self.workers, wanted.into_iter().collect(), |(repository, commits)| {
-            let history = self.history_of(&repository, &commits);
+            let history = self.git.history(&repository, &commits).map(Arc::new).map_err(|error| error.to_string());
             (repository, history)
         });
         asked.into_iter().collect()
@@ -141,7 +142,7 @@ impl Context {
             inputs = self.inputs(&plan.only(&jobs), derivations)?;
             check_interrupt()?;
         }
-        self.build(plan, derivations, "the plan", run, console, |_| self.content(&inputs))
+        self.build(plan, derivations, Share::ALL, run, console, |_| self.content(&inputs))
     }
 
     /// Fetches the commits, LFS objects and index slices of a plan that the store lacks, as far as they can be had.
@@ -152,8 +153,14 @@ impl Context {
         let missing = self.nix.missing(derivations.fixed_inputs.values())?;
         let lacks = |input: &FixedInput| derivations.fixed_inputs.get(input).is_some_and(|path| missing.contains(path));
         let mut by_repository: BTreeMap<RepositoryUrl, BTreeSet<CommitId>> = BTreeMap::new();
-        for (id, pin) in plan.commits.iter().filter(|(id, _)| lacks(&FixedInput::Commit(**id))) {
-            by_repository.entry(pin.repository.clone()).or_default().insert(*id);
+        let mut sources = BTreeSet::new();
+        for (id, pin) in &plan.commits {
+            let lacking = pin.sources.keys().map(|folder| FixedInput::Source(*id, folder.clone()));
+            let lacking: Vec<FixedInput> = lacking.chain([FixedInput::Trees(*id)]).filter(lacks).collect();
+            if !lacking.is_empty() {
+                by_repository.entry(pin.repository.clone()).or_default().insert(*id);
+                sources.extend(lacking);
+            }
         }
         let mut objects: BTreeMap<RepositoryUrl, Sizes> = BTreeMap::new();
         for (hash, object) in plan.lfs_objects.iter().filter(|(hash, _)| lacks(&FixedInput::LfsObject(**hash))) {
@@ -161,6 +168,15 @@ impl Context {
         }
         let objects = self.lfs_objects_of(objects).into_iter();
         let commits = self.commits_of(by_repository).into_values().filter_map(Result::ok);
+        let commits: BTreeMap<CommitId, Commit> = commits.map(|commit| (commit.id, commit)).collect();
+        // What a partial copy lacks Nix may still fetch.
+        sources.retain(|input| match input {
+            FixedInput::Source(id, folder) => {
+                commits.get(id).is_some_and(|commit| self.source_of(commit, folder).is_ok())
+            }
+            FixedInput::Trees(id) => commits.contains_key(id),
+            _ => false,
+        });
         let registry = self.registry(&RegistryName::Default);
         let pins = plan.indexes.values().filter(|pin| lacks(&FixedInput::Index(pin.nar_hash))).collect();
         let slices = in_parallel(self.workers, pins, |pin| {
@@ -174,7 +190,8 @@ impl Context {
         };
         let toolchains = plan.toolchains.iter().filter_map(|(name, wanted)| Some((name.clone(), here(wanted)?)));
         Ok(Inputs {
-            commits: commits.collect(),
+            commits,
+            sources,
             objects: objects.filter_map(|((_, hash), found)| Some((hash, found.ok()?.1))).collect(),
             slices: slices.into_iter().flatten().collect(),
             toolchains: toolchains.collect(),
@@ -185,7 +202,16 @@ impl Context {
     #[must_use]
     pub fn content<'a>(&self, inputs: &'a Inputs) -> BTreeMap<FixedInput, Content<'a>> {
         let mut content = self.own_inputs(inputs.toolchains.iter());
-        content.extend(inputs.commits.iter().map(|commit| (FixedInput::Commit(commit.id), Content::Commit(commit))));
+        for input in &inputs.sources {
+            let made = match input {
+                FixedInput::Source(id, folder) => {
+                    inputs.commits.get(id).map(|commit| Content::Source(commit, folder.clone()))
+                }
+                FixedInput::Trees(id) => inputs.commits.get(id).map(Content::Trees),
+                _ => None,
+            };
+            content.extend(made.map(|made| (input.clone(), made)));
+        }
         content
             .extend(inputs.objects.iter().map(|(hash, file)| (FixedInput::LfsObject(*hash), Content::LfsObject(file))));
         content.extend(inputs.slices.iter().map(|(hash, slice)| (FixedInput::Index(*hash), Content::Slice(slice))));
@@ -375,7 +401,9 @@ fn kept(plan: &Plan, package: &PlannedPackage, record: Record) -> Kept {
 /// What the store lacks of a plan's fixed-output inputs, as far as it can be had here.
 #[derive(Debug, Default)]
 pub struct Inputs {
-    commits: Vec<Commit>,
+    commits: BTreeMap<CommitId, Commit>,
+    /// Sources and trees of these commits.
+    sources: BTreeSet<FixedInput>,
     objects: Vec<(Sri, PathBuf)>,
     slices: Vec<(Sri, Slice)>,
     /// The cargos of this machine, by their names in the plan.

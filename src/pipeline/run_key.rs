@@ -19,6 +19,14 @@ use crate::stages::toolchain::{Search, Toolchain};
 #[serde(rename_all = "camelCase")]
 pub struct RunKey<'a> {
     work: Work<'a>,
+    #[serde(flatten)]
+    circumstances: Circumstances<'a>,
+}
+
+/// Everything that decides what is found of a package, besides the package.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Circumstances<'a> {
     registries: BTreeMap<RegistryName, Result<Place, String>>,
     git_mirrors: &'a [Mirror],
     renamed_repositories: &'a [Renamed],
@@ -62,16 +70,32 @@ impl Work<'_> {
     }
 }
 
+impl Circumstances<'_> {
+    /// A hash of them.
+    ///
+    /// # Panics
+    /// Never: they are plain data.
+    #[must_use]
+    pub fn hash(&self) -> Sha256 {
+        Sha256::of(&serde_json::to_vec(self).expect("plain data with string keys"))
+    }
+}
+
 impl Context {
     /// The key of a run.
     #[must_use]
     pub fn run_key<'a>(&'a self, work: Work<'a>, registries: impl Iterator<Item = RegistryName>) -> RunKey<'a> {
+        RunKey { work, circumstances: self.circumstances(registries) }
+    }
+
+    /// The circumstances of a run.
+    #[must_use]
+    pub fn circumstances(&self, registries: impl Iterator<Item = RegistryName>) -> Circumstances<'_> {
         let place = |name: RegistryName| {
             let place = self.cargo_config.place(&name).map_err(|error| error.to_string());
             (name, place)
         };
-        RunKey {
-            work,
+        Circumstances {
             registries: registries.chain([RegistryName::Default]).map(place).collect(),
             git_mirrors: &self.git.mirrors,
             renamed_repositories: &self.renamed,

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::context::{Context, Error, Program, in_parallel};
+use super::context::{Context, Error, Program};
 use crate::edges::git::commit::Commit;
 use crate::edges::network::Answer;
+use crate::edges::parallel::in_parallel;
 use crate::edges::registry::write_slice;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::CrateId;
+use crate::model::sub_path::SubPath;
 use crate::stages::derivation::{Derivations, FixedInput, names};
 use crate::stages::slice::Slice;
 use crate::stages::toolchain::{Origin, Toolchain};
@@ -18,8 +20,10 @@ use crate::stages::toolchain::{Origin, Toolchain};
 pub enum Content<'a> {
     /// It is on the disk, under the name that it has in the store.
     Path(PathBuf),
-    /// The files of a commit, to be written out.
-    Commit(&'a Commit),
+    /// A commit's source for a folder, to be written out.
+    Source(&'a Commit, SubPath),
+    /// The trees of a commit, to be written out.
+    Trees(&'a Commit),
     /// An index slice, to be written out.
     Slice(&'a Slice),
     /// An official archive, to be fetched.
@@ -102,11 +106,17 @@ impl Context {
     fn stage(&self, content: Content<'_>, place: &Path) -> Result<Option<PathBuf>, Error> {
         Ok(match content {
             Content::Path(path) => Some(path),
-            Content::Commit(commit) => {
-                let folder = place.join(names::SOURCE);
+            Content::Source(commit, folder) => {
+                let to = place.join(names::SOURCE);
                 fs_err::create_dir(place)?;
-                commit.export(Some(&folder))?;
-                Some(folder)
+                commit.export(&folder, Some(&to))?;
+                Some(to)
+            }
+            Content::Trees(commit) => {
+                let file = place.join(names::TREES);
+                fs_err::create_dir(place)?;
+                fs_err::write(&file, commit.trees()?)?;
+                Some(file)
             }
             Content::Slice(slice) => {
                 let folder = place.join(names::INDEX);
@@ -162,13 +172,13 @@ impl Context {
 /// Whether an input is hashed as the one file that it is.
 fn is_flat(input: &FixedInput) -> bool {
     match input {
-        FixedInput::Archive(_) | FixedInput::LfsObject(_) | FixedInput::Published(_) => true,
+        FixedInput::Archive(_) | FixedInput::LfsObject(_) | FixedInput::Published(_) | FixedInput::Trees(_) => true,
         FixedInput::Builder
         | FixedInput::Fetcher
         | FixedInput::Judge
         | FixedInput::Toolchain(_)
         | FixedInput::Runtime(_)
-        | FixedInput::Commit(_)
+        | FixedInput::Source(..)
         | FixedInput::Index(_) => false,
     }
 }

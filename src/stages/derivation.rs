@@ -11,6 +11,7 @@ use crate::contract::recipe::{CommitInput, GitDependencyInput, Recipe};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
 use crate::model::package::PackageKey;
+use crate::model::sub_path::SubPath;
 use nix_derivation::{
     CAHash, DerivationBuilder, InputDerivation, InputDerivationHash, NixHash, Output, StorePath, ValidatedDerivation,
 };
@@ -51,8 +52,10 @@ pub enum FixedInput {
     Archive(String),
     /// The runtime of an official archive, by its hash.
     Runtime(Sri),
-    /// The files of a commit.
-    Commit(CommitId),
+    /// A source of a commit: what packaging from a folder reads.
+    Source(CommitId, SubPath),
+    /// The trees of a commit.
+    Trees(CommitId),
     /// An LFS object, by its hash.
     LfsObject(Sri),
     /// An index slice, by the hash of its NAR.
@@ -98,6 +101,8 @@ pub mod names {
     pub const JUDGE: &str = "recrate-judge";
     /// A commit's files: the name that `builtins.fetchGit` gives.
     pub const SOURCE: &str = "source";
+    /// A commit's trees.
+    pub const TREES: &str = "trees";
     /// An LFS object.
     pub const LFS_OBJECT: &str = "lfs-object";
     /// An index slice.
@@ -148,15 +153,23 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
     let mut commits = BTreeMap::new();
     for (id, pin) in &plan.commits {
         let asks = [("commitId", id.to_string()), ("repository", pin.repository.to_string())];
-        let pinned = fixed(names::SOURCE, &plan.system, &fetcher.out, pin.nar_hash, true);
-        let made = generator.fetched(&fetcher, pinned, FixedInput::Commit(*id), "commit", &asks)?;
-        let input = CommitInput {
-            gitlinks: pin.gitlinks.clone(),
-            id: *id,
-            object: pin.object.clone(),
-            source: made.out.clone().into(),
-        };
-        commits.insert(*id, (made, input));
+        let pinned = fixed(names::TREES, &plan.system, &fetcher.out, pin.trees, false);
+        let trees = generator.fetched(&fetcher, pinned, FixedInput::Trees(*id), "trees", &asks)?;
+        for (folder, hash) in &pin.sources {
+            let [commit_id, repository] = asks.clone();
+            let asks = [commit_id, repository, ("folder", folder.as_str().to_owned())];
+            let pinned = fixed(names::SOURCE, &plan.system, &fetcher.out, *hash, true);
+            let input = FixedInput::Source(*id, folder.clone());
+            let source = generator.fetched(&fetcher, pinned, input, "source", &asks)?;
+            let input = CommitInput {
+                folder: folder.clone(),
+                id: *id,
+                object: pin.object.clone(),
+                source: source.out.clone().into(),
+                trees: trees.out.clone().into(),
+            };
+            commits.insert((*id, folder.clone()), ([source, trees.clone()], input));
+        }
     }
     let mut objects = BTreeMap::new();
     for (hash, object) in &plan.lfs_objects {
@@ -188,12 +201,15 @@ pub fn derive(plan: &Plan) -> Result<Derivations, Error> {
     Ok(generator.made)
 }
 
+/// Sources of commits, by folder, with the derivations that they and their proofs come from.
+type Commits = BTreeMap<(CommitId, SubPath), ([Made; 2], CommitInput)>;
+
 /// Everything that rebuilds are made of, by its names in the plan.
 struct Shelf<'a> {
     job: &'a str,
     builder: &'a Made,
     toolchains: &'a BTreeMap<&'a str, Made>,
-    commits: &'a BTreeMap<CommitId, (Made, CommitInput)>,
+    commits: &'a Commits,
     objects: &'a BTreeMap<Sri, Made>,
     indexes: &'a BTreeMap<Sri, Made>,
 }
@@ -206,8 +222,10 @@ impl<'a> Shelf<'a> {
         shelf.get(key).ok_or_else(|| Error::Missing { job: self.job.to_owned(), what: format!("the {what} {key}") })
     }
 
-    fn commit(&self, id: CommitId) -> Result<&'a (Made, CommitInput), Error> {
-        self.find("commit", self.commits, &id)
+    fn commit(&self, id: CommitId, folder: &SubPath) -> Result<&'a ([Made; 2], CommitInput), Error> {
+        let what = || format!("the source of commit {id} for {folder}");
+        let found = self.commits.get(&(id, folder.clone()));
+        found.ok_or_else(|| Error::Missing { job: self.job.to_owned(), what: what() })
     }
 }
 
@@ -307,18 +325,19 @@ impl Generator<'_> {
         let toolchain_name = planned.toolchain.as_str();
         let toolchain = shelf.find("toolchain", shelf.toolchains, &toolchain_name)?;
         let index = shelf.find("index slice", shelf.indexes, &planned.index)?;
-        let (own, commit) = shelf.commit(planned.commit)?;
-        let mut inputs = vec![toolchain, own, index];
+        let (own, commit) = shelf.commit(planned.commit, &planned.source_folder)?;
+        let mut inputs = vec![toolchain, index];
+        inputs.extend(own);
         let mut submodules = BTreeMap::new();
         for (path, id) in &planned.submodules {
-            let (made, commit) = shelf.commit(*id)?;
-            inputs.push(made);
+            let (made, commit) = shelf.commit(*id, &SubPath::default())?;
+            inputs.extend(made);
             submodules.insert(path.clone(), commit.clone());
         }
         let mut git_dependencies = Vec::new();
         for dependency in &planned.git_dependencies {
-            let (made, commit) = shelf.commit(dependency.commit)?;
-            inputs.push(made);
+            let (made, commit) = shelf.commit(dependency.commit, &SubPath::default())?;
+            inputs.extend(made);
             git_dependencies.push(GitDependencyInput {
                 commit: commit.clone(),
                 packages: dependency.packages.clone(),

@@ -26,7 +26,14 @@ pub struct IndexLine {
     /// The version of the line's format.
     pub format: u32,
     /// Read when somebody asks: few lines are ever asked, and all of them together would be most of an index's size.
-    requirements: OnceLock<Vec<Requirement>>,
+    needs: OnceLock<Needs>,
+}
+
+/// What a line says of other crates.
+#[derive(Debug, Clone, Default)]
+struct Needs {
+    requirements: Vec<Requirement>,
+    features: BTreeMap<String, Vec<String>>,
 }
 
 /// What a line requires of another crate.
@@ -34,8 +41,14 @@ pub struct IndexLine {
 pub struct Requirement {
     /// The crate, and which versions of it will do.
     pub on: (CrateName, VersionReq),
+    /// What the line calls it.
+    pub key: String,
     /// Whether only a feature brings it in.
     pub optional: bool,
+    /// The features that are asked of it.
+    pub features: Vec<String>,
+    /// Whether its default features are.
+    pub default_features: bool,
 }
 
 /// Reads the index file of a crate. Lines that can't be read are left out, as cargo leaves them out.
@@ -65,7 +78,7 @@ pub fn read_index(bytes: &[u8]) -> Vec<IndexLine> {
                 yanked: wire.yanked,
                 published: wire.pubtime.and_then(|time| time.parse().ok()),
                 format: wire.v,
-                requirements: OnceLock::new(),
+                needs: OnceLock::new(),
             })
         })
         .collect()
@@ -75,14 +88,24 @@ impl IndexLine {
     /// What it requires, development apart.
     #[must_use]
     pub fn requirements(&self) -> &[Requirement] {
-        self.requirements.get_or_init(|| self.read_requirements())
+        &self.needs.get_or_init(|| self.read_needs()).requirements
     }
 
-    fn read_requirements(&self) -> Vec<Requirement> {
-        #[derive(Deserialize)]
+    /// Its features, and what each brings in.
+    #[must_use]
+    pub fn features(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.needs.get_or_init(|| self.read_needs()).features
+    }
+
+    fn read_needs(&self) -> Needs {
+        #[derive(Deserialize, Default)]
         struct Wire {
             #[serde(default)]
             deps: Vec<Dependency>,
+            #[serde(default)]
+            features: BTreeMap<String, Vec<String>>,
+            #[serde(default)]
+            features2: BTreeMap<String, Vec<String>>,
         }
         #[derive(Deserialize)]
         struct Dependency {
@@ -92,15 +115,28 @@ impl IndexLine {
             kind: Option<String>,
             #[serde(default)]
             optional: bool,
+            #[serde(default)]
+            features: Vec<String>,
+            #[serde(default = "yes")]
+            default_features: bool,
         }
-        let deps = serde_json::from_str::<Wire>(&self.raw).map(|wire| wire.deps).unwrap_or_default();
-        deps.into_iter()
-            .filter(|dependency| dependency.kind.as_deref() != Some("dev"))
-            .filter_map(|d| {
-                let name = d.package.unwrap_or(d.name).parse().ok()?;
-                Some(Requirement { on: (name, d.req.parse().unwrap_or(VersionReq::STAR)), optional: d.optional })
+        fn yes() -> bool {
+            true
+        }
+        let wire: Wire = serde_json::from_str(&self.raw).unwrap_or_default();
+        let needed = wire.deps.into_iter().filter(|dependency| dependency.kind.as_deref() != Some("dev"));
+        let requirement = |d: Dependency| {
+            let name = d.package.as_ref().unwrap_or(&d.name).parse().ok()?;
+            Some(Requirement {
+                on: (name, d.req.parse().unwrap_or(VersionReq::STAR)),
+                key: d.name,
+                optional: d.optional,
+                features: d.features,
+                default_features: d.default_features,
             })
-            .collect()
+        };
+        let requirements = needed.filter_map(requirement).collect();
+        Needs { requirements, features: wire.features.into_iter().chain(wire.features2).collect() }
     }
 }
 

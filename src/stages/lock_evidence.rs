@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_lock::Lockfile;
 use jiff::{SignedDuration, Timestamp};
-use semver::Version;
+use semver::{Version, VersionReq};
 
 use super::index::{Index, IndexLine};
 use super::lock;
 use super::manifest::{Manifest, Requirement};
 use super::plan::IndexMode;
+use super::slice::series;
 use crate::model::krate::{CrateId, CrateName};
 use crate::model::package::RegistryName;
 
@@ -19,6 +20,10 @@ pub type Versions = BTreeMap<CrateName, BTreeSet<Version>>;
 /// How much later the versions may have come out that were published together with a crate. The registry notes the time
 /// of each by itself, and packages of a workspace may have been packaged before the first of them was there.
 pub const TOGETHER: SignedDuration = SignedDuration::from_secs(60);
+
+/// How old an index may have been on the day: registries take some time to show a new version, and cargo builds a package
+/// between resolving and uploading it.
+pub const GAP: SignedDuration = SignedDuration::from_mins(10);
 
 /// What a published Cargo.lock says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +36,9 @@ pub struct LockEvidence {
     pub siblings: Versions,
     /// Those that are yanked today.
     pub yanked: Versions,
+    /// When the first version came out that cargo would have taken in the place of one that it names: from then on no index
+    /// gives this file.
+    pub superseded: Option<Timestamp>,
     /// What is wrong with it.
     pub faults: Vec<String>,
     /// Versions of which nobody knows when they were published.
@@ -101,6 +109,31 @@ pub fn examine(
     evidence
 }
 
+/// When the first version came out that is compatible with a locked one, newer, and meets every requirement that the locked one
+/// meets, of the manifests and of all that is locked.
+fn superseded(locked: &Versions, index: &Index, required: &[(CrateName, VersionReq)]) -> Option<Timestamp> {
+    let lines = |name: &CrateName| index.get(name).map(|lines| lines.as_slice()).unwrap_or_default();
+    let line = |name: &CrateName, version: &Version| lines(name).iter().find(|line| line.version == *version);
+    let all = locked.iter().flat_map(|(name, versions)| versions.iter().map(move |version| (name, version)));
+    let mut on: BTreeMap<&CrateName, Vec<&VersionReq>> = BTreeMap::new();
+    let of_lines = all.clone().filter_map(|(name, version)| line(name, version)).flat_map(IndexLine::requirements);
+    for (name, versions) in of_lines.map(|one| &one.on).chain(required) {
+        on.entry(name).or_default().push(versions);
+    }
+    let first = all.filter_map(|(name, version)| {
+        let met: Vec<&VersionReq> = on.get(name)?.iter().copied().filter(|one| one.matches(version)).collect();
+        let newer = lines(name).iter().filter(|line| {
+            line.version > *version
+                && series(&line.version) == series(version)
+                && line.version.pre.is_empty()
+                && !line.yanked
+                && met.iter().all(|one| one.matches(&line.version))
+        });
+        newer.filter(|_| !met.is_empty()).filter_map(|line| line.published).min()
+    });
+    first.min()
+}
+
 impl LockEvidence {
     /// Notes when a version was published.
     fn date(&mut self, id: &CrateId, line: &IndexLine, own: Option<Timestamp>) {
@@ -115,6 +148,14 @@ impl LockEvidence {
             self.siblings.entry(id.name.clone()).or_default().insert(id.version.clone());
         } else {
             self.newest = self.newest.max(Some(theirs));
+        }
+    }
+
+    /// Notes when it was superseded. `required` is what the manifests of the commit require, `manifest` the crate's own.
+    pub fn compare_with_newer(&mut self, manifest: &Manifest, required: &[(CrateName, VersionReq)], index: &Index) {
+        // For some packages cargo chooses versions by the compiler that they need.
+        if !manifest.resolves_by_rust_version() {
+            self.superseded = superseded(&self.locked, index, required);
         }
     }
 
@@ -143,6 +184,21 @@ fn unmet(requirements: &[Requirement], locked: &Versions) -> Vec<String> {
 /// says, where it has one; `tracked` whether the commit has the one that the publisher's cargo started from.
 #[must_use]
 pub fn index_modes(lock: Option<&LockEvidence>, published: Option<Timestamp>, tracked: bool) -> Vec<IndexMode> {
+    // What an index of that time can't give. A tracked lock file pins versions, whatever came out since.
+    let fresh = |time: Option<Timestamp>| {
+        tracked || lock.and_then(|lock| lock.superseded).zip(time).is_none_or(|(superseded, time)| superseded >= time)
+    };
+    let plain = || tracked || lock.is_none_or(|lock| lock.yanked.is_empty());
+    let alone = || tracked || lock.is_none_or(|lock| lock.siblings.is_empty());
+    let newest = lock.and_then(|lock| lock.newest);
+    let possible = |mode: &IndexMode| match mode {
+        IndexMode::AtPublication => fresh(published) && plain() && alone(),
+        IndexMode::WithSiblings => fresh(published) && plain(),
+        IndexMode::WithYanked => fresh(published) && alone(),
+        IndexMode::MinutesBefore => fresh(published.map(|own| own - GAP)) && plain() && alone(),
+        IndexMode::AtNewestLocked => fresh(newest) && plain() && alone(),
+        IndexMode::PublishedLock => true,
+    };
     let useful = |mode: &IndexMode| match mode {
         // What is yanked shows when cargo asks for it; an attempt that comes to the same as one before is not built.
         IndexMode::AtPublication | IndexMode::WithYanked => true,
@@ -152,7 +208,9 @@ pub fn index_modes(lock: Option<&LockEvidence>, published: Option<Timestamp>, tr
         // A tracked lock file is part of the commit: then the published one is not an input, but an output.
         IndexMode::PublishedLock => lock.is_some_and(|lock| lock.faults.is_empty()) && !tracked,
     };
-    IndexMode::ALL.into_iter().filter(useful).collect()
+    let modes: Vec<IndexMode> = IndexMode::ALL.into_iter().filter(useful).filter(possible).collect();
+    // Where nothing gives the lock file, an attempt still shows the rest.
+    if modes.is_empty() { vec![IndexMode::AtPublication] } else { modes }
 }
 
 #[cfg(test)]
@@ -192,7 +250,9 @@ mod tests {
     fn examined(text: &str) -> LockEvidence {
         let own = "own@1.0.0".parse().unwrap();
         let manifest = Manifest::read("[package]\nname = \"own\"\n[dependencies]\ndep = \"1\"\n");
-        examine(text, &own, &index(), "2021-01-01T00:00:00Z".parse().ok(), &manifest)
+        let mut found = examine(text, &own, &index(), "2021-01-01T00:00:00Z".parse().ok(), &manifest);
+        found.compare_with_newer(&manifest, &[("dep".parse().unwrap(), "1".parse().unwrap())], &index());
+        found
     }
 
     #[test]
@@ -225,6 +285,24 @@ mod tests {
             assert!(found.iter().any(|one| one.contains(fault)), "{fault}: {found:?}");
         }
         assert_eq!(examined("nonsense").faults, ["it can't be read"]);
+    }
+
+    #[test]
+    fn modes_that_can_not_give_the_lock_file_are_left_out() {
+        let time = |text: &str| text.parse::<Timestamp>().ok();
+        let found = examined(&lock_with(&dep("1.0.0", SOURCE, 'a')));
+        assert_eq!(found.superseded, time("2021-01-01T00:00:30Z"));
+        use IndexMode::{AtPublication, PublishedLock, WithYanked};
+        // Yanked today, and nothing newer was there.
+        let modes = |at: &str, tracked| index_modes(Some(&found), time(at), tracked);
+        assert_eq!(modes("2021-01-01T00:00:00Z", false), [WithYanked, PublishedLock]);
+        assert_eq!(modes("2021-01-02T00:00:00Z", false), [PublishedLock]);
+        assert!(modes("2021-01-02T00:00:00Z", true).contains(&AtPublication));
+        // What it requires keeps newer versions out.
+        let mut kept = found.clone();
+        let manifest = Manifest::default();
+        kept.compare_with_newer(&manifest, &[("dep".parse().unwrap(), "=1.0.0".parse().unwrap())], &index());
+        assert_eq!(kept.superseded, None);
     }
 
     #[test]

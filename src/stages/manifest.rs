@@ -28,6 +28,8 @@ pub struct Requirement {
     pub name: String,
     /// The versions that will do; any where none is given.
     pub versions: VersionReq,
+    /// The features that are asked of it.
+    pub features: Vec<String>,
 }
 
 impl Manifest {
@@ -59,6 +61,16 @@ impl Manifest {
         self.package()?.get("rust-version")?.as_str()
     }
 
+    /// Whether cargo may choose versions of dependencies by the compiler that they need: with the third resolver.
+    #[must_use]
+    pub fn resolves_by_rust_version(&self) -> bool {
+        let says = |key: &str| self.package().and_then(|package| package.get(key)?.as_str());
+        match says("resolver") {
+            Some(resolver) => resolver != "1" && resolver != "2",
+            None => says("edition").is_some_and(|edition| edition >= "2024"),
+        }
+    }
+
     /// The repository that the package names.
     #[must_use]
     pub fn repository(&self) -> Option<&str> {
@@ -88,12 +100,26 @@ impl Manifest {
     pub fn requirements(&self) -> Vec<Requirement> {
         let requirement = |(key, value): (&String, &Value)| {
             let versions = value.as_str().or_else(|| value.get("version")?.as_str());
+            let features = value.get("features").and_then(Value::as_array).into_iter().flatten();
+            let by_features = self.asked_by_features(key);
             Requirement {
+                features: features.filter_map(Value::as_str).map(str::to_owned).chain(by_features).collect(),
                 name: value.get("package").and_then(Value::as_str).unwrap_or(key).to_owned(),
                 versions: versions.and_then(|text| text.parse().ok()).unwrap_or(VersionReq::STAR),
             }
         };
         self.dependencies().map(requirement).collect()
+    }
+
+    /// What the package's own features ask of a dependency.
+    fn asked_by_features(&self, key: &str) -> Vec<String> {
+        let features = self.table.get("features").and_then(Value::as_table).into_iter().flat_map(Table::values);
+        let wants = features.filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+        let of_it = wants.filter_map(|want| {
+            let (dependency, feature) = want.split_once('/')?;
+            (dependency.trim_end_matches('?') == key).then(|| feature.to_owned())
+        });
+        of_it.collect()
     }
 
     /// Every folder that it names: dependencies by path, and members of its workspace, as patterns.

@@ -4,19 +4,17 @@
 //! are the same: only a build and a comparison can. The JSON has no clock, no path of a machine and no "unknown" that decides a
 //! build; maps are sorted, so the same plan is the same bytes. `nix/plan.nix` reads it; `docs/plan.schema.json` describes it.
 
+mod index_pin;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use super::checkout;
 use super::claims::{Claims, Obstacle};
 use super::coverage;
 use super::findings::Condition;
-use super::index::{Index, index_path};
 use super::lock::{Locked, LockedPackage, Skipped};
-use super::slice::{Cut, Slice, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut};
 use super::toolchain::Toolchain;
 use super::workspace::WorkspaceView;
 use crate::contract::checkout::Checkout;
@@ -24,14 +22,14 @@ use crate::contract::prune::Pruned;
 use crate::contract::recipe::{Base64, PublishedLockfile, Reference};
 use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
-use crate::model::krate::CrateName;
 use crate::model::package::PackageKey;
-use crate::model::release::Minor;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
 
+pub use index_pin::IndexPin;
+
 /// The version of the format.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,12 +87,13 @@ pub struct ProgramPins {
 pub struct CommitPin {
     /// Where it is fetched from.
     pub repository: RepositoryUrl,
-    /// The hash of the NAR of its files, as `builtins.fetchGit` would give it.
-    pub nar_hash: Sri,
     /// The commit object, in base64. The builder hashes it.
     pub object: Base64,
-    /// Submodules, by path: the commit that the tree names. Their folders are empty.
-    pub gitlinks: BTreeMap<String, CommitId>,
+    /// The hash of the file of all its trees: see [`crate::contract::trees`].
+    pub trees: Sri,
+    /// Its sources: the hash of the NAR of what packaging from a folder reads, by that folder; see
+    /// [`crate::contract::lean`]. The root's is the whole commit, as `builtins.fetchGit` would give it.
+    pub sources: BTreeMap<SubPath, Sri>,
 }
 
 /// A file that a commit has only a pointer to.
@@ -105,93 +104,6 @@ pub struct LfsObject {
     pub repository: RepositoryUrl,
     /// Its length in bytes.
     pub size: u64,
-}
-
-/// An index slice: its hash, and how it is cut out of the default registry's index again, whatever came later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct IndexPin {
-    /// The hash of the slice's NAR.
-    pub nar_hash: Sri,
-    /// When the newest of its lines was published: it has nothing newer, but for `late`. None where the registry does
-    /// not say.
-    pub until: Option<Timestamp>,
-    /// Versions that are in it although they are newer.
-    pub late: BTreeMap<CrateName, BTreeSet<Version>>,
-    /// Whether it has lines of the index's second format, which old cargos would misread.
-    pub second_format: bool,
-    /// The crates in it.
-    pub names: BTreeSet<CrateName>,
-    /// What is required of them to begin with; what they require of each other follows from their lines.
-    pub requirements: BTreeMap<CrateName, BTreeSet<String>>,
-    /// Versions that are in it whatever is required.
-    pub locked: BTreeMap<CrateName, BTreeSet<Version>>,
-    /// The versions that it takes to be yanked, as `name@version`.
-    pub yanked: BTreeSet<String>,
-}
-
-impl IndexPin {
-    /// Pins a slice that was cut out of an index for `wanted`. As far as possible the pin is what the slice is, not how
-    /// it came about: the same slice is to have the same pin.
-    #[must_use]
-    pub fn of(slice: &Slice, wanted: &Wanted, cargo: Minor) -> Self {
-        let has = |name: &CrateName| slice.files.contains_key(&index_path(name));
-        let mut requirements: BTreeMap<CrateName, BTreeSet<String>> = BTreeMap::new();
-        for (name, versions) in wanted.requirements.iter().filter(|(name, _)| has(name)) {
-            requirements.entry(name.clone()).or_default().insert(versions.to_string());
-        }
-        let named = wanted.names.iter().chain(requirements.keys()).chain(wanted.locked.keys());
-        let names: BTreeSet<CrateName> = named.filter(|name| has(name)).cloned().collect();
-        let those = |versions: &BTreeMap<CrateName, BTreeSet<Version>>| {
-            versions.iter().filter(|(name, _)| has(name)).map(|(name, them)| (name.clone(), them.clone())).collect()
-        };
-        let newest = |name: &CrateName| slice.files.get(&index_path(name))?.newest(wanted.late.get(name));
-        Self {
-            nar_hash: slice.nar_hash(),
-            until: names.iter().filter_map(newest).max(),
-            late: those(&wanted.late),
-            second_format: slice.files.is_empty() || cargo >= UNDERSTANDS_FORMAT_2,
-            names,
-            locked: those(&wanted.locked),
-            requirements,
-            yanked: slice.yanked.iter().cloned().collect(),
-        }
-    }
-
-    /// Cuts the same slice again out of the registry's lines of its crates.
-    #[must_use]
-    pub fn cut(&self, index: &Index) -> Slice {
-        let cargo = if self.second_format { UNDERSTANDS_FORMAT_2 } else { Minor(0) };
-        cut(index, &self.wanted(), self.until.map(Cut::Until), cargo)
-    }
-
-    fn wanted(&self) -> Wanted {
-        let of = |(name, versions): (&CrateName, &BTreeSet<String>)| -> Vec<(CrateName, VersionReq)> {
-            versions.iter().filter_map(|text| Some((name.clone(), text.parse().ok()?))).collect()
-        };
-        Wanted {
-            names: self.names.clone(),
-            locked: self.locked.clone(),
-            late: self.late.clone(),
-            requirements: self.requirements.iter().flat_map(of).collect(),
-            yanked: Yanked::Just(self.yanked.clone()),
-        }
-    }
-
-    /// The pin as the fetcher gets it: JSON with sorted keys, as Nix writes it.
-    ///
-    /// # Panics
-    /// Never: the pin is plain data.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        serde_json::to_value(self).expect("plain data with string keys").to_string()
-    }
-
-    /// What recipes call it: the hash of the pin. Two pins can come to the same slice.
-    #[must_use]
-    pub fn key(&self) -> Sri {
-        Sri(Sha256::of(self.to_json().as_bytes()))
-    }
 }
 
 /// A package of the lock file.
@@ -241,6 +153,8 @@ pub struct PlannedRecipe {
     pub toolchain: String,
     /// Which commit.
     pub commit: CommitId,
+    /// Which source of it: the root's is the whole commit, the package's folder's a lean one.
+    pub source_folder: SubPath,
     /// The package's folder.
     pub package_path: SubPath,
     /// Which index slice: an [`IndexPin::key`].
@@ -285,6 +199,12 @@ impl PlannedRecipe {
     /// The commits that are needed besides the package's own.
     pub fn extra_commits(&self) -> impl Iterator<Item = CommitId> {
         self.submodules.values().copied().chain(self.git_dependencies.iter().map(|dependency| dependency.commit))
+    }
+
+    /// The sources that it is made of. What is not packaged is whole.
+    pub fn sources(&self) -> impl Iterator<Item = (CommitId, SubPath)> {
+        let extra = self.extra_commits().map(|commit| (commit, SubPath::default()));
+        extra.chain([(self.commit, self.source_folder.clone())])
     }
 
     /// What it assumes; nothing for the strongest claim. `binaries`: whether the package has some.
@@ -368,8 +288,10 @@ impl Plan {
     pub fn add_rebuild(&mut self, locked: &LockedPackage, checksum: Sha256, inputs: &Inputs) {
         let recipe = &inputs.recipe;
         self.toolchains.insert(recipe.toolchain.clone(), inputs.toolchain.clone());
-        self.commits.insert(recipe.commit, inputs.commit.clone());
-        self.commits.extend(inputs.extra_commits.iter().map(|(commit, pin)| (*commit, pin.clone())));
+        for (commit, pin) in inputs.extra_commits.iter().chain([(&recipe.commit, &inputs.commit)]) {
+            let pinned = self.commits.entry(*commit).or_insert_with(|| pin.clone());
+            pinned.sources.extend(pin.sources.clone());
+        }
         self.lfs_objects.extend(inputs.lfs_objects.iter().map(|(hash, object)| (*hash, object.clone())));
         self.indexes.insert(recipe.index, inputs.index.clone());
         let (url, claims) = (inputs.url.clone(), inputs.claims.clone());
@@ -412,9 +334,11 @@ impl Plan {
         part.skipped.clear();
         let recipes: Vec<PlannedRecipe> = part.rebuilds().map(|(_, _, rebuild)| rebuild.recipe.clone()).collect();
         part.toolchains.retain(|name, _| recipes.iter().any(|recipe| recipe.toolchain == *name));
-        let commits: BTreeSet<CommitId> =
-            recipes.iter().flat_map(|recipe| recipe.extra_commits().chain([recipe.commit])).collect();
-        part.commits.retain(|commit, _| commits.contains(commit));
+        let sources: BTreeSet<(CommitId, SubPath)> = recipes.iter().flat_map(PlannedRecipe::sources).collect();
+        for (commit, pin) in &mut part.commits {
+            pin.sources.retain(|folder, _| sources.contains(&(*commit, folder.clone())));
+        }
+        part.commits.retain(|_, pin| !pin.sources.is_empty());
         part.lfs_objects.retain(|hash, _| recipes.iter().any(|recipe| recipe.lfs.values().any(|one| one == hash)));
         part.indexes.retain(|key, _| recipes.iter().any(|recipe| recipe.index == *key));
         part

@@ -2,20 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
-
 use super::claims::Claims;
 use super::index::Index;
-use super::lock_evidence::LockEvidence;
+use super::lock_evidence::{GAP, LockEvidence};
 use super::plan::{CommitPin, GitDependency, IndexMode, IndexPin, Inputs, LfsObject, PlannedRecipe};
-use super::search::Attempt;
-use super::slice::{Cut, Slice, Wanted, Yanked, complete_names, cut};
+use super::search::{Attempt, Source};
+use super::slice::{Closure, Cut, Slice, Wanted, Yanked, cut};
 use super::toolchain::Toolchain;
 use super::workspace::WorkspaceView;
 use super::yanked_since::yanked_since;
 use crate::contract::checkout::Checkout;
 use crate::contract::prune::Pruned;
-use crate::contract::recipe::{Base64, PublishedLockfile};
+use crate::contract::recipe::{Base64, Completion, PublishedLockfile};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
 use crate::model::krate::CrateName;
@@ -25,12 +23,11 @@ use crate::model::sub_path::SubPath;
 /// The first cargo that has `--exclude-lockfile`.
 const EXCLUDES_LOCKFILE: Minor = Minor(87);
 
+/// The first cargo that has `cargo update --workspace`.
+const UPDATES_WORKSPACE: Minor = Minor(50);
+
 /// The cargos that write no vcs info with `--allow-dirty` (rust-lang/cargo #6280, #13960).
 const NO_VCS_INFO_WHERE_DIRTY: Span = Span::between(32, 80);
-
-/// How old an index may have been on the day: registries take some time to show a new version, and cargo builds a package
-/// between resolving and uploading it.
-const GAP: SignedDuration = SignedDuration::from_mins(10);
 
 /// Everything about a package that recipes are made of.
 #[derive(Debug, Clone)]
@@ -78,9 +75,20 @@ pub struct Blueprint {
 pub struct IndexNeed {
     wanted: Wanted,
     cut: Option<Cut>,
+    missed: BTreeSet<CrateName>,
+    closure: Closure,
 }
 
 impl Blueprint {
+    /// The folder that a source is for.
+    #[must_use]
+    pub fn source_folder(&self, source: Source) -> SubPath {
+        match source {
+            Source::Lean => self.package_path.clone(),
+            Source::Whole => SubPath::default(),
+        }
+    }
+
     /// What an attempt needs of the index.
     #[must_use]
     pub fn index_need(&self, attempt: &Attempt) -> IndexNeed {
@@ -90,11 +98,13 @@ impl Blueprint {
             for (name, versions) in &lock.locked {
                 wanted.locked.entry(name.clone()).or_default().extend(versions.iter().cloned());
             }
+            wanted.pinned.clone_from(&lock.locked);
         }
         if matches!(attempt.index_mode, IndexMode::WithSiblings | IndexMode::PublishedLock) {
             wanted.late.clone_from(&lock.siblings);
         }
-        IndexNeed { wanted, cut: self.cut(attempt.index_mode) }
+        let closure = Closure::begin(&wanted, &attempt.missed);
+        IndexNeed { wanted, cut: self.cut(attempt.index_mode), missed: attempt.missed.clone(), closure }
     }
 
     /// The time at which the index is cut for a mode.
@@ -102,18 +112,27 @@ impl Blueprint {
         let published = self.claims.published;
         match mode {
             IndexMode::AtNewestLocked => self.lock_evidence.newest.map(Cut::Until),
-            IndexMode::MinutesBefore => published.map(|own| Cut::Before(own - GAP)),
-            IndexMode::AtPublication | IndexMode::WithSiblings | IndexMode::WithYanked | IndexMode::PublishedLock => {
-                published.map(Cut::Before)
+            // What cargo adds for other members is not to push up what the lock file has.
+            IndexMode::PublishedLock => {
+                self.lock_evidence.newest.map(Cut::Until).or_else(|| published.map(Cut::Before))
             }
+            IndexMode::MinutesBefore => published.map(|own| Cut::Before(own - GAP)),
+            IndexMode::AtPublication | IndexMode::WithSiblings | IndexMode::WithYanked => published.map(Cut::Before),
         }
     }
 
-    /// The inputs of an attempt, and the index slice among them. `index` has everything that [`IndexNeed::lacking`] asked
-    /// for.
+    /// The inputs of an attempt, and the index slice among them. `source` is the hash of the attempt's source, `index` has
+    /// everything that [`IndexNeed::lacking`] asked for.
     #[must_use]
-    pub fn inputs(&self, attempt: &Attempt, toolchain: &Toolchain, need: IndexNeed, index: &Index) -> (Inputs, Slice) {
-        let IndexNeed { mut wanted, cut: when } = need;
+    pub fn inputs(
+        &self,
+        attempt: &Attempt,
+        toolchain: &Toolchain,
+        source: Sri,
+        need: IndexNeed,
+        index: &Index,
+    ) -> (Inputs, Slice) {
+        let IndexNeed { mut wanted, cut: when, .. } = need;
         if attempt.index_mode == IndexMode::WithYanked {
             let mut restored = self.lock_evidence.yanked.clone();
             for (name, versions) in self.claims.published.map(|own| yanked_since(index, own)).unwrap_or_default() {
@@ -132,9 +151,11 @@ impl Blueprint {
             WorkspaceView::Stripped => self.stripped.clone(),
         };
         let lock = self.lock.as_ref().filter(|_| attempt.index_mode == IndexMode::PublishedLock);
+        let source_folder = self.source_folder(attempt.source);
         let recipe = PlannedRecipe {
             toolchain: toolchain.name.clone(),
             commit: self.commit,
+            source_folder: source_folder.clone(),
             package_path: self.package_path.clone(),
             index: pin.key(),
             index_mode: attempt.index_mode,
@@ -148,13 +169,18 @@ impl Blueprint {
             exclude_lockfile: self.lock.is_none() && toolchain.minor >= EXCLUDES_LOCKFILE,
             published_lockfile: lock.map(|text| PublishedLockfile {
                 content: Base64(text.as_bytes().to_vec()),
+                completion: if toolchain.minor >= UPDATES_WORKSPACE {
+                    Completion::UpdateWorkspace
+                } else {
+                    Completion::PackageTwice
+                },
                 folders: self.lock_folders.clone(),
             }),
         };
         let inputs = Inputs {
             recipe,
             toolchain: toolchain.clone(),
-            commit: self.pin.clone(),
+            commit: CommitPin { sources: BTreeMap::from([(source_folder, source)]), ..self.pin.clone() },
             extra_commits: self.extra_commits.clone(),
             lfs_objects: self.lfs_objects.clone(),
             index: pin,
@@ -168,13 +194,9 @@ impl Blueprint {
 impl IndexNeed {
     /// The crates whose index files are needed besides those of `index`; `absent` are those that the registry does not
     /// have. To be asked again with them, until there are none.
-    pub fn lacking(
-        &mut self,
-        index: &Index,
-        missed: &BTreeSet<CrateName>,
-        absent: &BTreeSet<CrateName>,
-    ) -> BTreeSet<CrateName> {
-        complete_names(&mut self.wanted, index, self.cut, missed, absent)
+    pub fn lacking(&mut self, index: &Index, absent: &BTreeSet<CrateName>) -> BTreeSet<CrateName> {
+        let Self { wanted, cut, missed, closure } = self;
+        closure.advance(wanted, index, *cut, missed, absent)
     }
 }
 

@@ -3,10 +3,15 @@
 //! The search is a function of what was found so far and of nothing else, so a second run takes the same steps and
 //! finds every build in the store. An exact checksum needs no trust in the search: it proves itself.
 //!
-//! The order: cargos by evidence; with each, the index at publication. Where Cargo.lock alone still differs, the same
+//! The order: cargos by evidence; with each, the first index mode. Where Cargo.lock alone still differs, the same
 //! cargo with the weaker index modes, strongest claim first. Where cargo misses a crate, the same with it. Where cargo
 //! refuses whatever it is given, fewer of the workspace's other members. Where anything else that cargo writes differs, the
 //! next cargo.
+//!
+//! All that from lean sources. Where cargo refuses one, and at the end where nothing was found to be the same, the whole
+//! commit is attempted before anything is said; where that comes to more, the search goes on with it.
+
+mod refusal;
 
 use std::collections::BTreeSet;
 
@@ -15,8 +20,9 @@ use super::findings::{Contents, Findings, Rebuild};
 use super::plan::IndexMode;
 use super::toolchain::{Candidate, Search};
 use super::workspace::WorkspaceView;
-use crate::contract::status::Outcome;
 use crate::model::krate::CrateName;
+
+pub use refusal::Refusal;
 
 /// A build to attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +33,19 @@ pub struct Attempt {
     pub index_mode: IndexMode,
     /// What cargo sees of the other members of the workspace.
     pub workspace: WorkspaceView,
+    /// How much of the commit it sees.
+    pub source: Source,
     /// Crates that cargo missed in the index slice before.
     pub missed: BTreeSet<CrateName>,
+}
+
+/// How much of a commit a build sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// What packaging reads: see [`crate::contract::lean`].
+    Lean,
+    /// Everything.
+    Whole,
 }
 
 /// A build that was attempted, and what it showed.
@@ -42,59 +59,8 @@ pub struct Attempted {
     pub refusal: Option<Refusal>,
 }
 
-/// Why cargo refused, as far as its words show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// The index slice lacks a crate.
-    MissingCrate(CrateName),
-    /// No version in the slice will do: one may have been yanked, or the lock file was made from another index.
-    NoVersion,
-    /// Something else.
-    Other,
-}
-
-/// cargo's words for what an index slice can lack, from 1.46 to 1.97.
-const NO_CRATE: [&str; 2] = ["no matching package named `", "no matching package found\nsearched package name: `"];
-/// cargo's words for versions that can't be had.
-const NO_VERSION: [&str; 4] =
-    ["failed to select a version for", "is yanked", "candidate versions found which didn't match", "checksum for `"];
-
-impl Refusal {
-    /// Why there is no crate; none where there is one.
-    #[must_use]
-    pub fn of(outcome: &Outcome) -> Option<Self> {
-        match outcome {
-            Outcome::Packaged { .. } => None,
-            Outcome::Refused { message, .. } => Some(Self::read(message)),
-            Outcome::LinkLeavesTree { .. } | Outcome::NoPackage { .. } => Some(Self::Other),
-        }
-    }
-
-    /// Reads cargo's words.
-    #[must_use]
-    pub fn read(message: &str) -> Self {
-        let missing = NO_CRATE.iter().find_map(|words| {
-            let rest = &message[message.find(words)? + words.len()..];
-            rest.split('`').next()?.parse().ok()
-        });
-        if let Some(name) = missing.or_else(|| lacking_file(message)) {
-            return Self::MissingCrate(name);
-        }
-        if NO_VERSION.iter().any(|words| message.contains(words)) { Self::NoVersion } else { Self::Other }
-    }
-}
-
-/// The crate whose file a local registry lacks, where a cargo says only that: from 1.57 to 1.61 at least.
-fn lacking_file(message: &str) -> Option<CrateName> {
-    let (_, rest) = message.split_once("failed to read `")?;
-    let (path, rest) = rest.split_once('`')?;
-    let found =
-        path.contains("/index/") && rest.trim_start().starts_with("Caused by:") && rest.contains("No such file");
-    path.rsplit_once('/').filter(|_| found)?.1.parse().ok()
-}
-
-/// How many builds of one crate are looked at in a search for what is likely.
-const ATTEMPTS_LIMIT: usize = 60;
+/// How many builds of one crate there are in a search for what is likely; the last is kept for the whole commit.
+const ATTEMPTS_LIMIT: usize = 12;
 
 /// How often names are added to a slice for one crate.
 const MISSED_LIMIT: usize = 12;
@@ -106,6 +72,8 @@ pub struct Subject {
     pub candidates: Vec<Candidate>,
     /// The index modes that could make a difference, strongest claim first.
     pub index_modes: Vec<IndexMode>,
+    /// Whether a lean source has less than the whole commit.
+    pub is_lean: bool,
     /// Whether the workspace has members that the package can do without.
     pub can_be_pruned: bool,
     /// Whether it can't be loaded with them.
@@ -117,16 +85,48 @@ pub struct Subject {
 /// The next build to attempt; none where it is done.
 #[must_use]
 pub fn next(subject: &Subject, attempted: &[Attempted]) -> Option<Attempt> {
+    if attempted.last().is_some_and(is_settled) {
+        return None;
+    }
+    let limit = if subject.search == Search::Likely { ATTEMPTS_LIMIT } else { usize::MAX };
+    if attempted.len() >= limit {
+        return None;
+    }
+    let whole = attempted.iter().find(|one| one.attempt.source == Source::Whole);
+    let comes_to_more = whole.is_some_and(|whole| comes_to_more(whole, attempted));
+    // That cargo refuses may be for want of a file.
+    let refused = attempted.last().filter(|last| last.refusal == Some(Refusal::Other) && subject.is_lean);
+    if let (Some(last), None) = (refused, whole) {
+        return Some(Attempt { source: Source::Whole, ..last.attempt.clone() });
+    }
+    let source = if comes_to_more || !subject.is_lean { Source::Whole } else { Source::Lean };
+    // Where a whole commit comes to no more than a lean source, it is as if it had not been attempted.
+    let counting = attempted.iter().filter(|one| comes_to_more || one.attempt.source == source);
+    let counting: Vec<&Attempted> = counting.collect();
+    let room = attempted.len() + usize::from(source == Source::Lean) < limit;
+    let step = room.then(|| step(subject, &counting, source)).flatten();
+    let is_new = |attempt: &Attempt| attempted.iter().all(|one| one.attempt != *attempt);
+    step.filter(is_new).or_else(|| {
+        let best = &attempted[best_of_all(attempted)?];
+        let last = Attempt { source: Source::Whole, ..best.attempt.clone() };
+        (subject.is_lean && !is_the_same(&best.findings) && is_new(&last)).then_some(last)
+    })
+}
+
+/// Whether a build of the whole commit comes to more than that of the lean source.
+fn comes_to_more(whole: &Attempted, attempted: &[Attempted]) -> bool {
+    let lean = Attempt { source: Source::Lean, ..whole.attempt.clone() };
+    let worth = |one: &Attempted| (rank(&one.findings), std::cmp::Reverse(one.findings.contents.differences().len()));
+    attempted.iter().find(|one| one.attempt == lean).is_some_and(|lean| worth(whole) > worth(lean))
+}
+
+/// The next build from a source.
+fn step(subject: &Subject, attempted: &[&Attempted], source: Source) -> Option<Attempt> {
+    let first = |candidate| first(subject, candidate, source);
     let Some(last) = attempted.last() else {
-        return first(subject, 0);
+        return first(0);
     };
-    if is_settled(last) {
-        return None;
-    }
-    let attempt = &last.attempt;
-    if subject.search == Search::Likely && attempted.len() >= ATTEMPTS_LIMIT {
-        return None;
-    }
+    let attempt = Attempt { source, ..last.attempt.clone() };
     if let Some(Refusal::MissingCrate(name)) = &last.refusal
         && attempt.missed.len() < MISSED_LIMIT
         && !attempt.missed.contains(name)
@@ -139,31 +139,32 @@ pub fn next(subject: &Subject, attempted: &[Attempted]) -> Option<Attempt> {
     let workspace_lack = matches!(last.refusal, Some(Refusal::MissingCrate(_) | Refusal::NoVersion));
     let whole = attempt.workspace == WorkspaceView::Full && subject.can_be_pruned;
     if workspace_lack && attempt.index_mode == IndexMode::PublishedLock && whole {
-        return Some(Attempt { workspace: WorkspaceView::Pruned, ..attempt.clone() });
+        return Some(Attempt { workspace: WorkspaceView::Pruned, ..attempt });
     }
     let weaker = subject.index_modes.iter().copied().find(|mode| *mode > attempt.index_mode);
     if let Some(index_mode) = weaker.filter(|_| lock_is_all_that_differs(last)) {
-        return Some(Attempt { index_mode, ..attempt.clone() });
+        return Some(Attempt { index_mode, ..attempt });
     }
     // What cargo refuses may be about workspace.
     let with_this = || attempted.iter().filter(|one| one.attempt.candidate == attempt.candidate);
     let fewest = with_this().map(|one| one.attempt.workspace).max();
     let refused = with_this().any(|one| Some(one.attempt.workspace) == fewest && one.refusal.is_some());
     if let Some(workspace) = fewest.and_then(WorkspaceView::next).filter(|_| subject.can_be_pruned && refused) {
-        return Some(Attempt { workspace, ..first(subject, attempt.candidate)? });
+        return Some(Attempt { workspace, ..first(attempt.candidate)? });
     }
     let next = attempt.candidate + 1;
     let candidate = subject.candidates.get(next)?;
     // Cargos that the evidence rules out are there to show that all files are the same. Where that is shown, or where
     // the source differs, they add nothing.
     let pointless = !candidate.in_range && attempted.iter().any(|one| shows_enough(subject, one));
-    if pointless { None } else { first(subject, next) }
+    if pointless { None } else { first(next) }
 }
 
-fn first(subject: &Subject, candidate: usize) -> Option<Attempt> {
+fn first(subject: &Subject, candidate: usize, source: Source) -> Option<Attempt> {
     subject.candidates.get(candidate)?;
     let workspace = if subject.must_be_pruned { WorkspaceView::Pruned } else { WorkspaceView::Full };
-    Some(Attempt { candidate, index_mode: IndexMode::AtPublication, workspace, missed: BTreeSet::new() })
+    let index_mode = subject.index_modes.first().copied().unwrap_or(IndexMode::AtPublication);
+    Some(Attempt { candidate, index_mode, workspace, source, missed: BTreeSet::new() })
 }
 
 /// Nothing better can come.
@@ -193,15 +194,32 @@ fn shows_enough(subject: &Subject, attempted: &Attempted) -> bool {
     }
 }
 
-/// The attempt that says most for the crate: the best contents, under the strongest claim, the earliest.
+/// Whether every file is the same: a lean source says so as well as the whole commit.
+fn is_the_same(findings: &Findings) -> bool {
+    match findings.contents {
+        Contents::BitForBit | Contents::SameContents { .. } | Contents::CompressorUnknown { .. } => true,
+        Contents::GeneratedFilesDiffer { .. } | Contents::SourceDiffers { .. } | Contents::NotCompared => false,
+    }
+}
+
+/// The attempt that says most for the crate: the best contents, under the strongest claim, the earliest. What differs, or is
+/// refused, is said of the whole commit only; `is_lean` as in [`Subject`].
 #[must_use]
-pub fn best(attempted: &[Attempted]) -> Option<usize> {
-    (0..attempted.len()).max_by_key(|at| {
-        let one = &attempted[*at];
-        let fewest = std::cmp::Reverse(one.findings.contents.differences().len());
-        let claim = std::cmp::Reverse((one.attempt.workspace, one.attempt.index_mode));
-        (rank(&one.findings), fewest, claim, std::cmp::Reverse(*at))
-    })
+pub fn best(attempted: &[Attempted], is_lean: bool) -> Option<usize> {
+    let counts = |one: &Attempted| !is_lean || one.attempt.source == Source::Whole || is_the_same(&one.findings);
+    (0..attempted.len()).filter(|at| counts(&attempted[*at])).max_by_key(|at| worth(attempted, *at))
+}
+
+/// The same, whatever the source.
+fn best_of_all(attempted: &[Attempted]) -> Option<usize> {
+    (0..attempted.len()).max_by_key(|at| worth(attempted, *at))
+}
+
+fn worth(attempted: &[Attempted], at: usize) -> impl Ord + use<> {
+    let one = &attempted[at];
+    let fewest = std::cmp::Reverse(one.findings.contents.differences().len());
+    let claim = std::cmp::Reverse((one.attempt.workspace, one.attempt.index_mode));
+    (rank(&one.findings), fewest, one.attempt.source, claim, std::cmp::Reverse(at))
 }
 
 /// Among the builds of one crate, one that shows a difference says more than one that never came about; and cargos
@@ -244,6 +262,7 @@ mod tests {
             index_modes: vec![IndexMode::AtPublication, IndexMode::WithYanked, IndexMode::PublishedLock],
             can_be_pruned: false,
             must_be_pruned: false,
+            is_lean: false,
             search: Search::Likely,
         }
     }
@@ -382,18 +401,51 @@ mod tests {
         assert_eq!(run(&subject(&[true, true]), |_| (same(), None)).len(), 2, "another in range may be exact");
     }
 
-    #[test]
-    fn cargos_words_for_what_a_slice_lacks_are_known() {
-        for words in [
-            "error: no matching package named `foo-bar` found\nlocation searched: registry `crates-io`",
-            "no matching package found\nsearched package name: `foo-bar`\nperhaps you meant: x",
-        ] {
-            assert_eq!(Refusal::read(words), Refusal::MissingCrate("foo-bar".parse().unwrap()));
+    /// The sources that are attempted, given what a lean one and the whole commit come to.
+    fn sources(subject: &Subject, outcome: impl Fn(Source) -> (Findings, Option<Refusal>)) -> (Vec<Source>, usize) {
+        let mut attempted = Vec::new();
+        while let Some(attempt) = next(subject, &attempted) {
+            let (findings, refusal) = outcome(attempt.source);
+            attempted.push(Attempted { attempt, findings, refusal });
+            assert!(attempted.len() <= ATTEMPTS_LIMIT);
         }
-        let file = "failed to read `/nix/store/x-index-slice/index/un/ic/unicode-ident`\n\nCaused by:\n  No such file or directory (os error 2)";
-        assert_eq!(Refusal::read(file), Refusal::MissingCrate("unicode-ident".parse().unwrap()));
-        assert_eq!(Refusal::read(&file.replace("/index/", "/worktree/")), Refusal::Other);
-        assert_eq!(Refusal::read("error: failed to select a version for `x`."), Refusal::NoVersion);
-        assert_eq!(Refusal::read("error: license-file missing"), Refusal::Other);
+        (attempted.iter().map(|one| one.attempt.source).collect(), best(&attempted, true).unwrap())
+    }
+
+    #[test]
+    fn what_differs_is_said_of_the_whole_commit_only() {
+        use Source::{Lean, Whole};
+        let lean = Subject { is_lean: true, ..subject(&[true]) };
+        assert_eq!(sources(&lean, |_| (reproduced(), None)), (vec![Lean], 0));
+        let nothing_more = sources(&lean, |_| (differs(&["Cargo.toml"]), None));
+        assert_eq!(nothing_more, (vec![Lean, Whole], 1));
+        // Refused for want of a file.
+        let more = sources(&lean, |source| match source {
+            Lean => (refused(), Some(Refusal::Other)),
+            Whole => (reproduced(), None),
+        });
+        assert_eq!(more, (vec![Lean, Whole], 1));
+        // Refused whatever cargo sees: attempted once, not for every cargo.
+        let two = Subject { is_lean: true, ..subject(&[true, true]) };
+        let refused = sources(&two, |_| (refused(), Some(Refusal::Other)));
+        assert_eq!(refused, (vec![Lean, Whole, Lean], 1));
+    }
+
+    #[test]
+    fn where_the_whole_commit_comes_to_more_the_search_goes_on_with_it() {
+        use Source::{Lean, Whole};
+        let lean = Subject { is_lean: true, ..subject(&[true]) };
+        let mut attempted = Vec::new();
+        while let Some(attempt) = next(&lean, &attempted) {
+            let findings = match (attempt.source, attempt.index_mode) {
+                (Lean, _) => differs(&["Cargo.toml", LOCK]),
+                (Whole, IndexMode::WithYanked) => reproduced(),
+                (Whole, _) => differs(&[LOCK]),
+            };
+            attempted.push(Attempted { attempt, findings, refusal: None });
+        }
+        let steps: Vec<_> = attempted.iter().map(|one| (one.attempt.source, one.attempt.index_mode)).collect();
+        use IndexMode::{AtPublication, WithYanked};
+        assert_eq!(steps, [(Lean, AtPublication), (Whole, AtPublication), (Whole, WithYanked)]);
     }
 }

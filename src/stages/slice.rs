@@ -5,6 +5,7 @@
 //! thousands of crates for two dev-dependencies. The one thing that a cut can't give back is `yanked`, which has no
 //! date: a slice says which versions it takes to be yanked.
 
+mod names;
 mod nar;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -16,6 +17,7 @@ use semver::{Version, VersionReq};
 use super::index::{Index, IndexLine, index_path};
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
+pub use names::Closure;
 
 /// The time at which an index is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +49,14 @@ pub struct Wanted {
     pub locked: BTreeMap<CrateName, BTreeSet<Version>>,
     /// Versions that are in although they came out after the cut.
     pub late: BTreeMap<CrateName, BTreeSet<Version>>,
+    /// Versions that stand for all that are compatible with them: others of their class are not in.
+    pub pinned: BTreeMap<CrateName, BTreeSet<Version>>,
     /// What the manifests require.
     pub requirements: Vec<(CrateName, VersionReq)>,
+    /// The features that manifests ask of crates.
+    pub features: BTreeMap<CrateName, BTreeSet<String>>,
+    /// Whether cargo makes a Cargo.lock: else it asks for nothing.
+    pub resolves: bool,
     /// Which versions are taken to be yanked.
     pub yanked: Yanked,
 }
@@ -109,7 +117,11 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
     let usable = |name: &CrateName, line: &IndexLine| {
         let late = || wanted.late.get(name).is_some_and(|versions| versions.contains(&line.version));
         let there = cut.is_none_or(|cut| cut.includes(line.published)) || late();
-        there && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
+        let pinned = wanted.pinned.get(name);
+        let pushed_out = pinned.is_some_and(|pinned| {
+            !pinned.contains(&line.version) && pinned.iter().any(|one| series(one) == series(&line.version))
+        });
+        there && !pushed_out && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
     };
     let mut kept: BTreeMap<&CrateName, BTreeSet<usize>> = BTreeMap::new();
     // Takes the usable lines of a crate that are wanted; gives what those require that were not taken before.
@@ -136,59 +148,14 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
     write(index, &kept, wanted)
 }
 
-/// What the newest version that a requirement matches requires, up to a cut: what cargo will most likely ask for once it
-/// has asked for the crate. What is optional is among it only where cargo `missed` some of it: a feature wants it then, and
-/// may want the rest.
-fn required_by<'a>(
-    lines: &'a [IndexLine],
-    versions: &VersionReq,
-    cut: Option<Cut>,
-    missed: &BTreeSet<CrateName>,
-) -> impl Iterator<Item = &'a (CrateName, VersionReq)> {
-    let plain = *versions == VersionReq::STAR;
-    let fits = |line: &&IndexLine| {
-        let wanted = if plain { line.version.pre.is_empty() } else { versions.matches(&line.version) };
-        wanted && cut.is_none_or(|cut| cut.includes(line.published))
-    };
-    let newest = lines.iter().filter(fits).max_by(|a, b| a.version.cmp(&b.version));
-    let required = newest.map(IndexLine::requirements).unwrap_or_default();
-    let wanted = required.iter().any(|one| one.optional && missed.contains(&one.on.0));
-    required.iter().filter(move |one| wanted || !one.optional).map(|one| &one.on)
-}
-
-/// How many crates a slice grows to by what cargo missed. Everything reachable would be thousands.
-const NAMES_LIMIT: usize = 500;
-
-/// Completes the names of a slice by what cargo missed, with everything the manifests name, and what that requires in
-/// turn: else cargo would miss one after the other. `index` is the index as far as it is here; gives the names whose
-/// index files are to be added to it before this is asked again, until there are none.
-pub fn complete_names(
-    wanted: &mut Wanted,
-    index: &Index,
-    cut: Option<Cut>,
-    missed: &BTreeSet<CrateName>,
-    absent: &BTreeSet<CrateName>,
-) -> BTreeSet<CrateName> {
-    let mut asked: HashSet<(CrateName, VersionReq)> = HashSet::new();
-    if !missed.is_empty() {
-        asked.extend(missed.iter().map(|name| (name.clone(), VersionReq::STAR)));
-        asked.extend(wanted.requirements.iter().cloned());
+/// The series of compatible versions that a version is of: cargo has only one of each in a Cargo.lock.
+#[must_use]
+pub fn series(version: &Version) -> (u64, u64, u64) {
+    match (version.major, version.minor, version.patch) {
+        (0, 0, patch) => (0, 0, patch),
+        (0, minor, _) => (0, minor, 0),
+        (major, _, _) => (major, 0, 0),
     }
-    let mut seen = HashSet::new();
-    while !asked.is_empty() && wanted.names.len() < NAMES_LIMIT {
-        let names: BTreeSet<CrateName> = asked.iter().map(|(name, _)| name.clone()).collect();
-        let lacking: BTreeSet<CrateName> =
-            names.iter().filter(|name| !index.contains_key(*name) && !absent.contains(*name)).cloned().collect();
-        if !lacking.is_empty() {
-            return lacking;
-        }
-        wanted.names.extend(names);
-        let lines = |name| index.get(name).map(|lines| lines.as_slice()).unwrap_or_default();
-        let required = asked.iter().flat_map(|(name, versions)| required_by(lines(name), versions, cut, missed));
-        let required = required.filter(|one| !seen.contains(*one) && !asked.contains(*one)).cloned().collect();
-        seen.extend(std::mem::replace(&mut asked, required));
-    }
-    BTreeSet::new()
 }
 
 /// The first cargo that understands lines of format 2; older ones would misread them (1.46) or pass them over.
@@ -335,24 +302,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cargo_will_ask_for_next_is_told_from_the_version_that_it_will_take() {
-        let mut lines = vec![line("a", "1.0.0", "2020-01-01T00:00:00Z", false, "bcd")];
-        lines.push(line("a", "2.0.0", "2022-01-01T00:00:00Z", false, "far"));
-        let optional = line("a", "3.0.0", "2023-01-01T00:00:00Z", false, "one");
-        lines.push(optional.replace(r#""kind":"normal""#, r#""kind":"normal","optional":true"#));
-        let lines = read_index(lines.join("\n").as_bytes());
-        let after = |requirement: &str, cut: &str, missed: &str| -> Vec<String> {
-            let cut = Some(Cut::Before(cut.parse().unwrap()));
-            let missed = missed.parse().into_iter().collect();
-            let requirement = requirement.parse().unwrap();
-            let required = required_by(&lines, &requirement, cut, &missed);
-            required.map(|(name, _)| name.to_string()).collect()
-        };
-        assert_eq!(after("^1", "2025-01-01T00:00:00Z", ""), ["bcd"]);
-        assert_eq!(after("*", "2022-06-01T00:00:00Z", ""), ["far"]);
-        assert_eq!(after("*", "2021-01-01T00:00:00Z", ""), ["bcd"]);
-        assert!(after("^3", "2025-01-01T00:00:00Z", "").is_empty());
-        assert_eq!(after("^3", "2025-01-01T00:00:00Z", "one"), ["one"]);
+    fn a_pinned_version_is_the_only_one_of_its_class() {
+        let pinned = BTreeMap::from([(name("a"), ["1.0.0".parse().unwrap()].into())]);
+        let slice = cut(&index(), &Wanted { pinned, ..wanted("*") }, None, Minor(95));
+        assert_eq!(versions(&slice, "index/1/a"), ["1.0.0", "2.0.0"]);
+        let compatible = |one: &str, other: &str| series(&one.parse().unwrap()) == series(&other.parse().unwrap());
+        assert!(compatible("1.0.0", "1.9.3") && compatible("0.2.0", "0.2.7"));
+        assert!(!compatible("0.2.0", "0.3.0") && !compatible("0.0.1", "0.0.2") && !compatible("1.0.0", "2.0.0"));
     }
 
     #[test]

@@ -6,18 +6,13 @@ use jiff::Timestamp;
 use semver::Version;
 
 use super::index::{Index, IndexLine};
-use super::slice::Cut;
+use super::slice::{Cut, series};
 use crate::model::krate::CrateName;
 
 /// Versions that must have been yanked after `time`: whole series of compatible versions that were there and are all
 /// yanked today. While nothing else of a series was there, its users had no other choice; pre-releases are none.
 #[must_use]
 pub fn yanked_since(index: &Index, time: Timestamp) -> BTreeMap<CrateName, BTreeSet<Version>> {
-    let series = |version: &Version| match (version.major, version.minor) {
-        (0, 0) => (0, 0, version.patch),
-        (0, minor) => (0, minor, 0),
-        (major, _) => (major, 0, 0),
-    };
     let mut found: BTreeMap<CrateName, BTreeSet<Version>> = BTreeMap::new();
     for (name, lines) in index {
         let mut by_series: BTreeMap<_, Vec<&IndexLine>> = BTreeMap::new();

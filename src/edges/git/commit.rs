@@ -1,4 +1,4 @@
-//! A fetched commit: what its tree holds, and its files as Nix hashes them.
+//! A fetched commit: what its trees hold, and its files as Nix hashes them.
 //!
 //! Nothing of the repository's configuration or attributes is looked at: files are written from raw blobs.
 
@@ -6,24 +6,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use fs_err::os::unix::fs::{OpenOptionsExt as _, symlink};
-use gix::objs::tree::EntryKind;
 use nix_archive::nar::Encoder;
 use semver::Version;
 use sha2::Digest as _;
 
 use super::error::{Error, object_id, refused};
 use crate::contract::git::{ObjectId, tree_of_commit};
+use crate::contract::lean::Selection;
 use crate::contract::lfs::{POINTER_LIMIT, Pointer};
+use crate::contract::trees::{BadTrees, Leaf, Leaves, Mode, Trees, submodules};
 use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::sub_path::SubPath;
 use crate::stages::manifest::Manifest;
 
-/// How many files a commit may have, how deep they may lie, and how much they may be together.
-const FILE_LIMIT: usize = 300_000;
-const DEPTH_LIMIT: usize = 128;
+/// How large the files of a source may be together.
 const SIZE_LIMIT: u64 = 4 << 30;
 
 /// A fetched commit.
@@ -36,16 +36,23 @@ pub struct Commit {
     /// Its tree's id.
     pub tree: ObjectId,
     repository: gix::ThreadSafeRepository,
-    root: gix::ObjectId,
+    /// Read once for packages that are looked at together, and let go of after the last.
+    listing: Arc<Mutex<Weak<Listing>>>,
+    /// Keeps the listing for this package.
+    held: OnceLock<Arc<Listing>>,
 }
 
-/// What exporting a commit's files came to.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Export {
-    /// The hash of the NAR of the files, as `builtins.fetchGit` would give it.
-    pub nar_hash: Sri,
-    /// Submodules, by path.
-    pub submodules: BTreeMap<String, CommitId>,
+/// What a commit's trees hold.
+#[derive(Debug)]
+struct Listing {
+    trees: Trees,
+    leaves: Leaves,
+}
+
+impl From<BadTrees> for Error {
+    fn from(error: BadTrees) -> Self {
+        Self::Refused(error.to_string())
+    }
 }
 
 impl Commit {
@@ -59,89 +66,124 @@ impl Commit {
         }
         let body = object.data.clone();
         let tree = tree_of_commit(&body).ok_or_else(|| gone(" that can be read"))?;
-        let root = gix::ObjectId::Sha1(tree.0);
-        Ok(Self { id, body, tree, repository: repository.clone(), root })
+        Ok(Self { id, body, tree, repository: repository.clone(), listing: Arc::default(), held: OnceLock::new() })
     }
 
-    /// Every `Cargo.toml` and `Cargo.lock` of the commit, by folder.
+    fn listing(&self) -> Result<&Listing, Error> {
+        if let Some(listing) = self.held.get() {
+            return Ok(listing);
+        }
+        let mut shared = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listing) = shared.upgrade() {
+            return Ok(self.held.get_or_init(|| listing));
+        }
+        let repository = self.repository.to_thread_local();
+        let trees = Trees::gather(self.tree, |id| -> Result<_, Error> {
+            Ok(repository.find_tree(gix::ObjectId::Sha1(id.0)).map_err(lacking)?.detach().data)
+        })?;
+        let leaves = trees.leaves()?;
+        let listing = Arc::new(Listing { trees, leaves });
+        *shared = Arc::downgrade(&listing);
+        Ok(self.held.get_or_init(|| listing))
+    }
+
+    /// The file of all its trees.
     ///
     /// # Errors
-    /// Where the tree can't be read.
+    /// Where one can't be read.
+    pub fn trees(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.listing()?.trees.to_bytes())
+    }
+
+    /// Everything of the commit that says something to cargo.
+    ///
+    /// # Errors
+    /// Where the trees, or a file of these, can't be read.
     pub fn cargo_files(&self) -> Result<CargoFiles, Error> {
-        let mut found = CargoFiles::default();
+        let leaves = &self.listing()?.leaves;
         let repository = self.repository.to_thread_local();
-        walk(&repository, self.root, &mut |path, entry| {
-            if !entry.is_file {
-                let blob = repository.find_object(entry.id).map_err(lacking)?;
-                found.links.insert(path.to_owned(), String::from_utf8_lossy(&blob.data).into_owned());
-                return Ok(());
-            }
-            if entry.is_executable {
-                found.executables.insert(path.to_owned());
+        let mut found = CargoFiles { gitlinks: submodules(leaves), ..CargoFiles::default() };
+        // Names that are no text are none that cargo looks for.
+        let named = leaves.iter().filter_map(|(path, leaf)| Some((std::str::from_utf8(path).ok()?, leaf)));
+        for (path, leaf) in named {
+            let text = || Ok::<_, Error>(String::from_utf8_lossy(&blob(&repository, leaf.id)?).into_owned());
+            match leaf.mode {
+                Mode::Link => {
+                    found.links.insert(path.to_owned(), text()?);
+                    continue;
+                }
+                Mode::Executable => drop(found.executables.insert(path.to_owned())),
+                Mode::File => {}
+                Mode::Tree | Mode::Submodule => continue,
             }
             if path == ".gitmodules" {
-                let blob = repository.find_object(entry.id).map_err(lacking)?;
-                found.submodules = addresses(&blob.data);
+                found.submodules = addresses(&blob(&repository, leaf.id)?);
             }
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             if name == ".gitattributes" {
-                let blob = repository.find_object(entry.id).map_err(lacking)?;
-                found.uses_lfs |= blob.data.windows(LFS.len()).any(|word| word == LFS);
+                let blob = blob(&repository, leaf.id)?;
+                found.uses_lfs |= blob.windows(LFS.len()).any(|word| word == LFS);
             }
             if name == "rust-toolchain.toml" || name == "rust-toolchain" && !found.toolchains.contains_key(folder) {
-                let blob = repository.find_object(entry.id).map_err(lacking)?;
-                found.toolchains.insert(folder.to_owned(), String::from_utf8_lossy(&blob.data).into_owned());
+                found.toolchains.insert(folder.to_owned(), text()?);
             }
             let into = match name {
                 "Cargo.toml" => &mut found.manifests,
                 "Cargo.lock" => &mut found.locks,
-                _ => return Ok(()),
+                _ => continue,
             };
             if let Ok(folder) = folder.parse::<SubPath>() {
-                let blob = repository.find_object(entry.id).map_err(lacking)?;
-                into.insert(folder, String::from_utf8_lossy(&blob.data).into_owned());
+                into.insert(folder, text()?);
             }
-            Ok(())
-        })?;
+        }
         Ok(found)
+    }
+
+    /// What lies at a path that is no folder.
+    fn leaf(&self, path: &str) -> Option<Leaf> {
+        self.listing().ok()?.leaves.get(path.as_bytes()).copied()
     }
 
     /// The id of the blob at a path.
     #[must_use]
     pub fn blob(&self, path: &str) -> Option<ObjectId> {
-        let repository = self.repository.to_thread_local();
-        let entry = repository.find_tree(self.root).ok()?.lookup_entry_by_path(path).ok()??;
-        entry.mode().is_blob().then(|| entry.object_id().as_bytes().try_into().ok().map(ObjectId))?
+        let is_file = |leaf: &Leaf| matches!(leaf.mode, Mode::File | Mode::Executable);
+        self.leaf(path).filter(is_file).map(|leaf| leaf.id)
     }
 
     /// The LFS pointer at a path.
     #[must_use]
     pub fn pointer(&self, path: &str) -> Option<Pointer> {
         let repository = self.repository.to_thread_local();
-        let entry = repository.find_tree(self.root).ok()?.lookup_entry_by_path(path).ok()??;
-        let is_short = |header: gix::odb::find::Header| header.size() < POINTER_LIMIT as u64;
-        let short = entry.mode().is_blob() && repository.find_header(entry.object_id()).is_ok_and(is_short);
-        Pointer::read(&short.then(|| entry.object().ok())??.data)
+        let id = gix::ObjectId::Sha1(self.blob(path)?.0);
+        let is_short = repository.find_header(id).is_ok_and(|header| header.size() < POINTER_LIMIT as u64);
+        Pointer::read(&is_short.then(|| repository.find_object(id).ok())??.data)
     }
 
-    /// Writes the commit's files to a new folder, if one is given, and hashes them as Nix does.
+    /// Writes what packaging the package in `folder` reads to a new folder, if one is given, and hashes it as Nix does; for
+    /// the root that is the whole commit, as `builtins.fetchGit` would give it.
     ///
     /// # Errors
-    /// Where the tree holds what is not to be written, or the folder can't be written.
-    pub fn export(&self, to: Option<&Path>) -> Result<Export, Error> {
+    /// Where a file can't be read, or the folder can't be written.
+    pub fn export(&self, folder: &SubPath, to: Option<&Path>) -> Result<Sri, Error> {
+        let leaves = &self.listing()?.leaves;
         let repository = self.repository.to_thread_local();
-        let mut exporter = Exporter {
-            repository: &repository,
-            encoder: Encoder::new(sha2::Sha256::new()).map_err(refused)?,
-            submodules: BTreeMap::new(),
-            files: 0,
-            size: 0,
-        };
-        exporter.folder(self.root, None, to, &mut String::new(), 0)?;
-        let Exporter { encoder, submodules, .. } = exporter;
-        let digest: [u8; 32] = encoder.finish().map_err(refused)?.finalize().into();
-        Ok(Export { nar_hash: Sri(Sha256(digest)), submodules })
+        let selection = Selection::of(leaves, folder, |_, id| blob(&repository, id))?;
+        let mut root = Folder::default();
+        for (path, leaf) in leaves.iter().filter(|(path, _)| selection.has(path)) {
+            root.insert(path, *leaf);
+        }
+        let encoder = Encoder::new(sha2::Sha256::new()).map_err(refused)?;
+        let mut exporter = Exporter { repository: &repository, encoder, size: 0 };
+        exporter.folder(&root, None, to)?;
+        let digest: [u8; 32] = exporter.encoder.finish().map_err(refused)?.finalize().into();
+        Ok(Sri(Sha256(digest)))
     }
+}
+
+/// The content of a blob.
+fn blob(repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
+    Ok(repository.find_object(gix::ObjectId::Sha1(id.0)).map_err(lacking)?.detach().data)
 }
 
 fn lacking(error: impl std::fmt::Display) -> Error {
@@ -165,6 +207,8 @@ pub struct CargoFiles {
     pub uses_lfs: bool,
     /// Where submodules come from, by path, as `.gitmodules` has it.
     pub submodules: BTreeMap<String, String>,
+    /// Submodules, by path: the commits that the trees name.
+    pub gitlinks: BTreeMap<String, CommitId>,
 }
 
 impl CargoFiles {
@@ -197,139 +241,73 @@ fn addresses(text: &[u8]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// An entry of a tree, as [`walk`] shows it.
-struct Leaf {
-    id: gix::ObjectId,
-    is_file: bool,
-    is_executable: bool,
+/// A folder of a source: NARs have names in their own order, not in git's.
+#[derive(Default)]
+struct Folder<'a>(BTreeMap<&'a [u8], Node<'a>>);
+
+enum Node<'a> {
+    Folder(Folder<'a>),
+    Leaf(Leaf),
 }
 
-/// Shows every file of a tree, with its path. Stops at the limits.
-fn walk(
-    repository: &gix::Repository,
-    root: gix::ObjectId,
-    show: &mut dyn FnMut(&str, Leaf) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut seen = 0;
-    let mut queue = vec![(String::new(), root, 0)];
-    while let Some((folder, id, depth)) = queue.pop() {
-        if depth > DEPTH_LIMIT {
-            return Err(Error::Refused(format!("its folders lie more than {DEPTH_LIMIT} deep")));
-        }
-        let tree = repository.find_tree(id).map_err(lacking)?;
-        for entry in tree.iter() {
-            let entry = entry.map_err(refused)?;
-            seen += 1;
-            if seen > FILE_LIMIT {
-                return Err(Error::Refused(format!("it has more than {FILE_LIMIT} files")));
-            }
-            let Ok(name) = std::str::from_utf8(entry.filename()) else { continue };
-            let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-            match entry.mode().kind() {
-                EntryKind::Tree => queue.push((path, entry.object_id(), depth + 1)),
-                EntryKind::Commit => {}
-                kind => {
-                    let is_executable = kind == EntryKind::BlobExecutable;
-                    show(&path, Leaf { id: entry.object_id(), is_file: kind != EntryKind::Link, is_executable })?;
-                }
-            }
+impl<'a> Folder<'a> {
+    fn insert(&mut self, path: &'a [u8], leaf: Leaf) {
+        let Some(slash) = path.iter().position(|byte| *byte == b'/') else {
+            self.0.insert(path, Node::Leaf(leaf));
+            return;
+        };
+        let below = self.0.entry(&path[..slash]).or_insert_with(|| Node::Folder(Folder::default()));
+        // A file and a folder of one name are refused where trees are read.
+        if let Node::Folder(below) = below {
+            below.insert(&path[slash + 1..], leaf);
         }
     }
-    Ok(())
 }
 
 struct Exporter<'a> {
     repository: &'a gix::Repository,
     encoder: Encoder<sha2::Sha256>,
-    submodules: BTreeMap<String, CommitId>,
-    files: usize,
     size: u64,
 }
 
 impl Exporter<'_> {
-    fn folder(
-        &mut self,
-        id: gix::ObjectId,
-        name: Option<&[u8]>,
-        to: Option<&Path>,
-        path: &mut String,
-        depth: usize,
-    ) -> Result<(), Error> {
-        if depth > DEPTH_LIMIT {
-            return Err(Error::Refused(format!("its folders lie more than {DEPTH_LIMIT} deep")));
-        }
+    fn folder(&mut self, folder: &Folder<'_>, name: Option<&[u8]>, to: Option<&Path>) -> Result<(), Error> {
         if let Some(to) = to {
             fs_err::create_dir(to)?;
         }
         self.encoder.start_directory(name).map_err(refused)?;
-        let tree = self.repository.find_tree(id).map_err(lacking)?;
-        let mut entries: Vec<_> = tree.iter().collect::<Result<_, _>>().map_err(refused)?;
-        // git sorts folders as if their names ended in a slash, a NAR does not.
-        entries.sort_by(|a, b| a.filename().cmp(b.filename()));
-        for entry in entries {
-            let name: &[u8] = entry.filename();
-            if name.is_empty()
-                || name == b"."
-                || name == b".."
-                || name.contains(&b'/')
-                || name.eq_ignore_ascii_case(b".git")
-            {
-                return Err(Error::Refused(format!("it has a file named `{}`", entry.filename())));
-            }
-            self.files += 1;
-            if self.files > FILE_LIMIT {
-                return Err(Error::Refused(format!("it has more than {FILE_LIMIT} files")));
-            }
+        for (name, node) in &folder.0 {
             let place = to.map(|to| to.join(std::ffi::OsStr::from_bytes(name)));
-            let length = path.len();
-            if !path.is_empty() {
-                path.push('/');
+            match node {
+                Node::Folder(below) => self.folder(below, Some(name), place.as_deref())?,
+                Node::Leaf(leaf) => self.leaf(*leaf, name, place.as_deref())?,
             }
-            path.push_str(&String::from_utf8_lossy(name));
-            match entry.mode().kind() {
-                EntryKind::Tree => self.folder(entry.object_id(), Some(name), place.as_deref(), path, depth + 1)?,
-                EntryKind::Commit => {
-                    self.submodule(entry.object_id(), name, place.as_deref(), path)?;
-                }
-                kind => self.leaf(entry.object_id(), kind, name, place.as_deref())?,
-            }
-            path.truncate(length);
         }
         self.encoder.end_directory().map_err(refused)
     }
 
-    fn submodule(&mut self, id: gix::ObjectId, name: &[u8], to: Option<&Path>, path: &str) -> Result<(), Error> {
-        if path.contains('\n') {
-            return Err(Error::Refused("it has a submodule with a line break in its path".to_owned()));
+    fn leaf(&mut self, leaf: Leaf, name: &[u8], to: Option<&Path>) -> Result<(), Error> {
+        // A submodule is an empty folder.
+        if leaf.mode == Mode::Submodule {
+            return self.folder(&Folder::default(), Some(name), to);
         }
-        if let Some(to) = to {
-            fs_err::create_dir(to)?;
-        }
-        self.encoder.start_directory(Some(name)).map_err(refused)?;
-        self.encoder.end_directory().map_err(refused)?;
-        let commit = id.as_bytes().try_into().map_err(refused)?;
-        self.submodules.insert(path.to_owned(), CommitId(commit));
-        Ok(())
-    }
-
-    fn leaf(&mut self, id: gix::ObjectId, kind: EntryKind, name: &[u8], to: Option<&Path>) -> Result<(), Error> {
-        let blob = self.repository.find_object(id).map_err(lacking)?;
-        self.size += blob.data.len() as u64;
+        let content = blob(self.repository, leaf.id)?;
+        self.size += content.len() as u64;
         if self.size > SIZE_LIMIT {
             return Err(Error::Refused(format!("its files are larger than {SIZE_LIMIT} bytes together")));
         }
-        if kind == EntryKind::Link {
+        if leaf.mode == Mode::Link {
             if let Some(to) = to {
-                symlink(std::ffi::OsStr::from_bytes(&blob.data), to)?;
+                symlink(std::ffi::OsStr::from_bytes(&content), to)?;
             }
-            return self.encoder.symlink(Some(name), &blob.data).map_err(refused);
+            return self.encoder.symlink(Some(name), &content).map_err(refused);
         }
-        let executable = kind == EntryKind::BlobExecutable;
+        let executable = leaf.mode == Mode::Executable;
         if let Some(to) = to {
             let mode = if executable { 0o755 } else { 0o644 };
             let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
-            file.write_all(&blob.data)?;
+            file.write_all(&content)?;
         }
-        self.encoder.regular(Some(name), executable, &blob.data).map_err(refused)
+        self.encoder.regular(Some(name), executable, &content).map_err(refused)
     }
 }

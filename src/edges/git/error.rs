@@ -1,11 +1,13 @@
 //! Why a commit can't be had.
 
+use std::sync::Arc;
+
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
 use crate::stages::claims::{Cause, Missing};
 
 /// Why a commit can't be had.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The repository is not there, or not public: a finding about the crate.
     #[error("{0}")]
@@ -35,19 +37,16 @@ pub enum Error {
     OfflineObject(Sha256),
     /// A file operation failed.
     #[error(transparent)]
-    File(#[from] std::io::Error),
+    File(Arc<std::io::Error>),
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(Arc::new(error))
+    }
 }
 
 impl Error {
-    /// The same error once more.
-    pub(super) fn again(&self) -> Self {
-        match self {
-            Self::NoRepository(reason) => Self::NoRepository(reason.clone()),
-            Self::Sha256(folder) => Self::Sha256(folder.clone()),
-            other => Self::Refused(other.to_string()),
-        }
-    }
-
     /// Why a crate can't be rebuilt that needs this: that it is not there is a finding, everything else is not.
     #[must_use]
     pub fn cause(&self) -> Cause {

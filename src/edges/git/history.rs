@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, object_id};
 use super::{Git, by_either_name, open_folder, plain_name};
 use crate::contract::git::ObjectId;
+use crate::edges::cache::Cache;
 use crate::edges::network::chain;
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
@@ -34,17 +35,34 @@ const FRESH: SignedDuration = SignedDuration::from_hours(24);
 #[derive(Debug)]
 pub struct History {
     refs: Refs,
+    /// Who was asked, and when.
+    asked: Asked,
+    repository: gix::ThreadSafeRepository,
+    /// What earlier runs saw from the same branches and tags.
+    cache: Cache,
+    /// How commits hang together: read when the cache does not tell.
+    graph: OnceLock<Graph>,
+    /// The seen commits by their trees: read when a commit is not among them.
+    by_tree: OnceLock<HashMap<gix::ObjectId, Vec<gix::ObjectId>>>,
+}
+
+/// The commits that branches and tags reach.
+#[derive(Debug)]
+struct Graph {
     /// The commits that come right after each commit.
     children: HashMap<gix::ObjectId, Vec<gix::ObjectId>>,
     /// Every commit that was seen.
     known: HashSet<gix::ObjectId>,
     /// Why something may be missing; none where nothing is.
     gaps: Option<String>,
-    /// Who was asked, and when.
-    asked: Asked,
-    repository: gix::ThreadSafeRepository,
-    /// The seen commits by their trees: read when a commit is not among them.
-    by_tree: OnceLock<HashMap<gix::ObjectId, Vec<gix::ObjectId>>>,
+}
+
+/// What was seen of a commit, and what for.
+#[derive(Serialize, Deserialize)]
+struct Seen {
+    tree: String,
+    tags: Vec<String>,
+    reach: Reach,
 }
 
 /// What a copy remembers of an address.
@@ -95,18 +113,17 @@ impl Git {
             let found = open_folder(&address)?;
             let refs = refs_of(&found.to_thread_local());
             let refs = refs.map_err(|reason| Error::Unreachable { url: address, reason })?;
-            return Ok(History::of(found, Memo { at: Timestamp::now(), refs }, "local mirror".to_owned()));
+            let memo = Memo { at: Timestamp::now(), refs };
+            return Ok(History::of(found, memo, "local mirror".to_owned(), self.cache.clone()));
         }
-        // By address: what one mirror's branches reach says nothing about another's.
-        let name = format!("{}-{}", plain_name(repository), &Sha256::of(address.as_bytes()).to_string()[..16]);
-        let copy = self.bare("history", &name)?;
+        let copy = self.bare("history", &history_name(repository, &address))?;
         let memo = copy.path().join(MEMO);
         let before = fs_err::read(&memo).ok().and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
         let age = before.as_ref().map(|before| Timestamp::now().duration_since(before.at));
         let fresh = age.is_some_and(|age| !age.is_negative() && age < FRESH);
         if let Some(before) = before {
-            let history = History::of(copy.clone(), before, address.clone());
-            let shown = |commit: &CommitId| history.known.contains(&object_id(*commit));
+            let history = History::of(copy.clone(), before, address.clone(), self.cache.clone());
+            let shown = |commit: &CommitId| history.has(*commit);
             if self.network.is_none() || fresh && wanted.iter().all(shown) {
                 return Ok(history);
             }
@@ -119,8 +136,51 @@ impl Git {
         let refs = refs.map_err(|reason| Error::Unreachable { url: address.clone(), reason })?;
         let asked = Memo { at: Timestamp::now(), refs };
         fs_err::write(&memo, serde_json::to_vec(&asked).expect("a memo is plain data"))?;
-        Ok(History::of(copy, asked, address))
+        Ok(History::of(copy, asked, address, self.cache.clone()))
     }
+}
+
+impl Git {
+    /// A hash of what [`Git::history`] would go by, and of the day; none where a server would have to be asked.
+    #[must_use]
+    pub fn history_hash(&self, repository: &RepositoryUrl) -> Option<Sha256> {
+        let address = self.address(repository);
+        if !address.starts_with('/') {
+            let copy = self.bare("history", &history_name(repository, &address)).ok()?;
+            let text = fs_err::read(copy.path().join(MEMO)).ok()?;
+            let memo: Memo = serde_json::from_slice(&text).ok()?;
+            let age = Timestamp::now().duration_since(memo.at);
+            let believed = self.network.is_none() || !age.is_negative() && age < FRESH;
+            return believed.then(|| Sha256::of(&text));
+        }
+        // As the files are: reading what each tag is on would take longer than all the rest.
+        let found = open_folder(&address).ok()?;
+        let folder = found.refs.git_dir().to_owned();
+        let mut text = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string().into_bytes();
+        for name in ["HEAD", "packed-refs", "shallow"] {
+            text.extend(name.as_bytes());
+            text.extend(fs_err::read(folder.join(name)).unwrap_or_default());
+        }
+        let mut folders = vec![folder.join("refs")];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+                let kind = entry.file_type().ok()?;
+                if kind.is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
+            }
+        }
+        files.sort();
+        for file in files {
+            text.extend(file.as_os_str().as_encoded_bytes());
+            text.extend(fs_err::read(file).ok()?);
+        }
+        Some(Sha256::of(&text))
+    }
+}
+
+/// The name of the copy of what an address reaches: what one mirror's branches reach says nothing about another's.
+fn history_name(repository: &RepositoryUrl, address: &str) -> String {
+    format!("{}-{}", plain_name(repository), &Sha256::of(address.as_bytes()).to_string()[..16])
 }
 
 /// The branches and tags of a repository in a folder.
@@ -141,8 +201,119 @@ fn refs_of(repository: &gix::Repository) -> Result<Refs, String> {
 }
 
 impl History {
-    fn of(repository: gix::ThreadSafeRepository, memo: Memo, source: String) -> Self {
+    fn of(repository: gix::ThreadSafeRepository, memo: Memo, source: String, cache: Cache) -> Self {
         let Memo { at, refs } = memo;
+        let asked = Asked { source: source.into(), date: at.to_zoned(TimeZone::UTC).date() };
+        Self { refs, asked, repository, cache, graph: OnceLock::new(), by_tree: OnceLock::new() }
+    }
+    /// Whether a branch or tag reaches a commit.
+    #[must_use]
+    pub fn has(&self, commit: CommitId) -> bool {
+        self.seen(commit).is_some_and(|seen| matches!(seen.reach, Reach::Reached { .. }))
+            || self.graph().known.contains(&object_id(commit))
+    }
+
+    fn seen(&self, commit: CommitId) -> Option<Seen> {
+        self.cache.recall("reach", &(&self.refs, commit))
+    }
+
+    fn graph(&self) -> &Graph {
+        self.graph.get_or_init(|| Graph::read(&self.repository, &self.refs))
+    }
+
+    /// What reaches a commit with this tree. `tags` are those that a release of it would have: where several commits have
+    /// the tree, the one that such a tag is on is named.
+    #[must_use]
+    pub fn reach(&self, commit: CommitId, tree: ObjectId, tags: &[String]) -> Reach {
+        let tree_id = tree.to_string();
+        if let Some(seen) = self.seen(commit).filter(|seen| seen.tree == tree_id && seen.tags == tags) {
+            return seen.reach;
+        }
+        let reach = self.find(commit, tree, tags);
+        // Gaps may be filled without any branch or tag being another.
+        if !matches!(reach, Reach::Unknown { .. }) {
+            let seen = Seen { tree: tree_id, tags: tags.to_vec(), reach: reach.clone() };
+            self.cache.remember("reach", &(&self.refs, commit), &seen);
+        }
+        reach
+    }
+
+    fn find(&self, commit: CommitId, tree: ObjectId, tags: &[String]) -> Reach {
+        let start = object_id(commit);
+        if self.graph().known.contains(&start) {
+            let (branch, tag) = self.names(start);
+            return Reach::Reached { branch: branch.map(Into::into), tag: tag.map(Into::into) };
+        }
+        if let Some(same) = self.with_tree(tree, tags) {
+            let (branch, tag) = self.names(same);
+            if let Ok(commit) = same.as_slice().try_into().map(CommitId) {
+                return Reach::Squashed { commit, branch: branch.map(Into::into), tag: tag.map(Into::into) };
+            }
+        }
+        match &self.graph().gaps {
+            Some(reason) => Reach::Unknown { reason: reason.clone().into() },
+            None => Reach::Unreachable,
+        }
+    }
+
+    /// A branch that reaches a commit, the default one if it does, and the nearest tag that does.
+    fn names(&self, start: gix::ObjectId) -> (Option<String>, Option<String>) {
+        let tag_at: HashMap<gix::ObjectId, &String> =
+            self.refs.tags.iter().rev().map(|(name, commit)| (object_id(*commit), name)).collect();
+        let (mut seen, mut queue) = (HashSet::from([start]), VecDeque::from([start]));
+        let mut tag = None;
+        while let Some(id) = queue.pop_front() {
+            tag = tag.or_else(|| tag_at.get(&id).copied());
+            for child in self.graph().children.get(&id).into_iter().flatten() {
+                if seen.insert(*child) {
+                    queue.push_back(*child);
+                }
+            }
+        }
+        let reaches = |name: &&String| self.refs.branches.get(*name).is_some_and(|tip| seen.contains(&object_id(*tip)));
+        let default = self.refs.default.as_ref().filter(reaches);
+        let branch = default.or_else(|| self.refs.branches.keys().find(reaches));
+        (branch.cloned(), tag.cloned())
+    }
+
+    /// A commit that is reached and has this tree: the one with one of these tags, or else with any tag, or else the one
+    /// whose id comes first.
+    fn with_tree(&self, tree: ObjectId, tags: &[String]) -> Option<gix::ObjectId> {
+        let by_tree = self.by_tree.get_or_init(|| {
+            let local = self.repository.to_thread_local();
+            let mut by_tree: HashMap<gix::ObjectId, Vec<gix::ObjectId>> = HashMap::new();
+            for id in &self.graph().known {
+                let tree = local.find_commit(*id).ok().and_then(|commit| Some(commit.tree_id().ok()?.detach()));
+                if let Some(tree) = tree {
+                    by_tree.entry(tree).or_default().push(*id);
+                }
+            }
+            by_tree
+        });
+        let key = |id: &&gix::ObjectId| {
+            let is = |commit: &CommitId| object_id(*commit) == **id;
+            let named = tags.iter().filter_map(|name| self.refs.tags.get(name)).any(is);
+            let tagged = self.refs.tags.values().any(is);
+            (!named, !tagged, **id)
+        };
+        by_tree.get(&gix::ObjectId::Sha1(tree.0))?.iter().min_by_key(key).copied()
+    }
+
+    /// The commits that tags are on, by tag.
+    #[must_use]
+    pub fn tags(&self) -> &BTreeMap<String, CommitId> {
+        &self.refs.tags
+    }
+
+    /// Who was asked, and when.
+    #[must_use]
+    pub fn asked(&self) -> &Asked {
+        &self.asked
+    }
+}
+
+impl Graph {
+    fn read(repository: &gix::ThreadSafeRepository, refs: &Refs) -> Self {
         let local = repository.to_thread_local();
         let (mut children, mut known) = (HashMap::<_, Vec<_>>::new(), HashSet::new());
         let mut gaps =
@@ -175,84 +346,7 @@ impl History {
             }
             Err(error) => gaps = gaps.or_else(|| Some(lacks(&error))),
         }
-        let asked = Asked { source: source.into(), date: at.to_zoned(TimeZone::UTC).date() };
-        Self { refs, children, known, gaps, asked, repository, by_tree: OnceLock::new() }
-    }
-
-    /// What reaches a commit with this tree. `tags` are those that a release of it would have: where several commits have
-    /// the tree, the one that such a tag is on is named.
-    #[must_use]
-    pub fn reach(&self, commit: CommitId, tree: ObjectId, tags: &[String]) -> Reach {
-        let start = object_id(commit);
-        if self.known.contains(&start) {
-            let (branch, tag) = self.names(start);
-            return Reach::Reached { branch: branch.map(Into::into), tag: tag.map(Into::into) };
-        }
-        if let Some(same) = self.with_tree(tree, tags) {
-            let (branch, tag) = self.names(same);
-            if let Ok(commit) = same.as_slice().try_into().map(CommitId) {
-                return Reach::Squashed { commit, branch: branch.map(Into::into), tag: tag.map(Into::into) };
-            }
-        }
-        match &self.gaps {
-            Some(reason) => Reach::Unknown { reason: reason.clone().into() },
-            None => Reach::Unreachable,
-        }
-    }
-
-    /// A branch that reaches a commit, the default one if it does, and the nearest tag that does.
-    fn names(&self, start: gix::ObjectId) -> (Option<String>, Option<String>) {
-        let tag_at: HashMap<gix::ObjectId, &String> =
-            self.refs.tags.iter().rev().map(|(name, commit)| (object_id(*commit), name)).collect();
-        let (mut seen, mut queue) = (HashSet::from([start]), VecDeque::from([start]));
-        let mut tag = None;
-        while let Some(id) = queue.pop_front() {
-            tag = tag.or_else(|| tag_at.get(&id).copied());
-            for child in self.children.get(&id).into_iter().flatten() {
-                if seen.insert(*child) {
-                    queue.push_back(*child);
-                }
-            }
-        }
-        let reaches = |name: &&String| self.refs.branches.get(*name).is_some_and(|tip| seen.contains(&object_id(*tip)));
-        let default = self.refs.default.as_ref().filter(reaches);
-        let branch = default.or_else(|| self.refs.branches.keys().find(reaches));
-        (branch.cloned(), tag.cloned())
-    }
-
-    /// A commit that is reached and has this tree: the one with one of these tags, or else with any tag, or else the one
-    /// whose id comes first.
-    fn with_tree(&self, tree: ObjectId, tags: &[String]) -> Option<gix::ObjectId> {
-        let by_tree = self.by_tree.get_or_init(|| {
-            let local = self.repository.to_thread_local();
-            let mut by_tree: HashMap<gix::ObjectId, Vec<gix::ObjectId>> = HashMap::new();
-            for id in &self.known {
-                let tree = local.find_commit(*id).ok().and_then(|commit| Some(commit.tree_id().ok()?.detach()));
-                if let Some(tree) = tree {
-                    by_tree.entry(tree).or_default().push(*id);
-                }
-            }
-            by_tree
-        });
-        let key = |id: &&gix::ObjectId| {
-            let is = |commit: &CommitId| object_id(*commit) == **id;
-            let named = tags.iter().filter_map(|name| self.refs.tags.get(name)).any(is);
-            let tagged = self.refs.tags.values().any(is);
-            (!named, !tagged, **id)
-        };
-        by_tree.get(&gix::ObjectId::Sha1(tree.0))?.iter().min_by_key(key).copied()
-    }
-
-    /// The commits that tags are on, by tag.
-    #[must_use]
-    pub fn tags(&self) -> &BTreeMap<String, CommitId> {
-        &self.refs.tags
-    }
-
-    /// Who was asked, and when.
-    #[must_use]
-    pub fn asked(&self) -> &Asked {
-        &self.asked
+        Self { children, known, gaps }
     }
 }
 

@@ -78,7 +78,7 @@ impl Git {
         let address = self.address(repository);
         if address.starts_with('/') {
             let folder = open_folder(&address).map(|found| found.path().to_owned());
-            let beside = |hash: &Sri| beside(folder.as_ref().map_err(Error::again)?, *hash);
+            let beside = |hash: &Sri| beside(folder.as_ref().map_err(Error::clone)?, *hash);
             return wanted.keys().map(|hash| (*hash, beside(hash))).collect();
         }
         let (mut found, mut missing) = (Objects::new(), Vec::new());

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CargoEvidence, Origin, Toolchain, class_of, stable_at};
+use super::{CargoEvidence, Layer, Origin, Toolchain, class_of, stable_at};
 use crate::model::release::{Minor, Span};
 
 /// A cargo to try for a crate.
@@ -25,12 +25,14 @@ pub enum Search {
     Thorough,
 }
 
-/// How many candidates a crate gets within its range, and how many outside of it, in a search for what is likely.
-const IN_RANGE: usize = 6;
-const OUT_OF_RANGE: usize = 2;
+/// How many candidates a crate gets in a search for what is likely: those that all evidence allows, those that are only too
+/// young for the day, and those that its bytes rule out, which can still show that every file is the same.
+const FITTING: usize = 6;
+const TOO_YOUNG: usize = 1;
+const OUTSIDE: usize = 2;
 
-/// The cargos to try for a crate, best first: one of each class, those within the range first, nearest to the stable
-/// release of the day; then the nearest outside.
+/// The cargos to try for a crate, best first: one of each class, those that its bytes allow first, the nearest to the stable
+/// release of the day before others. A cargo that is only too young for the day may well package like the one that was used.
 #[must_use]
 pub fn candidates(
     evidence: &CargoEvidence,
@@ -46,32 +48,38 @@ pub fn candidates(
         Search::Thorough => evidence.certain.unwrap_or(Span::ALL),
     };
     let distance = |a: Minor, b: Minor| class_of(a).abs_diff(class_of(b));
+    let clues = evidence.clues.iter().filter(|clue| clue.layer != Layer::Date);
+    let by_bytes = clues.map(|clue| clue.span).try_fold(Span::ALL, Span::and).or(evidence.range).unwrap_or(Span::ALL);
 
     // Imported cargos are here, archives may have to be fetched. Older ones are likelier than newer ones.
     let mut ranked: Vec<&Toolchain> = available.iter().collect();
     ranked.sort_by_key(|toolchain| {
         let minor = toolchain.minor;
-        let off = match span.last {
+        let off = match by_bytes.last {
             Some(last) if minor > last => distance(minor, last),
-            _ if minor < span.first => distance(minor, span.first),
+            _ if minor < by_bytes.first => distance(minor, by_bytes.first),
             _ => 0,
         };
         let fetched = matches!(toolchain.origin, Origin::Archive { .. });
-        let outside = !span.contains(minor);
-        let newer = minor > expected;
-        (outside, off, newer, distance(minor, expected), fetched, minor.0.abs_diff(expected.0), toolchain.name.clone())
+        let (outside, too_young) = (!by_bytes.contains(minor), !span.contains(minor));
+        let near = (distance(minor, expected), too_young, minor > expected, fetched, minor.0.abs_diff(expected.0));
+        (outside, off, near, toolchain.name.clone())
     });
     let mut classes = std::collections::BTreeSet::new();
+    let (mut fitting, mut young, mut outside) = (0, 0, 0);
     let mut chosen = Vec::new();
-    for in_range in [true, false] {
-        let limit = match (search, in_range) {
-            (Search::Thorough, true) => usize::MAX,
-            (_, true) => IN_RANGE,
-            (_, false) => OUT_OF_RANGE,
+    for toolchain in ranked {
+        let minor = toolchain.minor;
+        let (count, limit) = match (by_bytes.contains(minor), span.contains(minor)) {
+            _ if search == Search::Thorough && allowed.contains(minor) => (&mut fitting, usize::MAX),
+            (true, true) => (&mut fitting, FITTING),
+            (true, false) => (&mut young, TOO_YOUNG),
+            (false, _) => (&mut outside, OUTSIDE),
         };
-        let fitting = ranked.iter().filter(|toolchain| allowed.contains(toolchain.minor) == in_range);
-        let fresh = fitting.filter(|toolchain| classes.insert(class_of(toolchain.minor))).take(limit);
-        chosen.extend(fresh.map(|toolchain| Candidate { toolchain: (*toolchain).clone(), in_range }));
+        if *count < limit && classes.insert(class_of(minor)) {
+            *count += 1;
+            chosen.push(Candidate { toolchain: toolchain.clone(), in_range: allowed.contains(minor) });
+        }
     }
     chosen
 }
@@ -88,13 +96,14 @@ pub fn asked_for(text: &str) -> Option<Minor> {
 
 /// Puts cargos that package like this release's before the others that may have made a crate.
 pub fn prefer(candidates: &mut [Candidate], minor: Minor) {
-    candidates.sort_by_key(|one| (!one.in_range, class_of(one.toolchain.minor) != class_of(minor)));
+    candidates.sort_by_key(|one| !one.in_range || class_of(one.toolchain.minor) != class_of(minor));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::digest::{Sha256, Sri};
+    use crate::stages::toolchain::Clue;
 
     fn toolchain(release: &str) -> Toolchain {
         Toolchain {
@@ -119,7 +128,8 @@ mod tests {
 
     fn names(span: Option<Span>, published: &str, available: &[&str]) -> Vec<String> {
         let available: Vec<_> = available.iter().map(|release| toolchain(release)).collect();
-        let evidence = CargoEvidence { clues: Vec::new(), range: span, certain: span };
+        let clues = span.map(|span| Clue { layer: Layer::Manifest, span, trait_seen: "" }).into_iter().collect();
+        let evidence = CargoEvidence { clues, range: span, certain: span };
         candidates(&evidence, published.parse().ok(), &available, Search::Likely)
             .into_iter()
             .map(|candidate| format!("{}{}", candidate.toolchain.name, if candidate.in_range { "" } else { "?" }))
@@ -136,6 +146,18 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_only_too_young_for_the_day_comes_before_those_that_are_far_off() {
+        let clue = |layer, span| Clue { layer, span, trait_seen: "" };
+        let clues = vec![clue(Layer::Manifest, Span::between(63, 83)), clue(Layer::Date, Span::until(77))];
+        let evidence =
+            CargoEvidence { clues, range: Some(Span::between(63, 77)), certain: Some(Span::between(63, 77)) };
+        let available: Vec<_> = ["1.46.0", "1.65.0", "1.78.0", "1.83.0", "1.97.0"].map(toolchain).into();
+        let chosen = candidates(&evidence, "2024-01-05T00:00:00Z".parse().ok(), &available, Search::Likely);
+        let names: Vec<_> = chosen.iter().map(|one| (one.toolchain.name.as_str(), one.in_range)).collect();
+        assert_eq!(names, [("1.78.0", false), ("1.65.0", true), ("1.97.0", false), ("1.46.0", false)]);
+    }
+
+    #[test]
     fn outside_the_range_the_nearest_comes_first() {
         let available = ["1.46.0", "1.65.0", "1.85.0", "1.97.0"];
         assert_eq!(names(Some(Span::between(55, 56)), "2022-05-04T00:00:00Z", &available), ["1.46.0?", "1.65.0?"]);
@@ -144,8 +166,8 @@ mod tests {
     #[test]
     fn a_thorough_search_excludes_only_what_is_certain() {
         let available: Vec<_> = ["1.65.0", "1.83.0", "1.85.0", "1.90.0"].map(toolchain).into();
-        let evidence =
-            CargoEvidence { clues: Vec::new(), range: Some(Span::until(83)), certain: Some(Span::until(87)) };
+        let clues = vec![Clue { layer: Layer::Manifest, span: Span::until(83), trait_seen: "" }];
+        let evidence = CargoEvidence { clues, range: Some(Span::until(83)), certain: Some(Span::until(87)) };
         let chosen = |search| candidates(&evidence, "2025-01-01T00:00:00Z".parse().ok(), &available, search);
         let in_range = |search| -> Vec<String> {
             chosen(search).into_iter().filter(|one| one.in_range).map(|one| one.toolchain.name).collect()
