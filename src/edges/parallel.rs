@@ -28,42 +28,63 @@ pub fn in_parallel<T: Send, R: Send>(workers: usize, items: Vec<T>, work: impl F
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// How much of what takes a processor and much memory goes on at once: as many crates as there are processors are unpacked
-/// at a time, however many wait for a network or a build.
+/// How much of what takes a processor and much memory goes on at once, however much waits for a network or a build.
 #[derive(Debug)]
 pub struct Permits {
-    free: Mutex<usize>,
+    all: Free,
+    free: Mutex<Free>,
     given_back: Condvar,
 }
 
+/// What is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Free {
+    processors: usize,
+    bytes: u64,
+}
+
+/// How many bytes of unpacked crates are looked at together. One that is larger is looked at alone.
+const MEMORY: u64 = 48 << 20;
+
 impl Default for Permits {
     fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { free: Mutex::new(processors), given_back: Condvar::new() }
+        Self::of(std::thread::available_parallelism().map_or(1, usize::from), MEMORY)
     }
 }
 
 impl Permits {
-    /// Does something once there is a permit for it.
-    pub fn with<T>(&self, work: impl FnOnce() -> T) -> T {
+    fn of(processors: usize, bytes: u64) -> Self {
+        let all = Free { processors, bytes };
+        Self { all, free: Mutex::new(all), given_back: Condvar::new() }
+    }
+
+    /// Does something with this many bytes of unpacked crates once there is room for it.
+    pub fn with<T>(&self, bytes: u64, work: impl FnOnce() -> T) -> T {
+        let bytes = bytes.min(self.all.bytes);
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while *free == 0 {
+        while free.processors == 0 || free.bytes < bytes {
             free = self.given_back.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
-        *free -= 1;
+        free.processors -= 1;
+        free.bytes -= bytes;
         drop(free);
         // Given back however the work ends.
-        let _permit = Permit(self);
+        let _permit = Permit { of: self, bytes };
         work()
     }
 }
 
-struct Permit<'a>(&'a Permits);
+struct Permit<'a> {
+    of: &'a Permits,
+    bytes: u64,
+}
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.given_back.notify_one();
+        let mut free = self.of.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.processors += 1;
+        free.bytes += self.bytes;
+        self.of.given_back.notify_all();
     }
 }
 
@@ -79,17 +100,29 @@ mod tests {
     }
 
     #[test]
-    fn no_more_goes_on_than_there_are_permits() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
-        let permits = Permits { free: Mutex::new(2), given_back: Condvar::new() };
-        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        in_parallel(8, (0..64).collect(), |_: u32| {
-            permits.with(|| {
+    fn no_more_goes_on_than_there_is_room_for() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        let (now, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        let permits = Permits::of(4, 100);
+        in_parallel(8, (0..64).collect(), |number: u64| {
+            // Some are larger than all the room: they go on alone.
+            let bytes = if number.is_multiple_of(8) { 1000 } else { 40 };
+            permits.with(bytes, || {
+                most.fetch_max(bytes + now.fetch_add(bytes, Ordering::SeqCst), Ordering::SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                now.fetch_sub(bytes, Ordering::SeqCst);
+            });
+        });
+        assert_eq!(most.into_inner(), 1000);
+        assert_eq!(*permits.free.lock().unwrap(), permits.all);
+        let (now, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        in_parallel(8, (0..64).collect(), |_: u64| {
+            permits.with(1, || {
                 most.fetch_max(1 + now.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
                 std::thread::sleep(std::time::Duration::from_millis(1));
                 now.fetch_sub(1, Ordering::SeqCst);
             });
         });
-        assert_eq!(most.into_inner(), 2);
+        assert_eq!(most.into_inner(), 4);
     }
 }

@@ -89,7 +89,9 @@ impl Context {
             };
             let (drv, built) = console.during(Phase::Building, || builds.build(Arc::clone(&prepared.request)))?;
             let read = console.during(Phase::Judging, || {
-                self.permits.with(|| self.read_attempt(*prepared, drv, &built, run, sources))
+                // Two crates are compared.
+                let size = 2 * prepared.attempted.package.unpacked_size;
+                self.permits.with(size, || self.read_attempt(*prepared, drv, &built, run, sources))
             });
             attempted = read.map_err(|error| builds.stop(error))?;
         }

@@ -41,6 +41,8 @@ pub struct FetchedPackage {
     pub locked: LockedPackage,
     /// The checksum that its bytes have.
     pub checksum: Sha256,
+    /// How many bytes it unpacks to, as it says itself.
+    pub unpacked_size: u64,
     /// Where the crate can be fetched; none where the registry is a folder.
     pub url: Option<String>,
     /// When it was published.
@@ -106,7 +108,8 @@ impl Context {
             Ok(artefact) => artefact,
             Err(error) => return end(Some(checksum), cause_of(error)),
         };
-        let published = match self.permits.with(|| Published::read(&artefact, line.published)) {
+        let published = match self.permits.with(artefact.unpacked_size(), || Published::read(&artefact, line.published))
+        {
             Ok(published) => published,
             Err(error) => return end(Some(checksum), Cause::MalformedArchive { reason: error.to_string().into() }),
         };
@@ -118,6 +121,7 @@ impl Context {
         ControlFlow::Continue(FetchedPackage {
             locked: locked.clone(),
             checksum,
+            unpacked_size: artefact.unpacked_size(),
             url: registry.url(&id, checksum),
             published: line.published,
             named,

@@ -45,6 +45,8 @@ pub struct InspectedPackage {
     pub locked: LockedPackage,
     /// The checksum that its bytes have.
     pub checksum: Sha256,
+    /// How many bytes it unpacks to, as it says itself.
+    pub unpacked_size: u64,
     /// Which cargo packaged it.
     pub evidence: CargoEvidence,
     /// The release that a `rust-toolchain` file asks for.
@@ -200,6 +202,7 @@ impl Context {
             },
             locked: fetched.locked,
             checksum: fetched.checksum,
+            unpacked_size: fetched.unpacked_size,
             evidence: fetched.evidence,
             asked_for,
             index,

@@ -66,6 +66,12 @@ impl Artefact {
         }
     }
 
+    /// How many bytes it unpacks to, as it says itself: good for planning ahead, and for nothing else.
+    #[must_use]
+    pub fn unpacked_size(&self) -> u64 {
+        self.bytes.last_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)))
+    }
+
     /// The checked bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

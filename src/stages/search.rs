@@ -127,6 +127,21 @@ fn step(subject: &Subject, attempted: &[&Attempted], source: Source) -> Option<A
         return first(0);
     };
     let attempt = Attempt { source, ..last.attempt.clone() };
+    let following = || {
+        let next = attempt.candidate + 1;
+        let candidate = subject.candidates.get(next)?;
+        // Cargos that the evidence rules out are there to show that all files are the same. Where that is shown, or where
+        // the source differs, they add nothing.
+        let pointless = !candidate.in_range && attempted.iter().any(|one| shows_enough(subject, one));
+        if pointless { None } else { first(next) }
+    };
+    // Such a cargo is not worth much trouble where another one has packaged the crate already.
+    let is_compared = |one: &&Attempted| one.findings.contents != Contents::NotCompared;
+    let by_another = attempted.iter().any(|one| is_compared(one) && one.attempt.candidate != attempt.candidate);
+    let in_range = subject.candidates.get(attempt.candidate).is_some_and(|one| one.in_range);
+    if !in_range && last.refusal.is_some() && by_another {
+        return following();
+    }
     if let Some(Refusal::MissingCrate(name)) = &last.refusal
         && attempt.missed.len() < MISSED_LIMIT
         && !attempt.missed.contains(name)
@@ -152,12 +167,7 @@ fn step(subject: &Subject, attempted: &[&Attempted], source: Source) -> Option<A
     if let Some(workspace) = fewest.and_then(WorkspaceView::next).filter(|_| subject.can_be_pruned && refused) {
         return Some(Attempt { workspace, ..first(attempt.candidate)? });
     }
-    let next = attempt.candidate + 1;
-    let candidate = subject.candidates.get(next)?;
-    // Cargos that the evidence rules out are there to show that all files are the same. Where that is shown, or where
-    // the source differs, they add nothing.
-    let pointless = !candidate.in_range && attempted.iter().any(|one| shows_enough(subject, one));
-    if pointless { None } else { first(next) }
+    following()
 }
 
 fn first(subject: &Subject, candidate: usize, source: Source) -> Option<Attempt> {
@@ -399,6 +409,16 @@ mod tests {
         };
         assert_eq!(run(&subject(&[true, false]), |_| (same(), None)), ["0 AtPublication 0"]);
         assert_eq!(run(&subject(&[true, true]), |_| (same(), None)).len(), 2, "another in range may be exact");
+    }
+
+    #[test]
+    fn a_cargo_out_of_range_gets_one_attempt_once_another_has_packaged_the_crate() {
+        let subject = Subject { can_be_pruned: true, ..subject(&[false, false]) };
+        let steps = run(&subject, |attempt| match attempt.candidate {
+            0 => (differs(&["Cargo.toml"]), None),
+            _ => (refused(), Some(Refusal::MissingCrate("x".parse().unwrap()))),
+        });
+        assert_eq!(steps, ["0 AtPublication 0", "1 AtPublication 0"]);
     }
 
     /// The sources that are attempted, given what a lean one and the whole commit come to.
