@@ -51,8 +51,22 @@ impl Places {
     /// # Errors
     /// Where no folder is given and the user has no home.
     pub fn toolchains(&self) -> Result<Toolchains, Failure> {
+        Ok(Toolchains::at(self.data()?.join("toolchains")))
+    }
+
+    fn data(&self) -> Result<PathBuf, Failure> {
         let own = || Ok(base()?.data_dir().to_owned());
-        Ok(Toolchains::at(self.data.clone().map_or_else(own, Ok)?.join("toolchains")))
+        self.data.clone().map_or_else(own, Ok)
+    }
+
+    /// The cache with results of earlier runs, sealed with a key that lies with what was set up; `fresh`: none of them counts.
+    fn cache_with_results(&self, fresh: bool) -> Result<Cache, Failure> {
+        let cache = self.cache()?;
+        // Without a key everything is computed each time, and nothing is worse than that.
+        Ok(cache.clone().with_results(&self.data()?.join("results.key"), !fresh).unwrap_or_else(|error| {
+            tracing::warn!("results can't be kept: {error}");
+            cache
+        }))
     }
 }
 
@@ -157,8 +171,7 @@ impl BuildOptions {
                  then run `recrate doctor`",
             ));
         }
-        let cache = self.places.cache()?;
-        let cache = if self.fresh { cache.without_results() } else { cache };
+        let cache = self.places.cache_with_results(self.fresh)?;
         let toolchains = self.places.toolchains()?;
         let system = format!("{}-linux", std::env::consts::ARCH);
         let cargos = self.toolchains.or(config.toolchains).unwrap_or_default();

@@ -1,9 +1,10 @@
 //! The cache on disk: files that appear whole or not at all.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use ring::hmac;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,7 +14,15 @@ use crate::model::digest::Sha256;
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
-    /// Whether results of earlier runs count.
+    results: Option<Results>,
+}
+
+/// How results are kept. They are sealed with a key that lies elsewhere: whoever can write to the cache, like another job that
+/// shares it, can't make up what a package came to.
+#[derive(Debug, Clone)]
+struct Results {
+    key: hmac::Key,
+    /// Whether those of earlier runs count.
     recalls: bool,
 }
 
@@ -21,13 +30,26 @@ impl Cache {
     /// A cache in this folder, which need not exist.
     #[must_use]
     pub fn at(root: PathBuf) -> Self {
-        Self { root, recalls: true }
+        Self { root, results: None }
     }
 
-    /// The same cache, of which no results of earlier runs count.
-    #[must_use]
-    pub fn without_results(self) -> Self {
-        Self { recalls: false, ..self }
+    /// The same cache with results, sealed with the key in a file, which is made where there is none. `recalls`: whether those of
+    /// earlier runs count.
+    ///
+    /// # Errors
+    /// Where the key can't be read or made.
+    pub fn with_results(self, key_file: &Path, recalls: bool) -> io::Result<Self> {
+        let key = match fs_err::read(key_file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(key_file)?,
+            read => read?,
+        };
+        if key.len() != KEY {
+            return Err(io::Error::other(format!(
+                "{} is damaged: remove it, and a new one is made",
+                key_file.display()
+            )));
+        }
+        Ok(Self { results: Some(Results { key: hmac::Key::new(hmac::HMAC_SHA256, &key), recalls }), ..self })
     }
 
     /// A place in the cache. `name` is made of names this program chose or checked.
@@ -60,13 +82,12 @@ impl Cache {
     /// written.
     #[must_use]
     pub fn recall<T: DeserializeOwned>(&self, kind: &str, inputs: &impl Serialize) -> Option<T> {
-        if !self.recalls {
-            return None;
-        }
-        let bytes = fs_err::read(self.path(&result_name(kind, inputs)?)).ok()?;
-        let (seal, text) = bytes.split_first_chunk::<SEAL>()?;
-        if Sha256::of(text).to_string().as_bytes() != &seal[..] {
-            tracing::warn!("a result of kind {kind} in the cache is damaged and is computed again");
+        let Results { key, .. } = self.results.as_ref().filter(|results| results.recalls)?;
+        let name = result_name(kind, inputs)?;
+        let bytes = fs_err::read(self.path(&name)).ok()?;
+        let (text, seal) = bytes.split_last_chunk::<SEAL>()?;
+        if hmac::verify(key, &[name.as_bytes(), text].concat(), seal).is_err() {
+            tracing::warn!("the result {name} in the cache is damaged or of somebody else, and is computed again");
             return None;
         }
         serde_json::from_slice(text).ok()
@@ -74,8 +95,10 @@ impl Cache {
 
     /// Keeps what was learned of these inputs. That it can't be kept costs time only.
     pub fn remember(&self, kind: &str, inputs: &impl Serialize, result: &impl Serialize) {
+        let Some(Results { key, .. }) = &self.results else { return };
         let Some((name, text)) = result_name(kind, inputs).zip(serde_json::to_vec(result).ok()) else { return };
-        let sealed = [Sha256::of(&text).to_string().as_bytes(), &text].concat();
+        let seal = hmac::sign(key, &[name.as_bytes(), &text].concat());
+        let sealed = [&text, seal.as_ref()].concat();
         if let Err(error) = self.write(&name, &sealed) {
             tracing::warn!("a result can't be kept: {error}");
         }
@@ -88,8 +111,23 @@ impl Cache {
     }
 }
 
-/// The length of a sha256 in hex, which stands before a result.
-const SEAL: usize = 64;
+/// The length of a seal, which stands after a result, and of the key.
+const SEAL: usize = 32;
+const KEY: usize = 32;
+
+/// Makes a key for this user alone; gives the one that is there in the end, where another run makes one at the same time.
+fn make_key(file: &Path) -> io::Result<Vec<u8>> {
+    let mut key = [0; KEY];
+    fs_err::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    let folder = file.parent().unwrap_or_else(|| Path::new("."));
+    fs_err::create_dir_all(folder)?;
+    let mut made = tempfile::NamedTempFile::new_in(folder)?;
+    made.write_all(&key)?;
+    match made.persist_noclobber(file) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+        _ => fs_err::read(file),
+    }
+}
 
 /// Where a result is kept: under the hash of everything that it depends on.
 fn result_name(kind: &str, inputs: &impl Serialize) -> Option<String> {
@@ -139,18 +177,33 @@ mod tests {
     #[test]
     fn a_result_is_recalled_for_its_own_inputs_and_a_damaged_one_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path().to_owned());
+        let with_key = |name: &str, recalls: bool| {
+            let key = folder.path().join(name);
+            Cache::at(folder.path().to_owned()).with_results(&key, recalls).unwrap()
+        };
+        let cache = with_key("key", true);
         cache.remember("sum", &(1, 2), &3);
+        assert_eq!(with_key("key", true).recall::<u32>("sum", &(1, 2)), Some(3));
+        assert_eq!(with_key("key", false).recall::<u32>("sum", &(1, 2)), None, "asked for anew");
+        assert_eq!(with_key("another", true).recall::<u32>("sum", &(1, 2)), None, "somebody else's");
+        assert_eq!(Cache::at(folder.path().to_owned()).recall::<u32>("sum", &(1, 2)), None);
         assert_eq!(cache.recall::<u32>("sum", &(1, 2)), Some(3));
         assert_eq!(cache.recall::<u32>("sum", &(2, 1)), None);
         assert_eq!(cache.recall::<u32>("product", &(1, 2)), None);
         let file = std::fs::read_dir(folder.path().join("results/sum")).unwrap().next().unwrap().unwrap().path();
         let mut bytes = std::fs::read(&file).unwrap();
-        *bytes.last_mut().unwrap() = b'4';
+        bytes[0] = b'4';
         for damaged in [bytes.as_slice(), &bytes[..SEAL], b"", b"3"] {
             std::fs::write(&file, damaged).unwrap();
             assert_eq!(cache.recall::<u32>("sum", &(1, 2)), None);
         }
+        // One that stands in another's place is none.
+        cache.remember("sum", &(1, 2), &3);
+        cache.remember("sum", &(2, 3), &5);
+        let mut files = std::fs::read_dir(folder.path().join("results/sum")).unwrap().map(|one| one.unwrap().path());
+        std::fs::copy(files.next().unwrap(), files.next().unwrap()).unwrap();
+        let recalled = [(1, 2), (2, 3)].map(|inputs| cache.recall::<u32>("sum", &inputs));
+        assert_eq!(recalled.into_iter().flatten().count(), 1, "{recalled:?}");
     }
 
     #[test]

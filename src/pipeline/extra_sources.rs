@@ -237,12 +237,12 @@ impl Context {
         commit: &Commit,
         folder: &SubPath,
     ) -> Result<CommitPin, git::Error> {
-        let memo = format!("trees/{}", commit.tree);
-        let trees = match self.cache.read(&memo)?.and_then(|text| String::from_utf8(text).ok()?.parse().ok()) {
+        let tree = commit.tree.to_string();
+        let trees = match self.cache.recall("trees", &tree) {
             Some(trees) => trees,
             None => {
                 let trees = Sri(Sha256::of(&commit.trees()?));
-                self.cache.write(&memo, trees.to_string().as_bytes())?;
+                self.cache.remember("trees", &tree, &trees);
                 trees
             }
         };
@@ -259,12 +259,12 @@ impl Context {
     /// # Errors
     /// Where a file can't be read.
     pub fn source_of(&self, commit: &Commit, folder: &SubPath) -> Result<Sri, git::Error> {
-        let memo = format!("sources/{}/{}", commit.tree, Sha256::of(folder.as_str().as_bytes()));
-        if let Some(hash) = self.cache.read(&memo)?.and_then(|text| String::from_utf8(text).ok()?.parse().ok()) {
+        let inputs = (commit.tree.to_string(), folder);
+        if let Some(hash) = self.cache.recall("source", &inputs) {
             return Ok(hash);
         }
         let hash = commit.export(folder, None)?;
-        self.cache.write(&memo, hash.to_string().as_bytes())?;
+        self.cache.remember("source", &inputs, &hash);
         Ok(hash)
     }
 }
