@@ -31,8 +31,11 @@ pub struct Registry {
     /// What the index says of downloads, or why it says nothing; asked for once, whoever comes first.
     downloads: Mutex<Option<Result<IndexConfig, String>>>,
     read: Mutex<HashMap<CrateName, Held>>,
-    hashes: Mutex<HashMap<CrateName, Option<Sha256>>>,
+    hashes: Mutex<HashMap<CrateName, Hash>>,
 }
+
+/// The hash of an index file, none where the registry does not have it; nothing before it was asked. Whoever comes first asks.
+type Hash = Arc<Mutex<Option<Option<Sha256>>>>;
 
 /// The lines of a crate, none where the registry does not have it; nothing before it was asked. Whoever comes first asks.
 type Held = Arc<Mutex<Option<Option<Arc<Vec<IndexLine>>>>>>;
@@ -87,8 +90,8 @@ impl Registry {
         if held.is_none() || again {
             *held = Some(match self.read_index(name, age) {
                 Ok(bytes) => {
-                    let hash = Some(Sha256::of(&bytes));
-                    self.hashes.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), hash);
+                    let hash = self.hash_of(name);
+                    *hash.lock().unwrap_or_else(PoisonError::into_inner) = Some(Some(Sha256::of(&bytes)));
                     Some(Arc::new(read_index(&bytes)))
                 }
                 Err(Error::Absent(_)) => None,
@@ -121,16 +124,23 @@ impl Registry {
     /// # Errors
     /// Where it can't be asked.
     pub fn index_hash(&self, name: &CrateName) -> Result<Option<Sha256>, Error> {
-        if let Some(hash) = self.hashes.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return Ok(*hash);
+        let hash = self.hash_of(name);
+        let mut hash = hash.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hash) = *hash {
+            return Ok(hash);
         }
-        let hash = match self.read_index(name, FRESH) {
+        let found = match self.read_index(name, FRESH) {
             Ok(bytes) => Some(Sha256::of(&bytes)),
             Err(Error::Absent(_)) => None,
             Err(error) => return Err(error),
         };
-        self.hashes.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), hash);
-        Ok(hash)
+        *hash = Some(found);
+        Ok(found)
+    }
+
+    fn hash_of(&self, name: &CrateName) -> Hash {
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(hashes.entry(name.clone()).or_default())
     }
 
     /// The index lines of several crates. One that the registry does not have is left out: cargo will say if it wants

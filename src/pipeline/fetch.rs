@@ -13,7 +13,7 @@ use crate::model::krate::CrateId;
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
-use crate::stages::artefact::{LOCK, MANIFEST};
+use crate::stages::artefact::{Artefact, LOCK, MANIFEST, Malformed};
 use crate::stages::checkout::Traces;
 use crate::stages::claims::{Cause, Missing, Obstacle};
 use crate::stages::index::IndexLine;
@@ -108,8 +108,8 @@ impl Context {
             Ok(artefact) => artefact,
             Err(error) => return end(Some(checksum), cause_of(error)),
         };
-        let published = match self.permits.with(artefact.unpacked_size(), || Published::read(&artefact, line.published))
-        {
+        let read = || self.read_published(&artefact, line.published);
+        let published = match self.permits.with(artefact.unpacked_size(), read) {
             Ok(published) => published,
             Err(error) => return end(Some(checksum), Cause::MalformedArchive { reason: error.to_string().into() }),
         };
@@ -131,6 +131,17 @@ impl Context {
             traces: Traces::read(archive),
             evidence: published.evidence,
         })
+    }
+
+    /// Takes a crate apart. Which cargo packaged it is remembered by its bytes: telling the compressor takes compressing it.
+    fn read_published(&self, artefact: &Artefact, published: Option<Timestamp>) -> Result<Published, Malformed> {
+        let inputs = (artefact.checksum, published);
+        if let Some(evidence) = self.cache.recall("evidence", &inputs) {
+            return Published::read_with(artefact, evidence);
+        }
+        let read = Published::read(artefact, published)?;
+        self.cache.remember("evidence", &inputs, &read.evidence);
+        Ok(read)
     }
 
     /// The index lines of a crate; asked for again where a version is missing: it may be younger than the cached file.

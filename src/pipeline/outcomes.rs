@@ -75,8 +75,8 @@ impl Outcomes {
 
     /// Keeps what a package came to, where asking again would find nothing else.
     pub fn remember(&self, context: &Context, package: &LockedPackage, kept: &Kept, sources: &Sources<'_>) {
-        let settled = kept.record.is_determined() || ends_with_answers(kept, context);
-        if let Some(answers) = sources.answers().filter(|_| settled) {
+        let Some(answers) = sources.answers() else { return };
+        if kept.record.is_determined() || ends_with_answers(kept, &answers, context) {
             let outcome = Outcome { answers, kept: kept.clone() };
             context.cache.remember(KIND, &(self.circumstances, package), &outcome);
         }
@@ -84,13 +84,14 @@ impl Outcomes {
 }
 
 /// Whether a package can't be rebuilt for a reason that lies in its own bytes and in answers that are noted.
-fn ends_with_answers(kept: &Kept, context: &Context) -> bool {
+fn ends_with_answers(kept: &Kept, answers: &Answers, context: &Context) -> bool {
     let KeptBuild::Obstacle(obstacle) = &kept.build else { return false };
     let Cause::Impossible { missing, .. } = &obstacle.cause else { return false };
     match missing {
         Missing::VcsInfo | Missing::ReadableVcsInfo | Missing::Repository | Missing::AllowedRepository => true,
-        // What an archive has is not noted.
-        Missing::RepositoryAtAddress | Missing::Commit => context.git.archive.is_none(),
+        // Neither what an archive has is noted, nor which parts of a commit are there.
+        Missing::RepositoryAtAddress => context.git.archive.is_none(),
+        Missing::Commit => answers.lack_a_commit() && context.git.archive.is_none(),
         Missing::Version | Missing::AcceptableCommit | Missing::ExtraSource | Missing::Sha1Ids | Missing::Planned => {
             false
         }

@@ -48,6 +48,14 @@ pub struct Answers {
     lacking: BTreeMap<RepositoryUrl, BTreeMap<CommitId, String>>,
 }
 
+impl Answers {
+    /// Whether a commit could not be had.
+    #[must_use]
+    pub fn lack_a_commit(&self) -> bool {
+        !self.lacking.is_empty()
+    }
+}
+
 impl<'a> Sources<'a> {
     /// The outside world, before a package asks it.
     #[must_use]

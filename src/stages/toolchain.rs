@@ -5,6 +5,7 @@
 
 mod candidates;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -21,7 +22,7 @@ use crate::model::release::{Minor, Span};
 pub use candidates::{Candidate, Search, asked_for, candidates, prefer};
 
 /// The layer of a crate that a clue comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
     /// The gzip header.
@@ -41,18 +42,18 @@ pub enum Layer {
 }
 
 /// What one trait of a crate says of its cargo.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clue {
     /// Where it was read.
     pub layer: Layer,
     /// The releases that write it so.
     pub span: Span,
     /// What was seen.
-    pub trait_seen: &'static str,
+    pub trait_seen: Cow<'static, str>,
 }
 
 /// All clues of a crate, and the range they leave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CargoEvidence {
     /// What was read.
     pub clues: Vec<Clue>,
@@ -87,7 +88,7 @@ pub fn date(archive: &Archive, published: Option<Timestamp>) -> CargoEvidence {
 
 impl CargoEvidence {
     fn read(&mut self, layer: Layer, span: Span, trait_seen: &'static str) {
-        self.clues.push(Clue { layer, span, trait_seen });
+        self.clues.push(Clue { layer, span, trait_seen: trait_seen.into() });
         self.range = self.range.and_then(|left| left.and(span));
         self.certain = self.certain.and_then(|left| left.and(span));
     }
@@ -95,7 +96,7 @@ impl CargoEvidence {
     /// Reads a trait that makes a release only likely. Where what is certain says otherwise, it says nothing.
     fn read_likely(&mut self, layer: Layer, span: Span, trait_seen: &'static str) {
         if let Some(left) = self.range.and_then(|left| left.and(span)) {
-            self.clues.push(Clue { layer, span, trait_seen });
+            self.clues.push(Clue { layer, span, trait_seen: trait_seen.into() });
             self.range = Some(left);
         }
     }

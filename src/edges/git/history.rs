@@ -154,7 +154,11 @@ impl Git {
             return believed.then(|| Sha256::of(&text));
         }
         // As the files are: reading what each tag is on would take longer than all the rest.
-        let found = open_folder(&address).ok()?;
+        let found = match open_folder(&address) {
+            Ok(found) => found,
+            Err(Error::NoRepository(reason)) => return Some(Sha256::of(reason.as_bytes())),
+            Err(_) => return None,
+        };
         let folder = found.refs.git_dir().to_owned();
         let mut text = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string().into_bytes();
         for name in ["HEAD", "packed-refs", "shallow"] {

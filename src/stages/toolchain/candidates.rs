@@ -128,7 +128,7 @@ mod tests {
 
     fn names(span: Option<Span>, published: &str, available: &[&str]) -> Vec<String> {
         let available: Vec<_> = available.iter().map(|release| toolchain(release)).collect();
-        let clues = span.map(|span| Clue { layer: Layer::Manifest, span, trait_seen: "" }).into_iter().collect();
+        let clues = span.map(|span| Clue { layer: Layer::Manifest, span, trait_seen: "".into() }).into_iter().collect();
         let evidence = CargoEvidence { clues, range: span, certain: span };
         candidates(&evidence, published.parse().ok(), &available, Search::Likely)
             .into_iter()
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn one_that_is_only_too_young_for_the_day_comes_before_those_that_are_far_off() {
-        let clue = |layer, span| Clue { layer, span, trait_seen: "" };
+        let clue = |layer, span| Clue { layer, span, trait_seen: "".into() };
         let clues = vec![clue(Layer::Manifest, Span::between(63, 83)), clue(Layer::Date, Span::until(77))];
         let evidence =
             CargoEvidence { clues, range: Some(Span::between(63, 77)), certain: Some(Span::between(63, 77)) };
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_thorough_search_excludes_only_what_is_certain() {
         let available: Vec<_> = ["1.65.0", "1.83.0", "1.85.0", "1.90.0"].map(toolchain).into();
-        let clues = vec![Clue { layer: Layer::Manifest, span: Span::until(83), trait_seen: "" }];
+        let clues = vec![Clue { layer: Layer::Manifest, span: Span::until(83), trait_seen: "".into() }];
         let evidence = CargoEvidence { clues, range: Some(Span::until(83)), certain: Some(Span::until(87)) };
         let chosen = |search| candidates(&evidence, "2025-01-01T00:00:00Z".parse().ok(), &available, search);
         let in_range = |search| -> Vec<String> {
