@@ -159,6 +159,9 @@ impl Context {
     /// Takes a package through all steps before the first build.
     fn look_at(&self, package: &LockedPackage, sources: &Sources<'_>) -> ControlFlow<Box<Ended>, InspectedPackage> {
         let fetched = self.fetch(package, sources);
+        if let ControlFlow::Continue(fetched) = &fetched {
+            sources.announce(&fetched.named.repository, fetched.named.commit);
+        }
         self.repositories.arrived();
         let fetched = fetched?;
         let traced = self.trace(fetched, sources)?;

@@ -88,8 +88,8 @@ impl Git {
     pub fn would_ask(&self, repository: &RepositoryUrl, id: CommitId) -> bool {
         let is_folder = self.address(repository).starts_with('/');
         let is_cached = || {
-            let cached = self.bare("git", &plain_name(repository));
-            cached.is_ok_and(|cached| cached.to_thread_local().has_object(object_id(id)))
+            let cached = self.existing("git", &plain_name(repository));
+            cached.is_some_and(|cached| cached.to_thread_local().has_object(object_id(id)))
         };
         !is_folder && self.network.is_some() && !is_cached()
     }
@@ -159,7 +159,7 @@ impl Git {
     /// One of the cache's own copies of a repository, by a name for it: `git` has whatever commits of it were asked for
     /// before, with their files; `history` those that the branches and tags of one address reach, without.
     fn bare(&self, copies: &str, name: &str) -> Result<gix::ThreadSafeRepository, Error> {
-        let folder = self.cache.path(copies).join(format!("{name}.git"));
+        let folder = self.copy(copies, name);
         let isolated = gix::open::Options::isolated;
         if folder.join("HEAD").is_file() {
             gix::ThreadSafeRepository::open_opts(&folder, isolated()).map_err(refused)
@@ -168,6 +168,17 @@ impl Git {
             let options = gix::create::Options::default();
             gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, isolated()).map_err(refused)
         }
+    }
+
+    /// The same where it is there already: for who only looks, while somebody else may be making it.
+    fn existing(&self, copies: &str, name: &str) -> Option<gix::ThreadSafeRepository> {
+        let folder = self.copy(copies, name);
+        let there = folder.join("HEAD").is_file();
+        there.then(|| gix::ThreadSafeRepository::open_opts(&folder, gix::open::Options::isolated()).ok())?
+    }
+
+    fn copy(&self, copies: &str, name: &str) -> std::path::PathBuf {
+        self.cache.path(copies).join(format!("{name}.git"))
     }
 }
 

@@ -121,6 +121,11 @@ impl Repositories {
 }
 
 impl Repository {
+    /// Says that a commit will be asked for, so that whoever asks first asks for it, too.
+    pub fn announce(&self, id: CommitId) {
+        locked(&self.wanted).insert(id);
+    }
+
     fn commit(&self, git: &Git, url: &RepositoryUrl, id: CommitId) -> Result<Commit, git::Error> {
         let mut given = locked(&self.given);
         let failed = || locked(&self.failed).get(&(url.clone(), id)).cloned();

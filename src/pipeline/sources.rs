@@ -109,6 +109,11 @@ impl<'a> Sources<'a> {
         Arc::clone(repository)
     }
 
+    /// Says that a commit will be asked for.
+    pub fn announce(&self, url: &RepositoryUrl, id: CommitId) {
+        self.repository(url).announce(id);
+    }
+
     /// A commit of a repository.
     ///
     /// # Errors

@@ -146,8 +146,8 @@ impl Git {
     pub fn history_hash(&self, repository: &RepositoryUrl) -> Option<Sha256> {
         let address = self.address(repository);
         if !address.starts_with('/') {
-            let copy = self.bare("history", &history_name(repository, &address)).ok()?;
-            let text = fs_err::read(copy.path().join(MEMO)).ok()?;
+            let copy = self.copy("history", &history_name(repository, &address));
+            let text = fs_err::read(copy.join(MEMO)).ok()?;
             let memo: Memo = serde_json::from_slice(&text).ok()?;
             let age = Timestamp::now().duration_since(memo.at);
             let believed = self.network.is_none() || !age.is_negative() && age < FRESH;
