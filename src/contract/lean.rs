@@ -173,7 +173,7 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
                 Some(leaf) if leaf.mode == Mode::Submodule => return Ok(None),
                 Some(leaf) => {
                     let is_last = ahead.iter().all(|part| part.is_empty() || part == ".");
-                    return Ok(is_last.then(|| Node::File(path, leaf.id)));
+                    return Ok(is_last.then_some(Node::File(path, leaf.id)));
                 }
                 None if self.below(&path).next().is_some() => {}
                 None => return Ok(None),

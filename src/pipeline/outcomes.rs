@@ -26,6 +26,9 @@ pub struct Outcomes {
     circumstances: Sha256,
 }
 
+/// What could be recalled, and the packages of which nothing could.
+pub type Recalled<'a> = (Vec<(LockedPackage, Kept)>, Vec<&'a LockedPackage>);
+
 const KIND: &str = "outcome";
 
 impl Outcomes {
@@ -46,7 +49,7 @@ impl Outcomes {
         packages: Vec<&'a LockedPackage>,
         registries: &Registries,
         run: &RunDirectory,
-    ) -> Result<(Vec<(LockedPackage, Kept)>, Vec<&'a LockedPackage>), Error> {
+    ) -> Result<Recalled<'a>, Error> {
         // What another store has would have to be copied.
         if context.nix.store.is_some() {
             return Ok((Vec::new(), packages));
