@@ -63,11 +63,16 @@ impl Context {
         self.preflight()?;
         let mut done: Vec<(LockedPackage, Kept)> = Vec::new();
         let mut fresh: Vec<&LockedPackage> = Vec::new();
+        let registries = self.registries(locked.packages.iter().map(|package| &package.key.registry));
         for package in &locked.packages {
             // What could not be determined is asked again; so is what only the index has a checksum of, which may be another
             // today.
-            let same = |kept: &Kept| package.checksum.is_some() && kept.record.checksum == package.checksum;
-            match run.kept(&package.key).filter(|kept| kept.record.is_determined() && same(kept)) {
+            let same = |record: &Record| {
+                package.checksum.is_some()
+                    && record.checksum == package.checksum
+                    && Sources::new(self, &registries).still_has(record)
+            };
+            match run.kept(&package.key).filter(|kept| kept.record.is_determined() && same(&kept.record)) {
                 Some(kept) => {
                     console.package_done(&kept.record);
                     done.push((package.clone(), kept));
@@ -75,7 +80,6 @@ impl Context {
                 None => fresh.push(package),
             }
         }
-        let registries = self.registries(fresh.iter().map(|package| &package.key.registry));
         let outcomes = Outcomes::of(self, &fresh);
         let (recalled, fresh) = outcomes.recall(self, fresh, &registries, run)?;
         for (package, kept) in recalled {
@@ -121,6 +125,7 @@ impl Context {
         let expected = AtomicUsize::new(first);
         let done = std::thread::scope(|scope| {
             scope.spawn(|| self.serve(&builds, run, console));
+            let until_all_are_done = builds.closing();
             let done = in_parallel(SIDE_BY_SIDE, packages, |package| {
                 builds.goes_on()?;
                 let is_expected = |left: usize| left.checked_sub(1);
@@ -134,11 +139,12 @@ impl Context {
                 outcomes.remember(self, package, &kept, &sources);
                 Ok((package.clone(), kept))
             });
-            builds.close();
+            drop(until_all_are_done);
             done
         });
+        let done: Result<_, Stopped> = done.into_iter().collect();
         builds.end()?;
-        Ok(done.into_iter().filter_map(|done: Result<_, Stopped>| done.ok()).collect())
+        done.map_err(|Stopped| Error::Interrupted)
     }
 
     /// Takes a package all its way.

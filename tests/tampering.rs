@@ -305,3 +305,15 @@ fn a_link_that_leads_out_of_the_tree_is_not_followed() {
     assert_eq!(verdict["verdict"], "packaging-failed", "{verdict:#}");
     assert!(common::reason(&verdict).contains("leads out"), "{verdict:#}");
 }
+
+#[test]
+fn a_crate_that_was_swapped_after_it_was_verified_is_not_what_it_was() {
+    let trap = Trap::new();
+    let honest = trap.package(&honest_files());
+    assert_eq!(trap.verdict(&honest)["verdict"], "reproduced");
+    // The registry's folder has other bytes under the same checksum.
+    let mut entries = unpack(&honest);
+    entry(&mut entries, "src/lib.rs").body.extend_from_slice(b"pub fn backdoor() {}\n");
+    std::fs::write(trap.place.registry.file("bait", "1.0.0"), pack(&entries)).unwrap();
+    assert_eq!(trap.verdict_as_it_is()["verdict"], "checksum-mismatch");
+}

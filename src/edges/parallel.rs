@@ -1,6 +1,11 @@
 //! Several things at once.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Locks. That a thread panicked while it held the lock is the end of its own work: nothing here is left half changed.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Does something for every item, `workers` at a time, and gives the results in the items' order.
 pub fn in_parallel<T: Send, R: Send>(workers: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
@@ -15,10 +20,10 @@ pub fn in_parallel<T: Send, R: Send>(workers: usize, items: Vec<T>, work: impl F
             scope.spawn(|| {
                 loop {
                     // Not a `while let`: the lock must not be held during the work.
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let next = locked(&queue).next();
                     let Some((at, item)) = next else { break };
                     let result = work(item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+                    locked(&done).push((at, result));
                 }
             });
         }
@@ -61,7 +66,7 @@ impl Permits {
     /// Does something with this many bytes of unpacked crates once there is room for it.
     pub fn with<T>(&self, bytes: u64, work: impl FnOnce() -> T) -> T {
         let bytes = bytes.min(self.all.bytes);
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = locked(&self.free);
         while free.processors == 0 || free.bytes < bytes {
             free = self.given_back.wait(free).unwrap_or_else(PoisonError::into_inner);
         }
@@ -81,7 +86,7 @@ struct Permit<'a> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut free = self.of.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = locked(&self.of.free);
         free.processors += 1;
         free.bytes += self.bytes;
         self.of.given_back.notify_all();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tame_index::KrateName;
@@ -11,7 +11,7 @@ use tame_index::index::IndexConfig;
 use super::cache::Cache;
 use super::cargo_config::Place;
 use super::network::{self, Answer, Network};
-use super::parallel::in_parallel;
+use super::parallel::{in_parallel, locked};
 use crate::model::digest::Sha256;
 use crate::model::krate::{CrateId, CrateName};
 use crate::stages::artefact::{Artefact, ChecksumMismatch};
@@ -83,15 +83,15 @@ impl Registry {
 
     fn index_of_age(&self, name: &CrateName, age: Duration, again: bool) -> Result<Arc<Vec<IndexLine>>, Error> {
         let held = {
-            let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut read = locked(&self.read);
             Arc::clone(read.entry(name.clone()).or_default())
         };
-        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = locked(&held);
         if held.is_none() || again {
             *held = Some(match self.read_index(name, age) {
                 Ok(bytes) => {
                     let hash = self.hash_of(name);
-                    *hash.lock().unwrap_or_else(PoisonError::into_inner) = Some(Some(Sha256::of(&bytes)));
+                    *locked(&hash) = Some(Some(Sha256::of(&bytes)));
                     Some(Arc::new(read_index(&bytes)))
                 }
                 Err(Error::Absent(_)) => None,
@@ -125,7 +125,7 @@ impl Registry {
     /// Where it can't be asked.
     pub fn index_hash(&self, name: &CrateName) -> Result<Option<Sha256>, Error> {
         let hash = self.hash_of(name);
-        let mut hash = hash.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hash = locked(&hash);
         if let Some(hash) = *hash {
             return Ok(hash);
         }
@@ -139,7 +139,7 @@ impl Registry {
     }
 
     fn hash_of(&self, name: &CrateName) -> Hash {
-        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hashes = locked(&self.hashes);
         Arc::clone(hashes.entry(name.clone()).or_default())
     }
 
@@ -151,7 +151,7 @@ impl Registry {
     pub fn indexes(&self, names: &BTreeSet<CrateName>) -> Result<Index, Error> {
         let mut index = Index::new();
         let is_held = |name: &&CrateName| {
-            let held = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(*name).cloned();
+            let held = locked(&self.read).get(*name).cloned();
             held.is_some_and(|held| held.try_lock().is_ok_and(|held| held.is_some()))
         };
         let (held, fresh): (Vec<_>, Vec<_>) = names.iter().partition(is_held);
@@ -231,6 +231,16 @@ impl Registry {
         Ok(artefact)
     }
 
+    /// Whether a crate that was read before would be read again with the same checksum. A folder may have other bytes by now;
+    /// what a server gave is kept by its checksum.
+    #[must_use]
+    pub fn still_has(&self, id: &CrateId, checksum: Sha256) -> bool {
+        match &self.place {
+            Place::Sparse(_) => true,
+            Place::Local(_) => self.artefact(id, checksum).is_ok(),
+        }
+    }
+
     /// Where a crate can be fetched; none where the registry is a folder, or does not tell.
     #[must_use]
     pub fn url(&self, id: &CrateId, expected: Sha256) -> Option<String> {
@@ -246,7 +256,7 @@ impl Registry {
     }
 
     fn downloads(&self, address: &str) -> Result<IndexConfig, Error> {
-        let mut held = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = locked(&self.downloads);
         held.get_or_insert_with(|| self.read_config(address)).clone().map_err(Error::Config)
     }
 

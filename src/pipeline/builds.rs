@@ -13,6 +13,7 @@ use super::context::{Context, Error, check_interrupt};
 use super::seed::Content;
 use crate::edges::console::Console;
 use crate::edges::git::commit::Commit;
+use crate::edges::parallel::locked;
 use crate::edges::run_directory::RunDirectory;
 use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
@@ -72,8 +73,14 @@ const BATCH: usize = 24;
 /// How many of Nix's processes build side by side, at most.
 const PROCESSES: usize = 4;
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Closes builds when it is dropped, however that comes about: who makes them would wait for more for ever.
+#[derive(Debug)]
+pub struct Closing<'a>(&'a Builds);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Builds {
@@ -96,28 +103,26 @@ impl Builds {
 
     /// What is handed to Nix next: a fair share of what waits. Waits until there is something; none once there never will be.
     fn take(&self, processes: usize) -> Option<Vec<Waiting>> {
-        let mut queue = locked(&self.queue);
-        while queue.waiting.is_empty() {
-            if queue.closed {
-                return None;
-            }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
+        let mut queue = self.wait()?;
         let share = queue.waiting.len().div_ceil(processes).min(BATCH);
         Some(queue.waiting.drain(..share).collect())
     }
 
-    /// Waits until there is something to hand to Nix; false once there never will be.
-    fn wait(&self) -> bool {
-        let mut queue = locked(&self.queue);
-        while queue.waiting.is_empty() && !queue.closed {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-        !queue.closed
+    /// Waits until there is something to hand to Nix; none once there never will be.
+    fn wait(&self) -> Option<MutexGuard<'_, Queue>> {
+        let is_idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.closed;
+        let queue = self.changed.wait_while(locked(&self.queue), is_idle).unwrap_or_else(PoisonError::into_inner);
+        (!queue.closed).then_some(queue)
+    }
+
+    /// Closes when what it gives is dropped.
+    #[must_use]
+    pub fn closing(&self) -> Closing<'_> {
+        Closing(self)
     }
 
     /// No further build will be wanted; those that wait are not made any more.
-    pub fn close(&self) {
+    fn close(&self) {
         let mut queue = locked(&self.queue);
         queue.closed = true;
         queue.waiting.clear();
@@ -169,7 +174,7 @@ impl Context {
     /// Has Nix make what is wanted until nothing more is, with several processes side by side.
     pub fn serve(&self, builds: &Builds, run: &RunDirectory, console: &Console) {
         // Nix is not asked for anything before there is something to build.
-        if !builds.wait() {
+        if builds.wait().is_none() {
             return;
         }
         let shares = match self.shares() {

@@ -57,8 +57,10 @@ impl Outcomes {
         let recalled = in_parallel(context.workers, packages, |package| {
             let outcome: Option<Outcome> = context.cache.recall(KIND, &(self.circumstances, package));
             let sources = Sources::new(context, registries);
-            let holds =
-                |outcome: &Outcome| outcome.kept.record.key == package.key && sources.would_answer(&outcome.answers);
+            let holds = |outcome: &Outcome| {
+                let record = &outcome.kept.record;
+                record.key == package.key && sources.still_has(record) && sources.would_answer(&outcome.answers)
+            };
             (package, outcome.filter(holds).map(|outcome| outcome.kept))
         });
         let wanted: BTreeSet<&String> =

@@ -1,12 +1,13 @@
 //! What repositories give in a run: each is asked by one package at a time, for all that wait for it by then.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
 use crate::edges::git::commit::Commit;
 use crate::edges::git::history::History;
 use crate::edges::git::{self, Git};
+use crate::edges::parallel::locked;
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
 use crate::model::repository::RepositoryUrl;
@@ -52,10 +53,6 @@ struct Given {
     about: BTreeSet<CommitId>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Repositories {
     /// Expects packages: until they have said where they come from, or some time has passed, servers are not asked, so that each
     /// is asked once for all of them.
@@ -88,7 +85,7 @@ impl Repositories {
         url: &RepositoryUrl,
         id: CommitId,
     ) -> Result<Commit, git::Error> {
-        locked(&repository.wanted).insert(id);
+        repository.announce(id);
         if git.would_ask(url, id) {
             self.linger();
         }

@@ -2,7 +2,7 @@
 //! so is what came of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use super::repositories::Repository;
 use crate::edges::git;
 use crate::edges::git::commit::Commit;
 use crate::edges::git::history::History;
+use crate::edges::parallel::locked;
 use crate::edges::registry::{self, Registry};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
@@ -18,6 +19,7 @@ use crate::model::krate::CrateName;
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
 use crate::stages::index::{Index, IndexLine};
+use crate::stages::record::Record;
 
 /// The outside world, as one package asks it.
 #[derive(Debug)]
@@ -64,7 +66,7 @@ impl<'a> Sources<'a> {
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.asked)
     }
 
     /// A registry.
@@ -77,6 +79,14 @@ impl<'a> Sources<'a> {
             Some(Err(reason)) => Err(reason.clone()),
             None => Err(format!("{name} was not set up")),
         }
+    }
+
+    /// Whether a package's bytes would still be read with the checksum of an earlier run's record.
+    #[must_use]
+    pub fn still_has(&self, record: &Record) -> bool {
+        let has = |registry: &Registry, checksum| registry.still_has(&record.key.id(), checksum);
+        let registry = self.registry(&record.key.registry);
+        record.checksum.is_none_or(|checksum| registry.is_ok_and(|registry| has(registry, checksum)))
     }
 
     /// The index lines of a crate; asked for again where `newest` says that they lack something.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use fs_err::os::unix::fs::{OpenOptionsExt as _, symlink};
 use nix_archive::nar::Encoder;
@@ -18,6 +18,7 @@ use crate::contract::git::{ObjectId, tree_of_commit};
 use crate::contract::lean::Selection;
 use crate::contract::lfs::{POINTER_LIMIT, Pointer};
 use crate::contract::trees::{BadTrees, Leaf, Leaves, Mode, Trees, submodules};
+use crate::edges::parallel::locked;
 use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::sub_path::SubPath;
@@ -73,7 +74,7 @@ impl Commit {
         if let Some(listing) = self.held.get() {
             return Ok(listing);
         }
-        let mut shared = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = locked(&self.listing);
         if let Some(listing) = shared.upgrade() {
             return Ok(self.held.get_or_init(|| listing));
         }
