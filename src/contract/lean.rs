@@ -11,7 +11,9 @@
 //! * of every package, the files that cargo infers targets from;
 //! * what manifests and cargo's configuration name: readmes, licences, build scripts, targets, other packages, further
 //!   configuration;
-//! * links on the way there, and what links below the package's folder lead to.
+//! * all links, and what those below the package's folder, and those that stand for a `.cargo`, lead to.
+//!
+//! Where it can't be told what a link leads to, everything is selected.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -56,12 +58,17 @@ impl Selection {
         folder: &SubPath,
         read: impl FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>,
     ) -> Result<Self, E> {
-        let own = folder.as_str().as_bytes().to_vec();
-        let whole = Self { folders: BTreeSet::from([own.clone()]), files: BTreeSet::new() };
+        let own = folder.as_str();
         if own.is_empty() {
-            return Ok(whole);
+            return Ok(Self::everything());
         }
-        let mut selector = Selector { leaves, read, selected: whole };
+        let links = leaves.iter().filter(|(_, leaf)| leaf.mode == Mode::Link);
+        let links: BTreeSet<Vec<u8>> = links.map(|(path, _)| path.clone()).collect();
+        if links.iter().any(|path| std::str::from_utf8(path).is_err()) {
+            return Ok(Self::everything());
+        }
+        let selected = Self { folders: BTreeSet::from([own.as_bytes().to_vec()]), files: links };
+        let mut selector = Selector { leaves, read, selected, kept: BTreeSet::new(), is_clear: true };
         let texts = || leaves.iter().filter_map(|(path, leaf)| Some((std::str::from_utf8(path).ok()?, leaf)));
         for (path, _) in texts().filter(|(_, leaf)| leaf.mode != Mode::Submodule) {
             if is_read_anywhere(path) {
@@ -79,8 +86,15 @@ impl Selection {
                 configurations.extend(selector.configuration(&path)?);
             }
         }
-        selector.follow_links(own)?;
-        Ok(selector.selected)
+        let of_cargo = texts().filter(|(path, leaf)| leaf.mode == Mode::Link && base_name(path) == ".cargo");
+        let of_cargo = of_cargo.map(|(path, _)| path.to_owned());
+        let links = of_cargo.chain(selector.links_below(own)).collect();
+        selector.follow(links)?;
+        Ok(if selector.is_clear { selector.selected } else { Self::everything() })
+    }
+
+    fn everything() -> Self {
+        Self { folders: BTreeSet::from([Vec::new()]), files: BTreeSet::new() }
     }
 
     /// Whether it has what lies at a path.
@@ -100,12 +114,6 @@ impl Selection {
 /// Whether cargo or git read a file wherever it lies.
 fn is_read_anywhere(path: &str) -> bool {
     ANYWHERE.contains(&base_name(path)) || is_cargo_configuration(path)
-}
-
-/// Whether [`Selection::of`] may ask for the content of a file: for fetching them together before.
-#[must_use]
-pub fn may_be_read(path: &[u8], mode: Mode) -> bool {
-    mode == Mode::Link || std::str::from_utf8(path).is_ok_and(is_read_anywhere)
 }
 
 fn is_cargo_configuration(path: &str) -> bool {
@@ -131,10 +139,14 @@ struct Selector<'a, R> {
     leaves: &'a Leaves,
     read: R,
     selected: Selection,
+    /// Folders of which something is selected, as far as they were asked about.
+    kept: BTreeSet<String>,
+    /// Whether it can be told what all links lead to.
+    is_clear: bool,
 }
 
 impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
-    /// Selects a file, if there is one, and the links on the way.
+    /// Selects a file, if there is one.
     fn want(&mut self, path: &str) -> Result<(), E> {
         if let Some(Node::File(file, _)) = self.resolve(path)? {
             self.selected.files.insert(file.into_bytes());
@@ -142,17 +154,21 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
         Ok(())
     }
 
-    /// Follows a path; selects the links on the way. None where it leads nowhere, or out of the repository.
+    /// Follows a path. None where it leads nowhere, or out of the repository.
     fn resolve(&mut self, path: &str) -> Result<Option<Node>, E> {
         let mut ahead: VecDeque<String> = path.split('/').map(str::to_owned).collect();
         let (mut here, mut links) = (Vec::<String>::new(), 0);
         while let Some(part) = ahead.pop_front() {
             match part.as_str() {
                 "" | "." => continue,
-                ".." => match here.pop() {
-                    Some(_) => continue,
-                    None => return Ok(None),
-                },
+                ".." => {
+                    // The way through a folder needs it to be there.
+                    self.keep(&here.join("/"));
+                    match here.pop() {
+                        Some(_) => continue,
+                        None => return Ok(None),
+                    }
+                }
                 _ => here.push(part),
             }
             let path = here.join("/");
@@ -160,8 +176,10 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
                 Some(leaf) if leaf.mode == Mode::Link => {
                     links += 1;
                     let target = (self.read)(path.as_bytes(), leaf.id)?;
-                    self.selected.files.insert(path.into_bytes());
-                    let Ok(target) = String::from_utf8(target) else { return Ok(None) };
+                    let Ok(target) = String::from_utf8(target) else {
+                        self.is_clear = false;
+                        return Ok(None);
+                    };
                     if links > LINKS_LIMIT || target.starts_with('/') {
                         return Ok(None);
                     }
@@ -257,22 +275,32 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
         Ok(String::from_utf8(content).ok().and_then(|text| text.parse().ok()))
     }
 
-    /// Selects what links below a folder lead to; where that is a folder, everything below it.
-    fn follow_links(&mut self, folder: Vec<u8>) -> Result<(), E> {
-        let mut folders = vec![folder];
-        while let Some(folder) = folders.pop() {
-            let Ok(folder) = String::from_utf8(folder) else { continue };
-            let links = self.below(&folder).filter(|(_, mode)| *mode == Mode::Link);
-            let links: Vec<String> = links.filter_map(|(path, _)| String::from_utf8(path.clone()).ok()).collect();
-            for link in links {
-                match self.resolve(&link)? {
-                    Some(Node::File(file, _)) => drop(self.selected.files.insert(file.into_bytes())),
-                    Some(Node::Folder(target)) if !self.selected.has_all_of(target.as_bytes()) => {
-                        self.selected.folders.insert(target.clone().into_bytes());
-                        folders.push(target.into_bytes());
-                    }
-                    Some(Node::Folder(_)) | None => {}
+    /// Selects something of a folder, so that it is there; everything below it, where nothing is selected otherwise.
+    fn keep(&mut self, folder: &str) {
+        if !self.kept.insert(folder.to_owned()) {
+            return;
+        }
+        let is_there = |(path, _): (&Vec<u8>, Mode)| self.selected.has(path);
+        if !folder.is_empty() && !self.below(folder).any(is_there) {
+            self.selected.folders.insert(folder.as_bytes().to_vec());
+        }
+    }
+
+    fn links_below(&self, folder: &str) -> Vec<String> {
+        let links = self.below(folder).filter(|(_, mode)| *mode == Mode::Link);
+        links.filter_map(|(path, _)| String::from_utf8(path.clone()).ok()).collect()
+    }
+
+    /// Selects what links lead to; where that is a folder, everything below it, and what the links there lead to.
+    fn follow(&mut self, mut links: Vec<String>) -> Result<(), E> {
+        while let Some(link) = links.pop() {
+            match self.resolve(&link)? {
+                Some(Node::File(file, _)) => drop(self.selected.files.insert(file.into_bytes())),
+                Some(Node::Folder(target)) if !self.selected.has_all_of(target.as_bytes()) => {
+                    links.extend(self.links_below(&target));
+                    self.selected.folders.insert(target.into_bytes());
                 }
+                Some(Node::Folder(_)) | None => {}
             }
         }
         Ok(())
@@ -393,9 +421,12 @@ mod tests {
                 ("a/gone", "-> ../nothing"),
                 ("a/loop", "-> loop"),
                 ("a/out", "-> /etc/passwd"),
+                ("a/through", "-> ../passed/below/../../second"),
                 ("a/up", "-> ../../.."),
                 ("further", ""),
                 ("not", ""),
+                ("passed/below/it", ""),
+                ("passed/not", ""),
                 ("second", "-> LICENSE"),
                 ("shared/data/deep/file", ""),
                 ("shared/data/link", "-> ../../further"),
@@ -403,8 +434,36 @@ mod tests {
             ],
             "a",
         );
+        // Wherever a link lies, it may stand on cargo's way; what it leads to is read from a `.cargo`.
+        assert_selects(
+            &[
+                ("Cargo.toml", ""),
+                ("a/Cargo.toml", ""),
+                ("cfg/config.toml", ""),
+                (".cargo", "-> cfg"),
+                ("b/l", "-> ../not"),
+                ("not", ""),
+            ],
+            "a",
+        );
         // A link to the root is a link to everything.
         assert_selects(&[("a/Cargo.toml", ""), ("a/all", "-> .."), ("other/file", "")], "a");
+    }
+
+    #[test]
+    fn everything_is_selected_where_a_link_can_not_be_followed() {
+        let leaf = |mode| Leaf { id: ObjectId([0; 20]), mode };
+        let link = |path: &[u8]| {
+            let files = [(path, Mode::Link), (b"a/Cargo.toml", Mode::File), (b"other", Mode::File)];
+            files.map(|(path, mode)| (path.to_vec(), leaf(mode))).into_iter().collect::<Leaves>()
+        };
+        let selects_all = |leaves: &Leaves, target: &[u8]| {
+            let read = |_: &[u8], _| Ok::<_, ()>(target.to_vec());
+            Selection::of(leaves, &"a".parse().unwrap(), read).unwrap().has(b"other")
+        };
+        assert!(!selects_all(&link(b"a/link"), b"Cargo.toml"));
+        assert!(selects_all(&link(b"a/link"), b"\xff"));
+        assert!(selects_all(&link(b"b/\xff"), b"Cargo.toml"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! All tree objects of a commit, as one file that its packages share.
 //!
-//! They prove what a commit's files are even where most of them are not at hand, and cargos that ask git for the state of
+//! They prove what a commit's files are even where most of them are not available, and cargos that ask git for the state of
 //! a whole repository (libgit2, up to 1.85) walk them. The file has each tree once, as git hashes it, in the order of a walk
 //! from the root: a folder before what is in it. So it is the same whoever makes it, and whoever reads it proves it on the
 //! way.
