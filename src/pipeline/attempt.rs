@@ -22,7 +22,7 @@ use crate::stages::plan::{Inputs, PlannedRebuild};
 use crate::stages::published::Published;
 use crate::stages::recipe::same_build;
 use crate::stages::record::{AttemptRecord, Record};
-use crate::stages::search::{Attempt, Attempted, Refusal, best, next};
+use crate::stages::search::{Attempt, Attempted, Refusal, best, is_the_same, next};
 use crate::stages::slice::Slice;
 use crate::stages::verdict::Verdict;
 use crate::stages::workspace::WorkspaceView;
@@ -270,7 +270,9 @@ impl AttemptedPackage {
     pub fn close(self) -> Kept {
         let Self { package, attempts, ended } = self;
         let outcomes: Vec<Attempted> = attempts.iter().map(|made| made.attempted.clone()).collect();
-        let Some(best) = best(&outcomes, package.subject.is_lean).filter(|_| ended.is_none()) else {
+        // What keeps the next attempt from being made takes nothing from files that are shown to be the same.
+        let stands = |best: &usize| ended.is_none() || is_the_same(&outcomes[*best].findings);
+        let Some(best) = best(&outcomes, package.subject.is_lean).filter(stands) else {
             let nothing = || Cause::Error { reason: "nothing could be built".into() };
             let obstacle = package.obstacle(ended.unwrap_or_else(nothing));
             let findings = judge_obstacle(&obstacle, false);

@@ -67,7 +67,9 @@ impl Context {
             self.seed(derivations, inputs(&jobs))?;
             check_interrupt()?;
             let name = format!("batch-{}.json", share.number);
-            self.instantiate(&plan.only(&jobs), derivations, run, &name)?;
+            let part = plan.only(&jobs);
+            run.write(&name, &part.to_json())?;
+            self.instantiate(&part, derivations, run, &name)?;
             let builds: Vec<&RebuildDrv> = wanted.iter().map(|(_, drv)| *drv).collect();
             built.errors = self.nix.realise(&builds, &run.next_root(), share.max_jobs, |event| match event {
                 Event::Started(drv) => console.build_started(&drv),
@@ -97,7 +99,8 @@ impl Context {
         if self.nix.store.is_some() { run.store().join(out.trim_start_matches('/')) } else { PathBuf::from(out) }
     }
 
-    /// Instantiates a plan with `nix/plan.nix` and asserts that it gives what this process derived.
+    /// Instantiates a plan, which the run directory has in a file, with `nix/plan.nix`; asserts that it gives what this process
+    /// derived.
     ///
     /// # Errors
     /// Where Nix does not take the plan, or derives something else.
@@ -106,11 +109,10 @@ impl Context {
         plan: &Plan,
         derivations: &Derivations,
         run: &RunDirectory,
-        name: &str,
+        file: &str,
     ) -> Result<(), Error> {
-        run.write(name, &plan.to_json())?;
         run.write_once("plan.nix", PLAN_NIX)?;
-        let instantiated = self.nix.instantiate(&run.path().join("plan.nix"), &run.path().join(name), "drvPaths")?;
+        let instantiated = self.nix.instantiate(&run.path().join("plan.nix"), &run.path().join(file), "drvPaths")?;
         for (job, _, _) in plan.rebuilds() {
             let nix = instantiated.get(job).cloned().unwrap_or_default();
             let recrate = derivations.rebuilds[job].drv.clone();
@@ -126,13 +128,14 @@ impl Context {
     /// # Errors
     /// Where they don't, or it can't be written.
     pub fn register(&self, plan: &Plan, run: &RunDirectory) -> Result<(), Error> {
-        run.write("plan.json", &plan.to_json())?;
+        let text = plan.to_json();
+        run.write("plan.json", &text)?;
         if plan.rebuilds().next().is_none() {
             return Ok(());
         }
         let derivations = derive(plan)?;
         // Nix made the same of this very plan before, and still has it: the path of a derivation is the hash of its content.
-        let asserted = Sha256::of(plan.to_json().as_bytes());
+        let asserted = Sha256::of(text.as_bytes());
         if self.cache.recall::<()>("derived", &asserted).is_some()
             && self.nix.missing(derivations.rebuilds.values().map(|drv| &drv.drv))?.is_empty()
         {

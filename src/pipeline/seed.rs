@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, Error, Program};
+use crate::edges::git;
 use crate::edges::git::commit::Commit;
 use crate::edges::network::Answer;
 use crate::edges::parallel::in_parallel;
@@ -109,14 +110,18 @@ impl Context {
             Content::Source(commit, folder) => {
                 let to = place.join(names::SOURCE);
                 fs_err::create_dir(place)?;
-                commit.export(&folder, Some(&to))?;
-                Some(to)
+                available(commit.export(&folder, Some(&to)))?.map(|_| to)
             }
             Content::Trees(commit) => {
                 let file = place.join(names::TREES);
                 fs_err::create_dir(place)?;
-                fs_err::write(&file, commit.trees()?)?;
-                Some(file)
+                match available(commit.trees())? {
+                    Some(trees) => {
+                        fs_err::write(&file, trees)?;
+                        Some(file)
+                    }
+                    None => None,
+                }
             }
             Content::Slice(slice) => {
                 let folder = place.join(names::INDEX);
@@ -166,6 +171,18 @@ impl Context {
             }
         }
         Ok(())
+    }
+}
+
+/// What a repository gives; none where it lacks a part of a commit that an earlier run had whole: Nix may fetch it.
+fn available<T>(given: Result<T, git::Error>) -> Result<Option<T>, git::Error> {
+    match given {
+        Err(error @ git::Error::File(_)) => Err(error),
+        Err(error) => {
+            tracing::warn!("left to Nix to fetch: {error}");
+            Ok(None)
+        }
+        Ok(given) => Ok(Some(given)),
     }
 }
 

@@ -205,7 +205,8 @@ fn shows_enough(subject: &Subject, attempted: &Attempted) -> bool {
 }
 
 /// Whether every file is the same: a lean source says so as well as the whole commit.
-fn is_the_same(findings: &Findings) -> bool {
+#[must_use]
+pub fn is_the_same(findings: &Findings) -> bool {
     match findings.contents {
         Contents::BitForBit | Contents::SameContents { .. } | Contents::CompressorUnknown { .. } => true,
         Contents::GeneratedFilesDiffer { .. } | Contents::SourceDiffers { .. } | Contents::NotCompared => false,

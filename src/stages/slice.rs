@@ -61,6 +61,14 @@ pub struct Wanted {
     pub yanked: Yanked,
 }
 
+impl Wanted {
+    /// Whether a version was out at the time of a cut, or counts as if it was.
+    fn has_out(&self, name: &CrateName, line: &IndexLine, cut: Option<Cut>) -> bool {
+        let is_late = || self.late.get(name).is_some_and(|versions| versions.contains(&line.version));
+        cut.is_none_or(|cut| cut.includes(line.published)) || is_late()
+    }
+}
+
 /// What a slice takes to be yanked: the one thing about the past that an index does not tell.
 #[derive(Debug, Clone)]
 pub enum Yanked {
@@ -115,13 +123,11 @@ struct SliceLine {
 #[must_use]
 pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Slice {
     let usable = |name: &CrateName, line: &IndexLine| {
-        let late = || wanted.late.get(name).is_some_and(|versions| versions.contains(&line.version));
-        let there = cut.is_none_or(|cut| cut.includes(line.published)) || late();
         let pinned = wanted.pinned.get(name);
         let pushed_out = pinned.is_some_and(|pinned| {
             !pinned.contains(&line.version) && pinned.iter().any(|one| series(one) == series(&line.version))
         });
-        there && !pushed_out && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
+        wanted.has_out(name, line, cut) && !pushed_out && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
     };
     let mut kept: BTreeMap<&CrateName, BTreeSet<usize>> = BTreeMap::new();
     // Takes the usable lines of a crate that are wanted; gives what those require that were not taken before.

@@ -104,8 +104,7 @@ fn choose(
     let plain = *versions == VersionReq::STAR;
     let fits = |line: &IndexLine| {
         let asked_for = if plain { line.version.pre.is_empty() } else { versions.matches(&line.version) };
-        let is_late = || wanted.late.get(name).is_some_and(|late| late.contains(&line.version));
-        asked_for && (cut.is_none_or(|cut| cut.includes(line.published)) || is_late())
+        asked_for && wanted.has_out(name, line, cut)
     };
     let is_locked = |line: &IndexLine| wanted.locked.get(name).is_some_and(|locked| locked.contains(&line.version));
     let fitting = lines.iter().enumerate().filter(|(_, line)| fits(line));
