@@ -1,6 +1,8 @@
 //! The command line: one small file per subcommand. `main` parses, runs, prints and exits.
 
 pub mod build_options;
+pub mod cache;
+pub mod clean;
 pub mod completions;
 pub mod diff;
 pub mod doctor;
@@ -45,6 +47,9 @@ pub enum Command {
     Reproduce(reproduce::Reproduce),
     #[command(subcommand)]
     Toolchain(toolchain::Toolchain),
+    #[command(subcommand)]
+    Cache(cache::Cache),
+    Clean(clean::Clean),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
@@ -83,6 +88,8 @@ impl Cli {
             Command::Diff(diff) => diff.run(),
             Command::Reproduce(reproduce) => reproduce.run(),
             Command::Toolchain(toolchain) => toolchain.run(),
+            Command::Cache(cache) => cache.run(),
+            Command::Clean(clean) => clean.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Completions(completions) => completions.run(),
         };

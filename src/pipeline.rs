@@ -103,6 +103,7 @@ impl Context {
             }
         }
         self.register(&plan, run)?;
+        self.cache.settle();
         Ok((done.into_iter().map(|(_, kept)| kept.record).collect(), plan))
     }
 

@@ -14,7 +14,7 @@ fn help(arguments: &[&str]) -> String {
 
 #[test]
 fn help_teaches() {
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 12] = [
         &["--help"],
         &["verify", "--help"],
         &["plan", "--help"],
@@ -23,6 +23,8 @@ fn help_teaches() {
         &["reproduce", "--help"],
         &["toolchain", "--help"],
         &["toolchain", "add", "--help"],
+        &["cache", "clean", "--help"],
+        &["clean", "--help"],
         &["doctor", "--help"],
         &["completions", "--help"],
     ];
@@ -123,4 +125,34 @@ fn the_doctor_tells_what_is_to_be_fixed() {
     let said = String::from_utf8_lossy(&doctor.code(1).get_output().stdout).into_owned();
     assert!(said.contains("fix:  builder:") && said.contains("cargo build-builder"), "{said}");
     assert!(said.contains("fix:  toolchains: none imported"), "{said}");
+}
+
+#[test]
+fn the_cache_is_shown_and_cleaned_and_other_folders_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |place: &Path, arguments: &[&str]| {
+        let done = recrate().args(arguments).arg("--cache").arg(place).output().unwrap();
+        (done.status.code().unwrap(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+    };
+    let out = folder.path().join("run");
+    let run = ["verify", "none@1.0.0", "--offline", "--quiet", "--out", out.to_str().unwrap()];
+    // Somebody's own folder.
+    let own = folder.path().join("own");
+    std::fs::create_dir_all(own.join("git")).unwrap();
+    std::fs::write(own.join("git/mine"), "mine").unwrap();
+    at(&own, &run);
+    let (code, said) = at(&own, &["cache", "clean"]);
+    assert!(code == 2 && said.contains("is not marked as a cache of recrate's"), "{said}");
+    assert!(own.join("git/mine").is_file());
+
+    // A run makes a new one.
+    let cache = folder.path().join("cache");
+    at(&cache, &run);
+    std::fs::create_dir_all(cache.join("crates")).unwrap();
+    std::fs::write(cache.join("crates/one"), "four").unwrap();
+    let (_, shown) = at(&cache, &["cache", "show"]);
+    assert!(shown.contains("crates             4 B       1 files  published crates\n"), "{shown}");
+    assert_eq!(at(&cache, &["cache", "clean", "git", "index"]), (0, "0 B removed\n".to_owned()));
+    assert_eq!(at(&cache, &["cache", "clean", "crates"]), (0, "4 B removed\n".to_owned()));
+    assert!(!cache.join("crates").exists());
 }

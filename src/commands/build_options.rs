@@ -62,6 +62,10 @@ impl Places {
     /// The cache with results of earlier runs, sealed with a key that lies with what was set up; `fresh`: none of them counts.
     fn cache_with_results(&self, fresh: bool) -> Result<Cache, Failure> {
         let cache = self.cache()?;
+        let cache = cache.clone().hold().unwrap_or_else(|error| {
+            tracing::debug!("the cache can't be held: {error}");
+            cache
+        });
         // Without a key everything is computed each time, and nothing is worse than that.
         Ok(cache.clone().with_results(&self.data()?.join("results.key"), !fresh).unwrap_or_else(|error| {
             tracing::warn!("results can't be kept: {error}");

@@ -1,8 +1,12 @@
 //! The cache on disk: files that appear whole or not at all.
 
+pub mod usage;
+
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
 
 use ring::hmac;
 use serde::Serialize;
@@ -15,6 +19,10 @@ use crate::model::digest::Sha256;
 pub struct Cache {
     root: PathBuf,
     results: Option<Results>,
+    /// Whether a result was kept.
+    has_more: Arc<AtomicBool>,
+    /// The lock that keeps others from cleaning it.
+    held: Option<Arc<fs_err::File>>,
 }
 
 /// How results are kept. They are sealed with a key that lies elsewhere: whoever can write to the cache, like another job that
@@ -30,7 +38,7 @@ impl Cache {
     /// A cache in this folder, which need not exist.
     #[must_use]
     pub fn at(root: PathBuf) -> Self {
-        Self { root, results: None }
+        Self { root, results: None, has_more: Arc::default(), held: None }
     }
 
     /// The same cache with results, sealed with the key in a file, which is made where there is none. `recalls`: whether those of
@@ -84,13 +92,21 @@ impl Cache {
     pub fn recall<T: DeserializeOwned>(&self, kind: &str, inputs: &impl Serialize) -> Option<T> {
         let Results { key, .. } = self.results.as_ref().filter(|results| results.recalls)?;
         let name = result_name(kind, inputs)?;
-        let bytes = fs_err::read(self.path(&name)).ok()?;
+        let mut file = fs_err::File::open(self.path(&name)).ok()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
         let (text, seal) = bytes.split_last_chunk::<SEAL>()?;
         if hmac::verify(key, &[name.as_bytes(), text].concat(), seal).is_err() {
             tracing::warn!("the result {name} in the cache is damaged or of somebody else, and is computed again");
             return None;
         }
-        serde_json::from_slice(text).ok()
+        let result = serde_json::from_slice(text).ok()?;
+        let is_old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > REUSED);
+        if file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_old) {
+            // Results that are of use are not the first to be removed. That it can't be noted costs time only.
+            let _ = file.file().set_modified(SystemTime::now());
+        }
+        Some(result)
     }
 
     /// Keeps what was learned of these inputs. That it can't be kept costs time only.
@@ -102,6 +118,16 @@ impl Cache {
         if let Err(error) = self.write(&name, &sealed) {
             tracing::warn!("a result can't be kept: {error}");
         }
+        self.has_more.store(true, Ordering::Relaxed);
+    }
+
+    /// Keeps results within their bound, if any was kept since the cache was opened.
+    pub fn settle(&self) {
+        if self.has_more.swap(false, Ordering::Relaxed)
+            && let Err(error) = self.bound_results(usage::RESULTS_LIMIT)
+        {
+            tracing::warn!("old results can't be removed: {error}");
+        }
     }
 
     /// When a cached file was written; none where it is not cached.
@@ -110,6 +136,9 @@ impl Cache {
         fs_err::metadata(self.path(name)).ok()?.modified().ok()?.elapsed().ok()
     }
 }
+
+/// How exactly it is noted that a result was of use.
+const REUSED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The length of a seal, which stands after a result, and of the key.
 const SEAL: usize = 32;
@@ -132,7 +161,7 @@ fn make_key(file: &Path) -> io::Result<Vec<u8>> {
 /// Where a result is kept: under the hash of everything that it depends on.
 fn result_name(kind: &str, inputs: &impl Serialize) -> Option<String> {
     let key = serde_json::to_vec(&(kind, (*PROGRAM)?, inputs)).ok()?;
-    Some(format!("results/{kind}/{}", Sha256::of(&key)))
+    Some(format!("{}/{kind}/{}", usage::RESULTS, Sha256::of(&key)))
 }
 
 /// The hash of this program: another one may come to other results. None where it can't be read: then nothing is kept.

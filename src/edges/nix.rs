@@ -227,11 +227,25 @@ impl Nix {
         }))
     }
 
-    /// Roots what the store has against garbage collection.
+    /// Roots what the store has of these paths against garbage collection; gives what it lacks.
     ///
     /// # Errors
-    /// Where the store does not have it any more.
-    pub fn root(&self, paths: &[&String], root: &Path) -> Result<(), Error> {
+    /// Where the store can't be asked.
+    pub fn keep(&self, paths: &BTreeSet<&String>, root: &Path) -> Result<BTreeSet<String>, Error> {
+        let mut patience = KEEP_TRIES;
+        loop {
+            let missing = self.missing(paths.iter().copied())?;
+            let there: Vec<&String> = paths.iter().copied().filter(|path| !missing.contains(*path)).collect();
+            patience -= 1;
+            match self.root(&there, root) {
+                // A collection may have taken some of them just now.
+                Err(Error::Failed { .. }) if patience > 0 => {}
+                rooted => return rooted.map(|()| missing),
+            }
+        }
+    }
+
+    fn root(&self, paths: &[&String], root: &Path) -> Result<(), Error> {
         // Another machine's store can't be told of roots here.
         if self.store.is_some() || paths.is_empty() {
             return Ok(());
@@ -391,6 +405,9 @@ fn run(command: &'static str, arguments: Vec<OsString>) -> Result<String, Error>
 const BUSY: [&str; 2] = ["is busy", "gcroots/profiles"];
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How often paths are looked for and rooted: each time a collection may come between.
+const KEEP_TRIES: u32 = 3;
 
 /// A text without the escape sequences that colour it.
 fn plain(text: &str) -> String {

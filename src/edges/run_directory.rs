@@ -103,9 +103,7 @@ impl RunDirectory {
             if same && !root.join("report.json").is_file() {
                 return Ok(Self { root, next_root: AtomicUsize::new(0), _lock: lock });
             }
-            let mut old = root.clone().into_os_string();
-            old.push(".old");
-            let old = PathBuf::from(old);
+            let old = old(&root);
             if old.join("run.json").is_file() {
                 make_writable(&old.join("store"));
                 fs_err::remove_dir_all(&old)?;
@@ -200,6 +198,41 @@ fn record_path(root: &Path, key: &PackageKey) -> PathBuf {
 
 fn read_record(file: &Path) -> Option<Kept> {
     serde_json::from_slice(&fs_err::read(file).ok()?).ok()
+}
+
+/// Where a finished run is moved to when the next one begins.
+#[must_use]
+pub fn old(root: &Path) -> PathBuf {
+    let mut old = root.to_owned().into_os_string();
+    old.push(".old");
+    PathBuf::from(old)
+}
+
+/// Lets go of what a run has built: removes its roots, and its copies of outputs of another store. Gives how many roots there
+/// were; none where there is no run.
+///
+/// # Errors
+/// Where a run is going on in it, or a file can't be removed.
+pub fn release(root: &Path) -> Result<Option<usize>, Error> {
+    let file = root.join("run.json");
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let _lock = RunDirectory::lock(root, &file)?;
+    let mut released = 0;
+    for entry in fs_err::read_dir(root.join("roots")).into_iter().flatten() {
+        let entry = entry?;
+        if entry.file_type()?.is_symlink() {
+            fs_err::remove_file(entry.path())?;
+            released += 1;
+        }
+    }
+    let store = root.join("store");
+    if store.is_dir() {
+        make_writable(&store);
+        fs_err::remove_dir_all(store)?;
+    }
+    Ok(Some(released))
 }
 
 /// The folder whose cargo configuration a run went by; none where there is no run.

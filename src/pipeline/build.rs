@@ -54,12 +54,11 @@ impl Context {
         console: &Console,
         inputs: impl FnOnce(&BTreeSet<&str>) -> BTreeMap<FixedInput, Content<'a>>,
     ) -> Result<Built, Error> {
-        let missing = self.nix.missing(derivations.rebuilds.values().map(|drv| &drv.out))?;
+        // What the store has already is rooted as well: whatever a report names is there as long as the run directory is.
+        let outputs = derivations.rebuilds.values().map(|drv| &drv.out).collect();
+        let missing = self.nix.keep(&outputs, &run.next_root())?;
         let wanted: Vec<(&String, &RebuildDrv)> =
             derivations.rebuilds.iter().filter(|(_, drv)| missing.contains(&drv.out)).collect();
-        // What the store has already is rooted as well: whatever a report names is there as long as the run directory is.
-        let there = derivations.rebuilds.values().map(|drv| &drv.out).filter(|out| !missing.contains(*out));
-        self.nix.root(&there.collect::<Vec<_>>(), &run.next_root())?;
         let mut built = Built::default();
         if !wanted.is_empty() {
             console.stage(&format!("{} builds are handed to Nix", wanted.len()));

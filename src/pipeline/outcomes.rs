@@ -65,7 +65,7 @@ impl Outcomes {
         });
         let wanted: BTreeSet<&String> =
             recalled.iter().filter_map(|(_, kept)| kept.as_ref()).flat_map(outputs).collect();
-        let missing = if wanted.is_empty() { BTreeSet::new() } else { context.nix.missing(wanted.into_iter())? };
+        let missing = if wanted.is_empty() { BTreeSet::new() } else { context.nix.keep(&wanted, &run.next_root())? };
         let (mut found, mut fresh) = (Vec::new(), Vec::new());
         for (package, kept) in recalled {
             match kept.filter(|kept| outputs(kept).all(|out| !missing.contains(out))) {
@@ -73,8 +73,6 @@ impl Outcomes {
                 None => fresh.push(package),
             }
         }
-        let kept: Vec<&String> = found.iter().flat_map(|(_, kept)| outputs(kept)).collect();
-        context.nix.root(&kept, &run.next_root())?;
         Ok((found, fresh))
     }
 
