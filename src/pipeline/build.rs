@@ -18,6 +18,9 @@ use crate::stages::plan::Plan;
 /// `nix/` as it was when this program was built: what registers the derivations.
 const PLAN_NIX: &str = include_str!("../../nix/plan.nix");
 
+/// How often builds are prepared and handed to Nix: each time a garbage collection may come between.
+const COLLECTED_TRIES: usize = 5;
+
 /// The part of the machine that a process of Nix gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
@@ -52,7 +55,7 @@ impl Context {
         share: Share,
         run: &RunDirectory,
         console: &Console,
-        inputs: impl FnOnce(&BTreeSet<&str>) -> BTreeMap<FixedInput, Content<'a>>,
+        inputs: impl Fn(&BTreeSet<&str>) -> BTreeMap<FixedInput, Content<'a>>,
     ) -> Result<Built, Error> {
         // What the store has already is rooted as well: whatever a report names is there as long as the run directory is.
         let outputs = derivations.rebuilds.values().map(|drv| &drv.out).collect();
@@ -63,20 +66,33 @@ impl Context {
         if !wanted.is_empty() {
             console.stage(&format!("{} builds are handed to Nix", wanted.len()));
             let jobs: BTreeSet<&str> = wanted.iter().map(|(job, _)| job.as_str()).collect();
-            self.seed(derivations, inputs(&jobs))?;
-            check_interrupt()?;
             let name = format!("batch-{}.json", share.number);
             let part = plan.only(&jobs);
             run.write(&name, &part.to_json())?;
-            self.instantiate(&part, derivations, run, &name)?;
             let builds: Vec<&RebuildDrv> = wanted.iter().map(|(_, drv)| *drv).collect();
-            built.errors = self.nix.realise(&builds, &run.next_root(), share.max_jobs, |event| match event {
-                Event::Started(drv) => console.build_started(&drv),
-                Event::Message(text) => tracing::debug!("nix: {text}"),
-            })?;
+            for _ in 0..COLLECTED_TRIES {
+                let seeded = self.seed(derivations, inputs(&jobs))?;
+                check_interrupt()?;
+                self.instantiate(&part, derivations, run, &name)?;
+                built.errors = self.nix.realise(&builds, &run.next_root(), share.max_jobs, |event| match event {
+                    Event::Started(drv) => console.build_started(&drv),
+                    Event::Message(text) => tracing::debug!("nix: {text}"),
+                })?;
+                if built.errors.is_none() || !self.was_collected(&builds, &seeded)? {
+                    break;
+                }
+            }
         }
         self.copy_outputs(derivations, run)?;
         Ok(built)
+    }
+
+    /// Whether builds did not come about because garbage collection took what they are made of before they had begun.
+    fn was_collected(&self, builds: &[&RebuildDrv], seeded: &BTreeSet<String>) -> Result<bool, Error> {
+        let missing = self.nix.missing(builds.iter().map(|drv| &drv.out))?;
+        let failed = builds.iter().filter(|drv| missing.contains(&drv.out));
+        let made_of: Vec<&String> = failed.map(|drv| &drv.drv).chain(seeded).collect();
+        Ok(!missing.is_empty() && !self.nix.missing(made_of.into_iter())?.is_empty())
     }
 
     /// Copies outputs of another store here, to be read.

@@ -43,15 +43,23 @@ pub enum Content<'a> {
 }
 
 impl Context {
-    /// Puts inputs into the store, where it lacks them.
+    /// Puts inputs into the store, where it lacks them. Gives the paths of those that are there then; Nix has to fetch the
+    /// others.
     ///
     /// # Errors
     /// Where the store does not take one, or has it elsewhere.
-    pub fn seed(&self, derivations: &Derivations, mut inputs: BTreeMap<FixedInput, Content<'_>>) -> Result<(), Error> {
+    pub fn seed(
+        &self,
+        derivations: &Derivations,
+        mut inputs: BTreeMap<FixedInput, Content<'_>>,
+    ) -> Result<BTreeSet<String>, Error> {
         let missing = self.nix.missing(derivations.fixed_inputs.values())?;
-        inputs.retain(|input, _| derivations.fixed_inputs.get(input).is_some_and(|path| missing.contains(path)));
+        let path = |input: &FixedInput| derivations.fixed_inputs.get(input);
+        let mut there: BTreeSet<String> =
+            inputs.keys().filter_map(path).filter(|path| !missing.contains(*path)).cloned().collect();
+        inputs.retain(|input, _| path(input).is_some_and(|path| missing.contains(path)));
         if inputs.is_empty() {
-            return Ok(());
+            return Ok(there);
         }
         let staging = tempfile::tempdir()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -61,11 +69,15 @@ impl Context {
         });
         let staged: Vec<(FixedInput, PathBuf)> =
             staged.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        there.extend(staged.iter().filter_map(|(input, _)| path(input)).cloned());
         let (flat, trees): (Vec<_>, Vec<_>) = staged.into_iter().partition(|(input, _)| is_flat(input));
         self.add(derivations, &flat, false)?;
         // One process hashes and copies on one core.
         let shares: Vec<_> = trees.chunks(trees.len().div_ceil(cores).max(1)).collect();
-        in_parallel(cores, shares, |share| self.add(derivations, share, true)).into_iter().collect()
+        in_parallel(cores, shares, |share| self.add(derivations, share, true))
+            .into_iter()
+            .collect::<Result<(), _>>()?;
+        Ok(there)
     }
 
     /// recrate's programs and these cargos, by their names in the plan.

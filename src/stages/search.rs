@@ -235,12 +235,14 @@ fn worth(attempted: &[Attempted], at: usize) -> impl Ord + use<> {
 
 /// Among the builds of one crate, one that shows a difference says more than one that never came about; and cargos
 /// that are not the publisher's make differences that aren't there, so the build that differs least is the one to
-/// believe.
+/// believe. One that this machine could not make may have differed in nothing: while it stands, no other difference is said of
+/// the crate.
 fn rank(findings: &Findings) -> u8 {
     match (&findings.contents, &findings.rebuild) {
-        (Contents::BitForBit, _) => 6,
-        (Contents::SameContents { .. }, _) => 5,
-        (Contents::CompressorUnknown { .. }, _) => 4,
+        (Contents::BitForBit, _) => 7,
+        (Contents::SameContents { .. }, _) => 6,
+        (Contents::CompressorUnknown { .. }, _) => 5,
+        (Contents::NotCompared, Rebuild::Error { .. }) => 4,
         (Contents::GeneratedFilesDiffer { .. }, _) => 3,
         (Contents::SourceDiffers { .. }, _) => 2,
         (Contents::NotCompared, Rebuild::Refused { .. }) => 1,
@@ -322,6 +324,17 @@ mod tests {
             attempted.push(Attempted { attempt, findings, refusal });
         }
         steps
+    }
+
+    #[test]
+    fn what_differs_is_not_said_where_another_build_failed_on_this_machine() {
+        let attempt = |candidate| first(&subject(&[true, true, true]), candidate, Source::Whole).unwrap();
+        let attempted = |candidate, findings| Attempted { attempt: attempt(candidate), findings, refusal: None };
+        let failed = found(Rebuild::Error { reason: "the machine is at fault".into() }, Contents::NotCompared);
+        let tried = vec![attempted(0, failed), attempted(1, differs(&[LOCK]))];
+        assert_eq!(best(&tried, false), Some(0));
+        let tried = [tried, vec![attempted(2, reproduced())]].concat();
+        assert_eq!(best(&tried, false), Some(2), "what is the same is the same");
     }
 
     #[test]
