@@ -16,7 +16,7 @@
 //! | `lfs-object` | an LFS object | `repository`, `outputHash`, `size` |
 //! | `index` | an index slice | `slice`: an [`IndexPin`] in a file |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -33,6 +33,7 @@ use crate::edges::registry::{Registry, write_slice};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
 use crate::model::repository::RepositoryUrl;
+use crate::model::sub_path::SubPath;
 use crate::stages::plan::IndexPin;
 
 /// What certificates are read from; set for the process that does the work.
@@ -100,21 +101,22 @@ fn repository() -> Result<(Git, RepositoryUrl), String> {
     Ok((Git { cache: cache(), mirrors, archive: None, network: Network::acquire(false) }, repository))
 }
 
-fn commit() -> Result<Commit, String> {
+/// A commit, with what packaging from these folders reads.
+fn commit(folders: BTreeSet<SubPath>) -> Result<Commit, String> {
     let (git, repository) = repository()?;
     let id: CommitId = variable("commitId")?.parse().map_err(text_of)?;
-    git.commits(&repository, &[id]).pop().ok_or("no commit")?.map_err(text_of)
+    git.commits(&repository, &BTreeMap::from([(id, folders)])).remove(&id).ok_or("no commit")?.map_err(text_of)
 }
 
 /// Fetches a source. Nix checks its hash, and the builder will prove it.
 fn source() -> Result<(), String> {
-    let folder = variable("folder")?.parse().map_err(text_of)?;
-    commit()?.export(&folder, Some(&out()?)).map(drop).map_err(text_of)
+    let folder: SubPath = variable("folder")?.parse().map_err(text_of)?;
+    commit(BTreeSet::from([folder.clone()]))?.export(&folder, Some(&out()?)).map(drop).map_err(text_of)
 }
 
 /// Fetches the trees of a commit. Nix checks their hash, and the builder will prove them.
 fn trees() -> Result<(), String> {
-    fs_err::write(out()?, commit()?.trees().map_err(text_of)?).map_err(text_of)
+    fs_err::write(out()?, commit(BTreeSet::new())?.trees().map_err(text_of)?).map_err(text_of)
 }
 
 /// Fetches an LFS object. Nix checks its hash.

@@ -167,7 +167,8 @@ impl Context {
     fn look_at(&self, package: &LockedPackage, sources: &Sources<'_>) -> ControlFlow<Box<Ended>, InspectedPackage> {
         let fetched = self.fetch(package, sources);
         if let ControlFlow::Continue(fetched) = &fetched {
-            sources.announce(&fetched.named.repository, fetched.named.commit);
+            let named = &fetched.named;
+            sources.announce(&named.repository, named.commit, named.path.as_ref());
         }
         self.repositories.arrived();
         let fetched = fetched?;

@@ -3,10 +3,11 @@
 mod common;
 
 use std::path::Path;
+use std::process::Command;
 
 use common::server::Server;
 use common::site::Site;
-use common::workshop::{name_commit, pack, unpack};
+use common::workshop::{Cargo, Files, Release, edit, files, name_commit, pack, unpack};
 use serde_json::Value;
 
 /// The verdict of each crate, by name.
@@ -21,6 +22,13 @@ fn kinds(report: &Value) -> Vec<(&str, &str)> {
 fn reason<'a>(report: &'a Value, name: &str) -> &'a str {
     let one = report["packages"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
     common::reason(one)
+}
+
+/// What git says in a repository; none where it fails.
+fn git(repository: &Path, arguments: &[&str]) -> Option<String> {
+    let done = Command::new("git").args(["-c", "safe.directory=*"]).args(arguments).current_dir(repository).output();
+    let done = done.unwrap();
+    done.status.success().then(|| String::from_utf8(done.stdout).unwrap().trim().to_owned())
 }
 
 #[test]
@@ -41,6 +49,51 @@ fn crates_and_commits_are_fetched_once_and_then_come_from_the_cache() {
     assert_eq!(kinds(&site.verify(&all)), expected);
     assert_eq!(site.server.asked(), [""; 0], "a second run asks nobody");
     assert_eq!(kinds(&site.verify(&[&all[..], &["--offline"]].concat())), expected);
+}
+
+#[test]
+fn of_a_commit_only_what_packaging_reads_is_fetched_and_the_rest_where_a_difference_needs_it() {
+    let site = Site::new();
+    let manifest = "[package]\nname = \"one\"\nversion = \"1.0.0\"\nedition = \"2018\"\nlicense = \"MIT\"\n\
+        description = \"served\"\nreadme = \"../docs/one/READ.md\"\nrepository = \"https://git.example/team/family\"\n";
+    let other = "[package]\nname = \"other\"\nversion = \"0.1.0\"\n";
+    let tree = [
+        ("Cargo.toml", "[workspace]\nmembers = [\"one\", \"other\"]\n"),
+        ("film.bin", "a large file\n"),
+        ("docs/one/READ.md", "# One\n"),
+        ("docs/one/film.bin", "another\n"),
+        ("one/Cargo.toml", manifest),
+        ("one/src/deep/data.txt", "data\n"),
+        ("one/src/lib.rs", "//! One.\n"),
+        ("other/Cargo.toml", other),
+        ("other/film.bin", "one more\n"),
+        ("other/src/lib.rs", ""),
+    ];
+    let bare = site.repository("family");
+    bare.commit(&files(tree), "one");
+    git(&bare.path, &["config", "uploadpack.allowFilter", "true"]);
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    let packaged = cargo.package(&bare, "one", &site.registry.path, &Files::new());
+    let release = Release { name: "one", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+    site.registry.publish(&release, &packaged);
+
+    let cached = site.folder.path().join("cache/git/git.example/team/family.git");
+    let not_fetched = || -> Vec<&str> {
+        let id = |path: &str| git(&bare.path, &["rev-parse", &format!("HEAD:{path}")]).unwrap();
+        let is_there = |path: &str| git(&cached, &["cat-file", "-e", &id(path)]).is_some();
+        tree.iter().map(|(path, _)| *path).filter(|path| !is_there(path)).collect()
+    };
+    let report = site.verify(&["one@1.0.0"]);
+    assert_eq!(kinds(&report), [("one", "reproduced")], "{report:#}");
+    assert_eq!(not_fetched(), ["film.bin", "docs/one/film.bin", "other/film.bin"], "these are not read");
+    assert_eq!(kinds(&site.verify(&["one@1.0.0", "--offline", "--fresh"])), [("one", "reproduced")]);
+
+    let mut entries = unpack(&packaged);
+    edit(&mut entries, "src/lib.rs", |text| format!("{text}pub fn backdoor() {{}}\n"));
+    site.registry.publish(&release, &pack(&entries));
+    std::fs::remove_dir_all(site.folder.path().join("cache/index")).unwrap();
+    assert_eq!(kinds(&site.verify(&["one@1.0.0"])), [("one", "source-differs")]);
+    assert_eq!(not_fetched(), [""; 0]);
 }
 
 #[test]

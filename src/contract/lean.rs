@@ -112,7 +112,8 @@ impl Selection {
 }
 
 /// Whether cargo or git read a file wherever it lies.
-fn is_read_anywhere(path: &str) -> bool {
+#[must_use]
+pub fn is_read_anywhere(path: &str) -> bool {
     ANYWHERE.contains(&base_name(path)) || is_cargo_configuration(path)
 }
 

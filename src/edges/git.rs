@@ -7,20 +7,24 @@ pub mod commit;
 pub mod error;
 pub mod history;
 pub mod lfs;
+mod server;
 
-use std::sync::atomic::AtomicBool;
-
-use gix::remote::Direction;
-use gix::remote::fetch::{Shallow, Tags};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cache::Cache;
-use super::network::{Network, chain};
+use super::network::Network;
 use super::software_heritage::SoftwareHeritage;
 use crate::model::commit::CommitId;
 use crate::model::repository::RepositoryUrl;
-use commit::Commit;
+use crate::model::sub_path::SubPath;
+use commit::{Commit, Origin};
 pub use error::Error;
 use error::{is_not_there, object_id, refused};
+use server::{Server, Wish, Without, by_either_name};
+
+/// Commits, each with the folders of the packages that are wanted of it, as far as these are known. Of the root's package
+/// everything is wanted.
+pub type Wanted = BTreeMap<CommitId, BTreeSet<SubPath>>;
 
 /// A rule that sends repositories elsewhere: addresses that begin with `prefix` go to `replacement` instead.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -94,51 +98,54 @@ impl Git {
         !is_folder && self.network.is_some() && !is_cached()
     }
 
-    /// Gets commits of one repository, all in one request.
+    /// Gets commits of one repository together, with what is likely to be read of them.
     ///
     /// # Errors
     /// For each commit on its own: where it can't be had.
-    pub fn commits(&self, repository: &RepositoryUrl, wanted: &[CommitId]) -> Vec<Result<Commit, Error>> {
+    pub fn commits(&self, repository: &RepositoryUrl, wanted: &Wanted) -> BTreeMap<CommitId, Result<Commit, Error>> {
+        let each =
+            |read: &dyn Fn(CommitId) -> Result<Commit, Error>| wanted.keys().map(|id| (*id, read(*id))).collect();
         let address = self.address(repository);
         if address.starts_with('/') {
             return match open_folder(&address) {
-                Ok(found) => wanted.iter().map(|id| Commit::read(&found, *id)).collect(),
-                Err(error) => wanted.iter().map(|_| Err(error.clone())).collect(),
+                Ok(found) => each(&|id| Commit::read(&found, id, Origin::Folder)),
+                Err(error) => each(&|_| Err(error.clone())),
             };
         }
         let unreachable = |reason: &str| Error::Unreachable { url: address.clone(), reason: reason.to_owned() };
         let cached = match self.bare("git", &plain_name(repository)) {
             Ok(cached) => cached,
-            Err(error) => return wanted.iter().map(|_| Err(unreachable(&error.to_string()))).collect(),
+            Err(error) => return each(&|_| Err(unreachable(&error.to_string()))),
         };
         let local = cached.to_thread_local();
-        let missing: Vec<CommitId> = wanted.iter().copied().filter(|id| !local.has_object(object_id(*id))).collect();
+        let is_missing = |(id, _): &(&CommitId, &BTreeSet<SubPath>)| !local.has_object(object_id(**id));
+        let missing: Wanted = wanted.iter().filter(is_missing).map(|(id, folders)| (*id, folders.clone())).collect();
+        let origin = || Origin::Server { address: address.clone(), asked: self.network.is_some() };
         if missing.is_empty() || self.network.is_none() {
-            let had = |id: &CommitId| if missing.contains(id) { Err(Error::Offline(*id)) } else { Ok(*id) };
-            return wanted.iter().map(|id| Commit::read(&cached, had(id)?)).collect();
+            let had = |id| if missing.contains_key(&id) { Err(Error::Offline(id)) } else { Ok(id) };
+            return each(&|id| Commit::read(&cached, had(id)?, origin()));
         }
-        let fetch = |ids: &[CommitId]| by_either_name(&address, |address| fetch_by_id(&local, address, ids));
+        let fetch = |wanted: &Wanted| by_either_name(&address, |address| fetch_commits(&cached, address, wanted));
         let together = fetch(&missing);
-        let fetch_one = |id: &CommitId| {
-            if !missing.contains(id) {
-                return Ok(());
-            }
+        let fetch_one = |id: CommitId| {
+            let Some(folders) = missing.get(&id) else { return Ok(()) };
             match &together {
                 // One commit that is gone makes the whole request fail: the others are asked for one by one. Where the
                 // server itself is the trouble, asking again for each would only take as long each time.
-                Err(reason) if reason.contains(NO_SUCH_COMMIT) && missing.len() > 1 => fetch(&[*id]),
+                Err(reason) if reason.contains(NO_SUCH_COMMIT) && missing.len() > 1 => {
+                    fetch(&BTreeMap::from([(id, folders.clone())]))
+                }
                 done => done.clone(),
             }
         };
-        let read = |id: &CommitId| match fetch_one(id) {
+        each(&|id| match fetch_one(id) {
             Err(reason) if is_not_there(&reason) => {
                 Err(Error::NoRepository(format!("{address} is not there, or not public")))
             }
             Err(reason) if reason.to_ascii_lowercase().contains("sha256") => Err(Error::Sha256(address.clone())),
             Err(reason) if !reason.contains(NO_SUCH_COMMIT) => Err(unreachable(&reason)),
-            _ => Commit::read(&cached, *id),
-        };
-        wanted.iter().map(read).collect()
+            _ => Commit::read(&cached, id, origin()),
+        })
     }
 
     /// Gets a commit of a repository from the archive; none where it does not have it, or must not be asked.
@@ -151,7 +158,7 @@ impl Git {
         let local = found.to_thread_local();
         let unreachable = |reason: String| Error::Unreachable { url: archive.address.clone(), reason };
         if local.has_object(object_id(id)) || archive.commit(id, &local).map_err(unreachable)? {
-            return Commit::read(&found, id).map(Some);
+            return Commit::read(&found, id, Origin::Folder).map(Some);
         }
         Ok(None)
     }
@@ -190,44 +197,39 @@ fn plain_name(repository: &RepositoryUrl) -> String {
 /// A server's words for a commit that it does not have.
 const NO_SUCH_COMMIT: &str = "not our ref";
 
-/// Asks a repository. Code hosts take its name with and without the suffix; a plain web server knows only one.
-fn by_either_name<T>(address: &str, ask: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
-    match ask(address) {
-        Err(reason) if is_not_there(&reason) => ask(&format!("{address}.git")),
-        done => done,
+/// Asks a server for commits by their ids, without their history; of files, for what is likely to be read of them, where it
+/// can leave the others out.
+fn fetch_commits(found: &gix::ThreadSafeRepository, address: &str, wanted: &Wanted) -> Result<(), String> {
+    let local = found.to_thread_local();
+    let mut server = Server::connect(&local, address)?;
+    let ids = |wanted: &Wanted| wanted.keys().copied().map(object_id).collect::<Vec<_>>();
+    if !server.gives_any_object() {
+        let all = Wish { wanted: ids(wanted), ..Wish::default() };
+        return match server.receive(all) {
+            // Over ssh, git's version 2 protocol is seldom let through, and before it servers give by id only what a
+            // branch or tag points at: everything is asked for then.
+            Err(reason) if reason.contains(NO_SUCH_COMMIT) && address.starts_with("ssh://") => {
+                let mut server = Server::connect(&local, address)?;
+                let refs = server.refs(&["refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"])?;
+                let wanted = refs.iter().filter_map(|one| one.unpack().1).map(ToOwned::to_owned).collect();
+                server.receive(Wish { wanted, history: true, ..Wish::default() })
+            }
+            done => done,
+        };
     }
-}
-
-/// Asks a repository for commits by their ids, without their history.
-fn fetch_by_id(cached: &gix::Repository, address: &str, wanted: &[CommitId]) -> Result<(), String> {
-    let specs: Vec<String> = wanted.iter().map(|id| format!("+{id}:refs/recrate/{id}")).collect();
-    match receive(cached, address, &specs, Shallow::DepthAtRemote(std::num::NonZeroU32::MIN)) {
-        // Over ssh, git's version 2 protocol is seldom let through, and before it servers give by id only what a
-        // branch or tag points at: everything is asked for then.
-        Err(reason) if reason.contains(NO_SUCH_COMMIT) && address.starts_with("ssh://") => {
-            let all = ["heads", "tags"].map(|kind| format!("+refs/{kind}/*:refs/recrate/{kind}/*"));
-            receive(cached, address, &all, Shallow::undo())
-        }
-        done => done,
+    let (whole, lean): (Wanted, Wanted) =
+        wanted.clone().into_iter().partition(|(_, folders)| folders.contains(&SubPath::default()));
+    server.receive(Wish { wanted: ids(&whole), ..Wish::default() })?;
+    server.receive(Wish { wanted: ids(&lean), without: Some(Without::Blobs), ..Wish::default() })?;
+    let likely = lean.iter().filter_map(|(id, folders)| {
+        let commit = Commit::read(found, *id, Origin::Folder).ok()?;
+        commit.likely(folders).ok()
+    });
+    let blobs = commit::lacking(&found.to_thread_local(), likely.flatten());
+    // Where this fails, it is asked for again when it is read.
+    if let Err(reason) = server.receive(Wish { wanted: blobs, history: true, ..Wish::default() }) {
+        tracing::debug!("{address}: {reason}");
     }
-}
-
-/// Receives what some refspecs ask for.
-fn receive(cached: &gix::Repository, address: &str, specs: &[String], history: Shallow) -> Result<(), String> {
-    let remote = cached
-        .remote_at(address)
-        .map_err(|error| chain(&error))?
-        .with_refspecs(specs.iter().map(String::as_str), Direction::Fetch)
-        .map_err(|error| chain(&error))?
-        .with_fetch_tags(Tags::None);
-    // A repository that is not for everybody is none; nobody is to be asked for a password.
-    let connection = remote.connect(Direction::Fetch).map_err(|error| chain(&error))?.with_credentials(|_| Ok(None));
-    connection
-        .prepare_fetch(gix::progress::Discard, gix::remote::ref_map::Options::default())
-        .map_err(|error| chain(&error))?
-        .with_shallow(history)
-        .receive(gix::progress::Discard, &AtomicBool::new(false))
-        .map_err(|error| chain(&error))?;
     Ok(())
 }
 

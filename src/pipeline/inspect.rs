@@ -90,7 +90,7 @@ impl Context {
             let wanted = package.extra.wanted().map(|(repository, commit)| (repository.clone(), commit));
             let wanted: BTreeSet<(RepositoryUrl, CommitId)> = wanted.collect();
             let fetched = in_parallel(self.workers, wanted.into_iter().collect(), |(repository, commit)| {
-                let found = sources.commit(&repository, commit);
+                let found = sources.commit(&repository, commit, Some(&SubPath::default()));
                 ((repository, commit), found)
             });
             let prunable = package.can_be_pruned();

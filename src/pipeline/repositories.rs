@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::edges::git::commit::Commit;
 use crate::edges::git::history::History;
-use crate::edges::git::{self, Git};
+use crate::edges::git::{self, Git, Wanted};
 use crate::edges::parallel::locked;
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
 use crate::model::repository::RepositoryUrl;
+use crate::model::sub_path::SubPath;
 
 /// The repositories that packages under way have asked. A repository is let go of with the last of them: hundreds that stay
 /// open would fill the memory with their packs.
@@ -40,7 +41,7 @@ type Failures = Arc<Mutex<BTreeMap<(RepositoryUrl, CommitId), git::Error>>>;
 pub struct Repository {
     failed: Failures,
     /// The commits that packages wait for.
-    wanted: Mutex<BTreeSet<CommitId>>,
+    wanted: Mutex<Wanted>,
     /// Held by who asks.
     given: Mutex<Given>,
 }
@@ -74,7 +75,7 @@ impl Repositories {
         drop(self.arrivals.fewer.wait_timeout_while(expected, LINGER, |expected| *expected > 0));
     }
 
-    /// Gets a commit from a repository that is open.
+    /// Gets a commit from a repository that is open; `folder` as for [`Repository::announce`].
     ///
     /// # Errors
     /// Where it can't be had.
@@ -84,8 +85,9 @@ impl Repositories {
         git: &Git,
         url: &RepositoryUrl,
         id: CommitId,
+        folder: Option<&SubPath>,
     ) -> Result<Commit, git::Error> {
-        repository.announce(id);
+        repository.announce(id, folder);
         if git.would_ask(url, id) {
             self.linger();
         }
@@ -118,9 +120,10 @@ impl Repositories {
 }
 
 impl Repository {
-    /// Says that a commit will be asked for, so that whoever asks first asks for it, too.
-    pub fn announce(&self, id: CommitId) {
-        locked(&self.wanted).insert(id);
+    /// Says that a commit will be asked for, so that whoever asks first asks for it, too. `folder`: where the package lies that
+    /// is wanted of it, where that is known.
+    pub fn announce(&self, id: CommitId, folder: Option<&SubPath>) {
+        locked(&self.wanted).entry(id).or_default().extend(folder.cloned());
     }
 
     fn commit(&self, git: &Git, url: &RepositoryUrl, id: CommitId) -> Result<Commit, git::Error> {
@@ -128,14 +131,13 @@ impl Repository {
         let failed = || locked(&self.failed).get(&(url.clone(), id)).cloned();
         // While another package asked, this one may have been asked for along with its own.
         if !given.commits.contains_key(&id) && failed().is_none() {
-            let wanted = std::mem::take(&mut *locked(&self.wanted));
-            let wanted: BTreeSet<CommitId> =
-                wanted.into_iter().chain([id]).filter(|id| !given.commits.contains_key(id)).collect();
-            let wanted: Vec<CommitId> = wanted.into_iter().collect();
-            for (id, commit) in wanted.iter().zip(git.commits(url, &wanted)) {
+            let mut wanted = std::mem::take(&mut *locked(&self.wanted));
+            wanted.entry(id).or_default();
+            wanted.retain(|id, _| !given.commits.contains_key(id));
+            for (id, commit) in git.commits(url, &wanted) {
                 match commit {
-                    Ok(commit) => drop(given.commits.insert(*id, commit)),
-                    Err(error) => drop(locked(&self.failed).insert((url.clone(), *id), error)),
+                    Ok(commit) => drop(given.commits.insert(id, commit)),
+                    Err(error) => drop(locked(&self.failed).insert((url.clone(), id), error)),
                 }
             }
         }

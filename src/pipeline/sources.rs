@@ -18,6 +18,7 @@ use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
+use crate::model::sub_path::SubPath;
 use crate::stages::index::{Index, IndexLine};
 use crate::stages::record::Record;
 
@@ -119,18 +120,18 @@ impl<'a> Sources<'a> {
         Arc::clone(repository)
     }
 
-    /// Says that a commit will be asked for.
-    pub fn announce(&self, url: &RepositoryUrl, id: CommitId) {
-        self.repository(url).announce(id);
+    /// Says that a commit will be asked for, for the package in a folder of it, where that is known.
+    pub fn announce(&self, url: &RepositoryUrl, id: CommitId, folder: Option<&SubPath>) {
+        self.repository(url).announce(id, folder);
     }
 
-    /// A commit of a repository.
+    /// A commit of a repository; `folder` as for [`Sources::announce`].
     ///
     /// # Errors
     /// Where it can't be had.
-    pub fn commit(&self, url: &RepositoryUrl, id: CommitId) -> Result<Commit, git::Error> {
+    pub fn commit(&self, url: &RepositoryUrl, id: CommitId, folder: Option<&SubPath>) -> Result<Commit, git::Error> {
         let repository = self.repository(url);
-        let commit = self.context.repositories.commit(&repository, &self.context.git, url, id);
+        let commit = self.context.repositories.commit(&repository, &self.context.git, url, id, folder);
         if let Err(error) = &commit {
             self.asked().lacking.entry(url.clone()).or_default().insert(id, error.to_string());
         }
@@ -176,7 +177,7 @@ impl<'a> Sources<'a> {
             && answers.histories.iter().all(|(url, hash)| self.context.repositories.hash(git, url) == Some(*hash))
             && answers.lacking.iter().all(|(url, commits)| {
                 let lacks = |(id, reason): (&CommitId, &String)| {
-                    self.commit(url, *id).is_err_and(|error| error.to_string() == *reason)
+                    self.commit(url, *id, None).is_err_and(|error| error.to_string() == *reason)
                 };
                 commits.iter().all(lacks)
             })

@@ -14,6 +14,7 @@ use crate::edges::git::history::History;
 use crate::edges::parallel::in_parallel;
 use crate::model::commit::CommitId;
 use crate::model::repository::RepositoryUrl;
+use crate::model::sub_path::SubPath;
 use crate::stages::claims::{Cause, ClaimedOrigin, Claims, Missing, Obstacle, Reach};
 use crate::stages::provenance::other_tags;
 
@@ -38,10 +39,9 @@ impl Context {
     #[must_use]
     pub fn commits_of(&self, wanted: BTreeMap<RepositoryUrl, BTreeSet<CommitId>>) -> Commits {
         let fetched = in_parallel(self.workers, wanted.into_iter().collect(), |(repository, ids)| {
-            let ids: Vec<CommitId> = ids.into_iter().collect();
-            let commits = self.git.commits(&repository, &ids);
-            let keyed = ids.into_iter().zip(commits).map(|(id, commit)| ((repository.clone(), id), commit));
-            keyed.collect::<Vec<_>>()
+            let whole = ids.into_iter().map(|id| (id, BTreeSet::from([SubPath::default()]))).collect();
+            let commits = self.git.commits(&repository, &whole);
+            commits.into_iter().map(|(id, commit)| ((repository.clone(), id), commit)).collect::<Vec<_>>()
         });
         fetched.into_iter().flatten().collect()
     }
@@ -49,13 +49,19 @@ impl Context {
     /// What cargo reads of a commit; none where it can't be had.
     #[must_use]
     pub fn commit_files(&self, repository: &RepositoryUrl, commit: CommitId) -> Option<CargoFiles> {
-        self.git.commits(repository, &[commit]).pop()?.ok()?.cargo_files().ok()
+        self.git
+            .commits(repository, &BTreeMap::from([(commit, BTreeSet::new())]))
+            .remove(&commit)?
+            .ok()?
+            .cargo_files()
+            .ok()
     }
 
     /// Finds the commit of a package.
     pub fn trace(&self, fetched: FetchedPackage, sources: &Sources<'_>) -> ControlFlow<Box<Ended>, TracedPackage> {
         let (own, id) = (fetched.named.repository.clone(), fetched.named.commit);
-        let error = match sources.commit(&own, id) {
+        let folder = fetched.named.path.clone();
+        let error = match sources.commit(&own, id, folder.as_ref()) {
             Ok(commit) => return ControlFlow::Continue(with_history(fetched, own, commit, sources)),
             Err(error) => error.cause(),
         };
@@ -79,7 +85,7 @@ impl Context {
         let mut places =
             renamed.chain(self.other_repositories(&id, registry, &lines)).filter(|repository| repository != own);
         let found = places.find_map(|repository| {
-            let commit = sources.commit(&repository, commit).ok()?;
+            let commit = sources.commit(&repository, commit, package.named.path.as_ref()).ok()?;
             Some((repository, commit))
         });
         found.or_else(|| match self.git.archived(own, commit) {

@@ -14,8 +14,9 @@ use semver::Version;
 use sha2::Digest as _;
 
 use super::error::{Error, object_id, refused};
+use super::server::{Server, Wish, by_either_name};
 use crate::contract::git::{ObjectId, tree_of_commit};
-use crate::contract::lean::Selection;
+use crate::contract::lean::{Selection, is_read_anywhere};
 use crate::contract::lfs::{POINTER_LIMIT, Pointer};
 use crate::contract::trees::{BadTrees, Leaf, Leaves, Mode, Trees, submodules};
 use crate::edges::parallel::locked;
@@ -37,10 +38,25 @@ pub struct Commit {
     /// Its tree's id.
     pub tree: ObjectId,
     repository: gix::ThreadSafeRepository,
+    origin: Origin,
     /// Read once for packages that are looked at together, and let go of after the last.
     listing: Arc<Mutex<Weak<Listing>>>,
     /// Keeps the listing for this package.
     held: OnceLock<Arc<Listing>>,
+}
+
+/// Where a commit's files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// All of them in the repository that it was read from.
+    Folder,
+    /// Some there, the others at a server.
+    Server {
+        /// Its address.
+        address: String,
+        /// Whether it may be asked.
+        asked: bool,
+    },
 }
 
 /// What a commit's trees hold.
@@ -58,7 +74,7 @@ impl From<BadTrees> for Error {
 
 impl Commit {
     /// Reads a commit of a repository.
-    pub(super) fn read(repository: &gix::ThreadSafeRepository, id: CommitId) -> Result<Self, Error> {
+    pub(super) fn read(repository: &gix::ThreadSafeRepository, id: CommitId, origin: Origin) -> Result<Self, Error> {
         let local = repository.to_thread_local();
         let gone = |what: &str| Error::NoCommit(format!("the repository has no commit {id}{what}"));
         let object = local.find_object(object_id(id)).map_err(|_| gone(""))?;
@@ -67,7 +83,8 @@ impl Commit {
         }
         let body = object.data.clone();
         let tree = tree_of_commit(&body).ok_or_else(|| gone(" that can be read"))?;
-        Ok(Self { id, body, tree, repository: repository.clone(), listing: Arc::default(), held: OnceLock::new() })
+        let repository = repository.clone();
+        Ok(Self { id, body, tree, repository, origin, listing: Arc::default(), held: OnceLock::new() })
     }
 
     fn listing(&self) -> Result<&Listing, Error> {
@@ -80,12 +97,53 @@ impl Commit {
         }
         let repository = self.repository.to_thread_local();
         let trees = Trees::gather(self.tree, |id| -> Result<_, Error> {
-            Ok(repository.find_tree(gix::ObjectId::Sha1(id.0)).map_err(lacking)?.detach().data)
+            Ok(repository.find_tree(gix::ObjectId::Sha1(id.0)).map_err(gone)?.detach().data)
         })?;
         let leaves = trees.leaves()?;
         let listing = Arc::new(Listing { trees, leaves });
         *shared = Arc::downgrade(&listing);
         Ok(self.held.get_or_init(|| listing))
+    }
+
+    /// What is likely to be read of it in order to package the packages in these folders.
+    pub(super) fn likely(&self, folders: &BTreeSet<SubPath>) -> Result<Vec<ObjectId>, Error> {
+        let is_likely = |path: &[u8], mode| match mode {
+            Mode::Link => true,
+            Mode::File | Mode::Executable => std::str::from_utf8(path).is_ok_and(|path| is_likely(path, folders)),
+            Mode::Tree | Mode::Submodule => false,
+        };
+        let leaves = self.listing()?.leaves.iter();
+        Ok(leaves.filter(|(path, leaf)| is_likely(path, leaf.mode)).map(|(_, leaf)| leaf.id).collect())
+    }
+
+    /// Gets files from the server, as far as they are not here.
+    fn bring(&self, wanted: impl IntoIterator<Item = ObjectId>) -> Result<(), Error> {
+        let Origin::Server { address, asked } = &self.origin else { return Ok(()) };
+        let repository = self.repository.to_thread_local();
+        let wanted = lacking(&repository, wanted);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        if !asked {
+            return Err(Error::Offline(self.id));
+        }
+        let ask = |address: &str| {
+            let blobs = Wish { wanted: wanted.clone(), history: true, ..Wish::default() };
+            // A server that does not give files by their ids gives the commit with all of them.
+            Server::connect(&repository, address)?.receive(blobs).or_else(|_| {
+                let whole = Wish { wanted: vec![object_id(self.id)], ..Wish::default() };
+                Server::connect(&repository, address)?.receive(whole)
+            })
+        };
+        by_either_name(address, ask).map_err(|reason| Error::Unreachable { url: address.clone(), reason })
+    }
+
+    /// The content of a file.
+    fn content(&self, repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
+        blob(repository, id).or_else(|_| {
+            self.bring([id])?;
+            blob(repository, id)
+        })
     }
 
     /// The file of all its trees.
@@ -102,6 +160,7 @@ impl Commit {
     /// Where the trees, or a file of these, can't be read.
     pub fn cargo_files(&self) -> Result<CargoFiles, Error> {
         let leaves = &self.listing()?.leaves;
+        self.bring(self.likely(&BTreeSet::new())?)?;
         let repository = self.repository.to_thread_local();
         let mut found = CargoFiles { gitlinks: submodules(leaves), ..CargoFiles::default() };
         // Names that are no text are none that cargo looks for.
@@ -169,11 +228,14 @@ impl Commit {
     pub fn export(&self, folder: &SubPath, to: Option<&Path>) -> Result<Sri, Error> {
         let leaves = &self.listing()?.leaves;
         let repository = self.repository.to_thread_local();
-        let selection = Selection::of(leaves, folder, |_, id| blob(&repository, id))?;
+        self.bring(self.likely(&BTreeSet::from([folder.clone()]))?)?;
+        let selection = Selection::of(leaves, folder, |_, id| self.content(&repository, id))?;
         let mut root = Folder::default();
         for (path, leaf) in leaves.iter().filter(|(path, _)| selection.has(path)) {
             root.insert(path, *leaf);
         }
+        let selected = leaves.iter().filter(|(path, leaf)| leaf.mode != Mode::Submodule && selection.has(path));
+        self.bring(selected.map(|(_, leaf)| leaf.id))?;
         let encoder = Encoder::new(sha2::Sha256::new()).map_err(refused)?;
         let mut exporter = Exporter { repository: &repository, encoder, size: 0 };
         exporter.folder(&root, None, to)?;
@@ -182,12 +244,49 @@ impl Commit {
     }
 }
 
-/// The content of a blob.
-fn blob(repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
-    Ok(repository.find_object(gix::ObjectId::Sha1(id.0)).map_err(lacking)?.detach().data)
+/// Whether a file is likely to be read in order to package the packages in these folders: fetched together, such files take
+/// one request, and few others are needed then.
+fn is_likely(path: &str, folders: &BTreeSet<SubPath>) -> bool {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let is_target = || {
+        let parent = folder.rsplit('/').next().unwrap_or(folder);
+        TARGETS.contains(&name) || TARGET_FOLDERS.contains(&parent) && name.ends_with(".rs")
+    };
+    let is_text = || folder.is_empty() && TEXTS.iter().any(|text| name.to_ascii_uppercase().starts_with(text));
+    is_read_anywhere(path)
+        || name.starts_with("rust-toolchain")
+        || is_target()
+        || is_text()
+        || folders.iter().any(|own| Path::new(path).starts_with(own.as_str()))
 }
 
-fn lacking(error: impl std::fmt::Display) -> Error {
+/// Files that cargo looks for in every package of a workspace, and folders that it looks for more in.
+const TARGETS: [&str; 3] = ["lib.rs", "main.rs", "build.rs"];
+const TARGET_FOLDERS: [&str; 4] = ["bin", "examples", "tests", "benches"];
+
+/// How the names of files begin that packages often take from the root.
+const TEXTS: [&str; 4] = ["README", "LICENSE", "COPYING", "NOTICE"];
+
+/// The content of a blob.
+fn blob(repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
+    Ok(repository.find_object(gix::ObjectId::Sha1(id.0)).map_err(gone)?.detach().data)
+}
+
+/// The objects that a repository does not have.
+pub(super) fn lacking(repository: &gix::Repository, wanted: impl IntoIterator<Item = ObjectId>) -> Vec<gix::ObjectId> {
+    let wanted: BTreeSet<gix::ObjectId> = wanted.into_iter().map(|id| gix::ObjectId::Sha1(id.0)).collect();
+    let mut wanted: Vec<gix::ObjectId> = wanted.into_iter().collect();
+    // Looking for something that is not there looks for new packs, too: once is enough.
+    let mut once = repository.clone();
+    once.objects.refresh_never();
+    wanted.retain(|id| !once.has_object(id));
+    if wanted.first().is_some_and(|id| repository.has_object(id)) {
+        wanted.retain(|id| !repository.has_object(id));
+    }
+    wanted
+}
+
+fn gone(error: impl std::fmt::Display) -> Error {
     Error::NoCommit(format!("the repository lacks a part of the commit: {error}"))
 }
 

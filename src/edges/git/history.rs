@@ -5,21 +5,16 @@
 //! they reach hang together: of other repositories than folders that alone, without any files, where the server can do so.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
 
-use gix::progress::Discard;
-use gix::protocol::fetch::{self, Arguments, Negotiate, Response, negotiate, refmap};
 use gix::protocol::handshake::Ref;
-use gix::protocol::transport::client::blocking_io::connect;
-use gix::protocol::transport::{Protocol, Service};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, object_id};
-use super::{Git, by_either_name, open_folder, plain_name};
+use super::server::{Server, Wish, Without, by_either_name};
+use super::{Git, open_folder, plain_name};
 use crate::contract::git::ObjectId;
 use crate::edges::cache::Cache;
 use crate::edges::network::chain;
@@ -356,27 +351,10 @@ impl Graph {
 
 /// Asks a repository for its branches and tags, and for the commits that are not here yet.
 fn fetch_history(found: &gix::Repository, address: &str) -> Result<Refs, String> {
-    let text = |error: gix::Error| chain(&error);
-    let options = connect::Options { version: Protocol::V2, ..Default::default() };
-    let mut transport = connect::connect(address, options).map_err(text)?;
-    // A repository that is not for everybody is none; nobody is to be asked for a password.
-    let mut handshake =
-        gix::protocol::handshake(&mut transport, Service::UploadPack, |_| Ok(None), Vec::new(), &mut Discard)
-            .map_err(text)?;
-    let agent = ("agent", Some(concat!("recrate/", env!("CARGO_PKG_VERSION")).into()));
-    let specs = ["HEAD", "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"]
-        .into_iter()
-        .filter_map(|spec| gix::refspec::parse(spec.into(), gix::refspec::parse::Operation::Fetch).ok())
-        .map(|spec| spec.to_owned())
-        .collect();
-    let context = refmap::init::Context { fetch_refspecs: specs, extra_refspecs: Vec::new() };
-    let map = handshake
-        .prepare_lsrefs_or_extract_refmap(agent.clone(), true, context)
-        .and_then(|ask| ask.fetch_blocking(Discard, &mut transport, false))
-        .map_err(text)?;
+    let mut server = Server::connect(found, address)?;
     let mut refs = Refs::default();
     let mut wanted = Vec::new();
-    for reference in map.remote_refs {
+    for reference in server.refs(&["HEAD", "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"])? {
         match reference {
             Ref::Symbolic { full_ref_name, target, .. } if full_ref_name == "HEAD" => {
                 refs.default = target.to_string().strip_prefix(BRANCHES).map(str::to_owned);
@@ -396,90 +374,11 @@ fn fetch_history(found: &gix::Repository, address: &str) -> Result<Refs, String>
     let before = fs_err::read(found.path().join(MEMO)).ok();
     let before = before.and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
     let before = before.map(|memo| memo.refs).unwrap_or_default();
-    let mut asking = Asking {
+    server.receive(Wish {
         wanted: wanted.into_iter().filter(|(_, commit)| !here(commit)).map(|(id, _)| id).collect(),
         had: before.tips().filter(here).collect(),
-    };
-    let packs = found.objects.store_ref().path().join("pack");
-    let options = fetch::Options {
-        shallow_file: found.shallow_file().map_err(|error| chain(&error))?,
-        shallow: &fetch::Shallow::NoChange,
-        tags: fetch::Tags::None,
-        reject_shallow_remote: false,
-    };
-    let context = fetch::Context {
-        handshake: &mut handshake,
-        transport: &mut transport,
-        user_agent: agent,
-        trace_packetlines: false,
-    };
-    gix::protocol::fetch(
-        &mut asking,
-        |pack, progress, stop| write_pack(found, &packs, pack, progress, stop),
-        Discard,
-        &AtomicBool::new(false),
-        context,
-        options,
-    )
-    .map_err(text)?;
+        without: Some(Without::Trees),
+        history: true,
+    })?;
     Ok(refs)
-}
-
-fn write_pack(
-    found: &gix::Repository,
-    folder: &Path,
-    pack: &mut dyn std::io::BufRead,
-    progress: &mut dyn gix::DynNestedProgress,
-    stop: &AtomicBool,
-) -> gix::Result<bool> {
-    let bases = Some(Box::new(found.objects.clone()));
-    let options = gix::odb::pack::bundle::write::Options::default();
-    let kind = found.object_hash();
-    gix::odb::pack::Bundle::write_to_directory(pack, Some(folder), progress, stop, bases, kind, options)?;
-    Ok(true)
-}
-
-/// Asks for commits without any files.
-struct Asking {
-    wanted: Vec<gix::ObjectId>,
-    had: Vec<gix::ObjectId>,
-}
-
-impl Negotiate for Asking {
-    fn mark_complete_and_common_ref(&mut self) -> gix::Result<negotiate::Action> {
-        Ok(if self.wanted.is_empty() {
-            negotiate::Action::NoChange
-        } else {
-            negotiate::Action::MustNegotiate { remote_ref_target_known: Vec::new() }
-        })
-    }
-
-    fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
-        // A server that can't leave files out sends them, too.
-        if arguments.can_use_filter() {
-            arguments.filter("tree:0");
-        }
-        for id in &self.wanted {
-            arguments.want(id);
-        }
-        true
-    }
-
-    fn one_round(
-        &mut self,
-        state: &mut negotiate::one_round::State,
-        arguments: &mut Arguments,
-        _previous: Option<&Response>,
-    ) -> gix::Result<(negotiate::Round, bool)> {
-        for id in &self.had {
-            arguments.have(id);
-        }
-        let round = negotiate::Round {
-            haves_sent: self.had.len(),
-            in_vain: 0,
-            haves_to_send: state.haves_to_send,
-            previous_response_had_at_least_one_in_common: false,
-        };
-        Ok((round, true))
-    }
 }
