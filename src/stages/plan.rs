@@ -328,20 +328,39 @@ impl Plan {
     /// The part of the plan that these jobs need.
     #[must_use]
     pub fn only(&self, jobs: &BTreeSet<&str>) -> Self {
-        let mut part = self.clone();
-        part.packages.retain(|job, _| jobs.contains(job.as_str()));
-        part.lockfile = None;
-        part.skipped.clear();
-        let recipes: Vec<PlannedRecipe> = part.rebuilds().map(|(_, _, rebuild)| rebuild.recipe.clone()).collect();
-        part.toolchains.retain(|name, _| recipes.iter().any(|recipe| recipe.toolchain == *name));
-        let sources: BTreeSet<(CommitId, SubPath)> = recipes.iter().flat_map(PlannedRecipe::sources).collect();
-        for (commit, pin) in &mut part.commits {
-            pin.sources.retain(|folder, _| sources.contains(&(*commit, folder.clone())));
+        /// What a map has of some keys.
+        fn some<K: Ord + Clone, V: Clone>(map: &BTreeMap<K, V>, keys: impl IntoIterator<Item = K>) -> BTreeMap<K, V> {
+            keys.into_iter().filter_map(|key| Some((key.clone(), map.get(&key)?.clone()))).collect()
         }
-        part.commits.retain(|_, pin| !pin.sources.is_empty());
-        part.lfs_objects.retain(|hash, _| recipes.iter().any(|recipe| recipe.lfs.values().any(|one| one == hash)));
-        part.indexes.retain(|key, _| recipes.iter().any(|recipe| recipe.index == *key));
-        part
+        let packages = some(&self.packages, jobs.iter().map(|job| (*job).to_owned()));
+        let recipes = || {
+            packages.values().filter_map(|package| match &package.build {
+                Build::Rebuild(rebuild) => Some(&rebuild.recipe),
+                Build::Obstacle(_) => None,
+            })
+        };
+        let mut commits: BTreeMap<CommitId, CommitPin> = BTreeMap::new();
+        for (id, folder) in recipes().flat_map(PlannedRecipe::sources) {
+            let Some((pin, hash)) = self.commits.get(&id).and_then(|pin| Some((pin, pin.sources.get(&folder)?))) else {
+                continue;
+            };
+            let only = || CommitPin { sources: BTreeMap::new(), ..pin.clone() };
+            commits.entry(id).or_insert_with(only).sources.insert(folder, *hash);
+        }
+        Self {
+            schema: self.schema,
+            system: self.system.clone(),
+            lockfile: None,
+            builder: self.builder.clone(),
+            fetcher: self.fetcher.clone(),
+            judge: self.judge.clone(),
+            toolchains: some(&self.toolchains, recipes().map(|recipe| recipe.toolchain.clone())),
+            lfs_objects: some(&self.lfs_objects, recipes().flat_map(|recipe| recipe.lfs.values().copied())),
+            indexes: some(&self.indexes, recipes().map(|recipe| recipe.index)),
+            commits,
+            packages,
+            skipped: Vec::new(),
+        }
     }
 
     /// Reads a plan.

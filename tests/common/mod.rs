@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
 pub mod daemon;
+pub mod measure;
 pub mod place;
 pub mod raw;
 pub mod server;
