@@ -18,6 +18,7 @@ use common::measure::measure;
 use recrate::contract::git::{Kind, hash};
 use recrate::model::commit::CommitId;
 use recrate::model::digest::{Sha256, Sri};
+use recrate::stages::coverage;
 use recrate::stages::derivation::derive;
 use recrate::stages::plan::{Build, Plan};
 
@@ -40,7 +41,8 @@ fn main() {
         let text = grown(&plan, size).to_json();
         std::fs::write(&file, &text).unwrap();
         let driver = measure(Command::new(std::env::current_exe().unwrap()).arg("--derive").arg(&file));
-        let derived: BTreeMap<String, String> = serde_json::from_slice(&driver.output.stdout).unwrap();
+        let said = String::from_utf8_lossy(&driver.output.stderr);
+        let derived: BTreeMap<String, String> = serde_json::from_slice(&driver.output.stdout).expect(&said);
         let mut nix = Command::new("nix-instantiate");
         nix.args(["--eval", "--strict", "--json", "-A", "drvPaths", "--argstr", "planFile"]).arg(&file);
         let nix = measure(nix.arg(common::root().join("nix/plan.nix")));
@@ -89,5 +91,6 @@ fn grown(plan: &Plan, size: usize) -> Plan {
         }
         grown.packages.insert(package.key.job(), package);
     }
+    grown.lockfile = Some(coverage::digest(&grown.locked()));
     grown
 }

@@ -19,7 +19,7 @@ use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
 use commit::{Commit, Origin};
 pub use error::Error;
-use error::{is_not_there, object_id, refused};
+use error::{object_id, refused};
 use server::{Server, Wish, Without, by_either_name};
 
 /// Commits, each with the folders of the packages that are wanted of it, as far as these are known. Of the root's package
@@ -139,11 +139,7 @@ impl Git {
             }
         };
         each(&|id| match fetch_one(id) {
-            Err(reason) if is_not_there(&reason) => {
-                Err(Error::NoRepository(format!("{address} is not there, or not public")))
-            }
-            Err(reason) if reason.to_ascii_lowercase().contains("sha256") => Err(Error::Sha256(address.clone())),
-            Err(reason) if !reason.contains(NO_SUCH_COMMIT) => Err(unreachable(&reason)),
+            Err(reason) if !reason.contains(NO_SUCH_COMMIT) => Err(Error::of_server(&address, reason)),
             _ => Commit::read(&cached, id, origin()),
         })
     }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::blocking::{Client, RequestBuilder};
+use reqwest::blocking::{Client, ClientBuilder, RequestBuilder};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use rustls::ClientConfig;
+use rustls_platform_verifier::ConfigVerifierExt as _;
 
 /// What a file of the registry may be at most, in bytes: far above the registry's own limit.
 const BODY_LIMIT: u64 = 256 << 20;
@@ -69,7 +71,7 @@ impl Network {
 
     fn client(&self) -> Result<&Client, String> {
         let made = self.client.get_or_init(|| {
-            Client::builder()
+            with_certificates(Client::builder())
                 .user_agent(concat!("recrate/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(PATIENCE)
                 .timeout(PATIENCE * 10)
@@ -160,6 +162,22 @@ impl Network {
         let Ok(client) = self.client() else { return false };
         let asked = client.head(url).timeout(Duration::from_secs(5)).send();
         asked.is_ok_and(|response| response.status().is_success())
+    }
+}
+
+/// TLS with the system's certificates: reading them takes longer than many a request, and each client would do it again. None
+/// where they can't be read: then clients say so themselves.
+static TLS: LazyLock<Option<ClientConfig>> = LazyLock::new(|| {
+    let mut config = ClientConfig::with_platform_verifier().ok()?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Some(config)
+});
+
+/// A client that knows the system's certificates.
+pub(super) fn with_certificates(client: ClientBuilder) -> ClientBuilder {
+    match TLS.as_ref() {
+        Some(config) => client.tls_backend_preconfigured(config.clone()),
+        None => client,
     }
 }
 

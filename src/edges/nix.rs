@@ -77,8 +77,7 @@ impl Nix {
     /// Whether Nix can be found, without starting it.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join("nix-store").is_file())
+        program("nix-store").is_absolute()
     }
 
     /// Whether no build happens on this machine: all go to `--builders`.
@@ -200,7 +199,7 @@ impl Nix {
         // The last one counts.
         arguments.extend(max_jobs.into_iter().flat_map(|jobs| ["--max-jobs".into(), jobs.to_string().into()]));
         arguments.extend(builds.iter().map(|build| build.drv.clone().into()));
-        let reader = cmd(command, in_store(self.store.as_ref(), arguments))
+        let reader = cmd(program(command), in_store(self.store.as_ref(), arguments))
             .stdin_null()
             .stderr_to_stdout()
             .unchecked()
@@ -377,11 +376,19 @@ fn in_store(store: Option<&String>, arguments: impl IntoIterator<Item = OsString
     arguments.into_iter().chain(store).collect()
 }
 
+/// Where a command is; its name where it is nowhere. A program that is named by its path can be started without a copy of this
+/// process's page tables, which takes long while much memory is in use.
+fn program(command: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(command));
+    places.find(|file| file.is_absolute() && file.is_file()).unwrap_or_else(|| command.into())
+}
+
 /// Runs a command to its end and gives what it printed.
 fn run(command: &'static str, arguments: Vec<OsString>) -> Result<String, Error> {
     let mut patience = BUSY_TRIES;
     loop {
-        let output = cmd(command, &arguments)
+        let output = cmd(program(command), &arguments)
             .stdin_null()
             .stdout_capture()
             .stderr_capture()

@@ -3,7 +3,9 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tiny_http::{Header, Request, Response};
 
@@ -11,24 +13,38 @@ use tiny_http::{Header, Request, Response};
 pub struct Server {
     http: Arc<tiny_http::Server>,
     log: Arc<Mutex<Vec<String>>>,
+    sent: Arc<AtomicUsize>,
 }
 
 impl Server {
     /// Serves a folder: `*.git` below it as git repositories, everything else as files.
     pub fn of(folder: &Path) -> Self {
+        Self::far_away(folder, Duration::ZERO)
+    }
+
+    /// The same, where each request takes longer by as much as the way there and back.
+    pub fn far_away(folder: &Path, away: Duration) -> Self {
         let http = Arc::new(tiny_http::Server::http("127.0.0.1:0").unwrap());
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
-        for _ in 0..4 {
-            let (http, log, folder) = (Arc::clone(&http), Arc::clone(&log), folder.to_owned());
+        let sent = Arc::new(AtomicUsize::new(0));
+        for _ in 0..WORKERS {
+            let (http, log, sent) = (Arc::clone(&http), Arc::clone(&log), Arc::clone(&sent));
+            let folder = folder.to_owned();
             std::thread::spawn(move || {
                 while let Ok(request) = http.recv() {
                     log.lock().unwrap().push(format!("{} {}", request.method(), request.url()));
                     let host = http.server_addr().to_string();
-                    answer(request, &folder, &host);
+                    std::thread::sleep(away);
+                    sent.fetch_add(answer(request, &folder, &host), Ordering::Relaxed);
                 }
             });
         }
-        Self { http, log }
+        Self { http, log, sent }
+    }
+
+    /// How many bytes of git repositories were sent since the last call.
+    pub fn sent(&self) -> usize {
+        self.sent.swap(0, Ordering::Relaxed)
     }
 
     /// Its address, without a slash at the end.
@@ -44,17 +60,23 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        (0..4).for_each(|_| self.http.unblock());
+        (0..WORKERS).for_each(|_| self.http.unblock());
     }
 }
 
-fn answer(request: Request, folder: &Path, host: &str) {
+/// How many requests are answered at once.
+const WORKERS: usize = 16;
+
+/// Answers; gives how many bytes of a git repository were sent.
+fn answer(request: Request, folder: &Path, host: &str) -> usize {
     let path = request.url().split('?').next().unwrap().to_owned();
     if let Some(repository) = path.strip_suffix("/info/lfs/objects/batch") {
-        return offer(request, folder, host, repository);
+        offer(request, folder, host, repository);
+        return 0;
     }
     if path.contains("/lfs/objects/") && !has(&request, "Authorization", TOKEN) {
-        return drop(request.respond(Response::from_data(Vec::new()).with_status_code(401)));
+        drop(request.respond(Response::from_data(Vec::new()).with_status_code(401)));
+        return 0;
     }
     if path.contains(".git/") && !path.contains("/lfs/objects/") {
         return git(request, folder);
@@ -64,6 +86,7 @@ fn answer(request: Request, folder: &Path, host: &str) {
         Ok(bytes) => request.respond(Response::from_data(bytes)),
         Err(_) => request.respond(Response::from_data(Vec::new()).with_status_code(404)),
     };
+    0
 }
 
 /// What an offer of LFS objects says to send along.
@@ -103,8 +126,8 @@ fn offer(mut request: Request, folder: &Path, host: &str, repository: &str) {
     let _ = request.respond(Response::from_data(reply.to_string()).with_header(media));
 }
 
-/// Runs `git http-backend`: see its manual for the variables.
-fn git(mut request: Request, folder: &Path) {
+/// Runs `git http-backend`: see its manual for the variables. Gives how many bytes it sends.
+fn git(mut request: Request, folder: &Path) -> usize {
     let url = request.url().to_owned();
     let (path, query) = url.split_once('?').unwrap_or((&url, ""));
     let header = |name: &'static str| {
@@ -127,6 +150,7 @@ fn git(mut request: Request, folder: &Path) {
     feed.join().unwrap();
     let at = output.windows(4).position(|four| four == b"\r\n\r\n").expect("CGI headers");
     let (head, body) = (String::from_utf8_lossy(&output[..at]).into_owned(), output[at + 4..].to_vec());
+    let sent = body.len();
     let mut response = Response::from_data(body);
     for line in head.lines() {
         match line.split_once(": ") {
@@ -136,4 +160,5 @@ fn git(mut request: Request, folder: &Path) {
         }
     }
     let _ = request.respond(response);
+    sent
 }

@@ -47,6 +47,18 @@ impl From<std::io::Error> for Error {
 }
 
 impl Error {
+    /// What a server's reason comes to.
+    #[must_use]
+    pub fn of_server(address: &str, reason: String) -> Self {
+        if is_not_there(&reason) {
+            Self::NoRepository(format!("{address} is not there, or not public"))
+        } else if reason.to_ascii_lowercase().contains("sha256") {
+            Self::Sha256(address.to_owned())
+        } else {
+            Self::Unreachable { url: address.to_owned(), reason }
+        }
+    }
+
     /// Why a crate can't be rebuilt that needs this: that it is not there is a finding, everything else is not.
     #[must_use]
     pub fn cause(&self) -> Cause {

@@ -128,7 +128,7 @@ impl Git {
         }
         let local = copy.to_thread_local();
         let refs = by_either_name(&address, |address| fetch_history(&local, address));
-        let refs = refs.map_err(|reason| Error::Unreachable { url: address.clone(), reason })?;
+        let refs = refs.map_err(|reason| Error::of_server(&address, reason))?;
         let asked = Memo { at: Timestamp::now(), refs };
         fs_err::write(&memo, serde_json::to_vec(&asked).expect("a memo is plain data"))?;
         Ok(History::of(copy, asked, address, self.cache.clone()))

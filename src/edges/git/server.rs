@@ -2,15 +2,17 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use gix::progress::Discard;
 use gix::protocol::fetch::{self, Arguments, Negotiate, Response, Shallow, negotiate, refmap};
 use gix::protocol::handshake::Ref;
+use gix::protocol::transport::client::blocking_io::http::{self, reqwest};
 use gix::protocol::transport::client::blocking_io::{Transport, connect};
 use gix::protocol::transport::{Protocol, Service};
 
 use super::error::is_not_there;
-use crate::edges::network::chain;
+use crate::edges::network::{chain, with_certificates};
 
 /// How this program calls itself.
 const AGENT: &str = concat!("recrate/", env!("CARGO_PKG_VERSION"));
@@ -56,6 +58,10 @@ impl<'a> Server<'a> {
     pub fn connect(found: &'a gix::Repository, address: &str) -> Result<Self, String> {
         let options = connect::Options { version: Protocol::V2, ..Default::default() };
         let mut transport = connect::connect(address, options).map_err(|error| chain(&error))?;
+        let client =
+            reqwest::Options { configure_client: Some(Box::new(|it| Ok(with_certificates(it)))), ..<_>::default() };
+        let http = http::Options { backend: Some(Arc::new(Mutex::new(client))), ..<_>::default() };
+        transport.configure(&http).map_err(|error| chain(&error))?;
         // A repository that is not for everybody is none; nobody is to be asked for a password.
         let handshake =
             gix::protocol::handshake(&mut transport, Service::UploadPack, |_| Ok(None), Vec::new(), &mut Discard)
