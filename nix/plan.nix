@@ -467,6 +467,13 @@ let
           || package.lockedChecksum != null && package.lockedChecksum != package.checksum
         )
       ) (builtins.attrValues plan.packages);
+      # Which versions a slice leaves out would decide what cargo locks.
+      unlabelled = builtins.filter (
+        package:
+        package.build ? rebuild
+        && package.build.rebuild.recipe.indexMode != "published-lock"
+        && (plan.indexes.${package.build.rebuild.recipe.index} or { pinned = { }; }).pinned != { }
+      ) (builtins.attrValues plan.packages);
       # The kind of a skipped package follows from its source; only what is undetermined may be anything.
       hidden = builtins.filter (
         skipped:
@@ -486,6 +493,8 @@ let
       throw "recrate: this plan has ${builtins.head misnamed} under a name that is not its own"
     else if other != [ ] then
       throw "recrate: this plan has two checksums for ${(builtins.head other).name}"
+    else if unlabelled != [ ] then
+      throw "recrate: this plan leaves versions out of the index of ${(builtins.head unlabelled).name} without saying so"
     else if hidden != [ ] then
       throw "recrate: this plan skips ${(builtins.head hidden).name}, which has a source that may be a registry"
     else if plan.lockfile != null && plan.lockfile != digest planned then

@@ -16,6 +16,7 @@ pub mod checkout;
 pub mod commit;
 pub mod extra_sources;
 pub mod git;
+pub mod links;
 pub mod package;
 pub mod place;
 pub mod prune;

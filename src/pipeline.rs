@@ -62,24 +62,8 @@ impl Context {
     ) -> Result<(Vec<Record>, Plan), Error> {
         self.preflight()?;
         let mut done: Vec<(LockedPackage, Kept)> = Vec::new();
-        let mut fresh: Vec<&LockedPackage> = Vec::new();
-        let registries = self.registries(locked.packages.iter().map(|package| &package.key.registry));
-        for package in &locked.packages {
-            // What could not be determined is asked again; so is what only the index has a checksum of, which may be another
-            // today.
-            let same = |record: &Record| {
-                package.checksum.is_some()
-                    && record.checksum == package.checksum
-                    && Sources::new(self, &registries).still_has(record)
-            };
-            match run.kept(&package.key).filter(|kept| kept.record.is_determined() && same(&kept.record)) {
-                Some(kept) => {
-                    console.package_done(&kept.record);
-                    done.push((package.clone(), kept));
-                }
-                None => fresh.push(package),
-            }
-        }
+        let fresh: Vec<&LockedPackage> = locked.packages.iter().collect();
+        let registries = self.registries(fresh.iter().map(|package| &package.key.registry));
         let outcomes = Outcomes::of(self, &fresh);
         let (recalled, fresh) = outcomes.recall(self, fresh, &registries, run)?;
         for (package, kept) in recalled {

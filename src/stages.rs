@@ -16,6 +16,7 @@ pub mod diff;
 pub mod findings;
 pub mod html;
 pub mod index;
+pub mod index_label;
 pub mod judge;
 pub mod lock;
 pub mod lock_evidence;

@@ -303,13 +303,19 @@ fn what_the_author_of_a_plan_claims_is_asked_again() {
 
 #[test]
 fn a_plan_can_not_choose_what_the_index_had() {
-    let example = root().join("examples/registry");
+    // Beside the plan lies what says where its registry is.
     let folder = tempfile::tempdir().unwrap();
-    let plan = folder.path().join("plan.json");
-    let honest = plan_json(&example, &["older-lock@1.0.0"], &plan);
+    for name in [".cargo", "recrate.toml", "registry", "repositories"] {
+        std::os::unix::fs::symlink(root().join("examples/registry").join(name), folder.path().join(name)).unwrap();
+    }
+    let example = folder.path();
+    let plan = example.join("plan.json");
+    let honest = plan_json(example, &["older-lock@1.0.0"], &plan);
     for (key, value, words) in [
         ("yanked", json!(["honest@0.9.0"]), "takes honest@0.9.0 to be yanked, the registry does not"),
         ("late", json!({ "honest": ["1.0.0"] }), "has honest@1.0.0 in an index of before it was published"),
+        ("requirements", json!({ "honest": ["=0.9.0"] }), "the plan's index was cut for something else"),
+        ("until", json!("2022-01-01T00:00:00Z"), "the registry's index does not give the plan's slice"),
     ] {
         let mut tampered = honest.clone();
         for pin in tampered["indexes"].as_object_mut().unwrap().values_mut() {
@@ -317,10 +323,37 @@ fn a_plan_can_not_choose_what_the_index_had() {
         }
         std::fs::write(&plan, tampered.to_string()).unwrap();
         // What is built from it is another matter: the store has the slice by its hash.
-        let said = replay_json(&example, &plan, &["--config", example.join("recrate.toml").to_str().unwrap()]);
+        let said = replay_json(example, &plan, &[]);
         assert_eq!(said["verdict"], "error", "{said:#}");
         assert!(reason(&said).contains(words), "{said:#}");
     }
+    let mut tampered = honest;
+    for pin in tampered["indexes"].as_object_mut().unwrap().values_mut() {
+        pin["pinned"] = json!({ "honest": ["0.9.0"] });
+    }
+    let label = &mut tampered["packages"]["older-lock-1_0_0"]["build"]["rebuild"]["recipe"]["indexMode"];
+    *label = json!("at-publication");
+    std::fs::write(&plan, tampered.to_string()).unwrap();
+    let words = "leaves versions out of the index of older-lock";
+    assert!(evaluates(&plan, None).unwrap_err().contains(words));
+    let done = common::recrate().current_dir(example).arg("verify").arg("--from-plan").arg(&plan).output().unwrap();
+    assert!(done.status.code() == Some(2) && String::from_utf8_lossy(&done.stderr).contains(words));
+}
+
+#[test]
+fn a_plan_is_asked_against_the_registrys_checksum() {
+    let place = Place::new();
+    let honest = publish(&place, "own", "1.0.0");
+    let plan = place.folder.path().join("plan.json");
+    plan_json(place.folder.path(), &["own@1.0.0"], &plan);
+    let said = || replay_json(place.folder.path(), &plan, &[]);
+    assert_eq!(said()["verdict"], "reproduced");
+    // The registry's index names another crate by now, the old one still lies there; then none.
+    place.registry.publish(&release("own", "1.0.0"), &with_backdoor(&honest));
+    std::fs::write(place.registry.file("own", "1.0.0"), &honest).unwrap();
+    assert_eq!(said()["verdict"], "checksum-mismatch");
+    std::fs::remove_file(place.registry.path.join("index/3/o/own")).unwrap();
+    assert_eq!(said()["verdict"], "unverifiable");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn workspace() -> Files {
         ),
         ("crates/other/bin/x.rs", "fn main() {}\n"),
         ("crates/other/assets/film.bin", "another large file\n"),
-        ("crates/excluded/Cargo.toml", "no manifest at all ["),
+        ("crates/excluded/Cargo.toml", "manifest = \"of another kind\"\n"),
         ("tools/outside/Cargo.toml", "[package]\nname = \"outside\"\nversion = \"0.0.0\"\nworkspace = \"../..\"\n"),
         ("tools/outside/src/lib.rs", ""),
         ("nested/Cargo.toml", "[workspace]\nmembers = [\"inner\"]\n"),
@@ -152,6 +152,27 @@ fn a_link_leads_through_folders_that_packaging_does_not_read() {
     assert_eq!(entries.len(), before - 1, "cargo packs the file that the link leads to");
     place.registry.publish(&RELEASE, &pack(&entries));
     assert_eq!(place.verify("own@1.0.0")["verdict"], "source-differs");
+}
+
+#[test]
+fn a_readme_that_is_inherited_without_a_name_is_there() {
+    let mut tree = workspace();
+    let Item::File(manifest) = &tree["crates/own/Cargo.toml"] else { unreachable!("a manifest is a file") };
+    let manifest = String::from_utf8_lossy(manifest).replace("readme = \"README.md\"", "readme.workspace = true");
+    tree.insert("crates/own/Cargo.toml".to_owned(), Item::File(manifest.into_bytes()));
+    let root = "[workspace]\nmembers = [\"crates/*\", \"tools/outside\"]\nexclude = [\"crates/excluded\", \"nested\"]\n\
+        [workspace.package]\nversion = \"1.0.0\"\n";
+    tree.insert("Cargo.toml".to_owned(), Item::File(root.as_bytes().to_vec()));
+    tree.remove("crates/own/README.md");
+    let place = Place::new();
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    let repository = place.repository("own");
+    repository.commit(&tree, "own 1.0.0");
+    let packaged = cargo.package(&repository, "crates/own", &place.registry.path, &Files::new());
+    assert!(unpack(&packaged).iter().any(|entry| entry.path.ends_with("/README.md")));
+    place.registry.publish(&RELEASE, &packaged);
+    assert_eq!(place.verify("own@1.0.0")["verdict"], "reproduced");
+    assert_eq!(source_folder(&place), "crates/own");
 }
 
 #[test]

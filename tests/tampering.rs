@@ -307,6 +307,46 @@ fn a_link_that_leads_out_of_the_tree_is_not_followed() {
 }
 
 #[test]
+fn what_the_builder_makes_is_not_packed_through_a_link() {
+    // Some are there when links are looked at, some are made later, some lie in a `.git`.
+    for target in
+        ["../../cargo-home/config.toml", "../../rustc", "../../target/x", "../.git/HEAD", "../sub/.GIT/config"]
+    {
+        let verdict = fooled(|tree| drop(tree.insert("src/link.rs".to_owned(), Item::Link(target.to_owned()))), |_| {});
+        assert_eq!(verdict["verdict"], "packaging-failed", "{target}: {verdict:#}");
+        assert!(common::reason(&verdict).contains(&format!("leads out of it, to {target}")), "{verdict:#}");
+    }
+}
+
+#[test]
+fn a_plan_does_not_have_manifests_written_through_links() {
+    let place = Place::new();
+    let repository = place.repository("bait");
+    let member = "[package]\nname = \"other\"\nversion = \"0.1.0\"\n[dependencies]\nhelper = \"1\"\n";
+    let mut tree = files([
+        ("Cargo.toml", "[workspace]\nmembers = [\"own\", \"other\"]\n"),
+        ("shared.toml", member),
+        ("own/Cargo.toml", MANIFEST),
+        ("own/src/lib.rs", ""),
+        ("other/src/lib.rs", ""),
+    ]);
+    tree.insert("other/Cargo.toml".to_owned(), Item::Link("../shared.toml".to_owned()));
+    tree.insert("own/src/rules.toml".to_owned(), Item::Link("../../shared.toml".to_owned()));
+    repository.commit(&tree, "bait 1.0.0");
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    place.registry.publish(&RELEASE, &cargo.package(&repository, "own", &place.registry.path, &Files::new()));
+    let plan = place.folder.path().join("plan.json");
+    let mut planned = common::plan_json(place.folder.path(), &["bait@1.0.0"], &plan);
+    assert_eq!(common::replay_json(place.folder.path(), &plan, &[])["verdict"], "reproduced");
+    let recipe = &mut planned["packages"]["bait-1_0_0"]["build"]["rebuild"]["recipe"];
+    recipe["prune"] = serde_json::json!({ "other": "dependencies" });
+    std::fs::write(&plan, planned.to_string()).unwrap();
+    let said = common::replay_json(place.folder.path(), &plan, &[]);
+    assert_eq!(said["verdict"], "error", "{said:#}");
+    assert!(common::reason(&said).contains("`prune` is not allowed"), "{said:#}");
+}
+
+#[test]
 fn a_crate_that_was_swapped_after_it_was_verified_is_not_what_it_was() {
     let trap = Trap::new();
     let honest = trap.package(&honest_files());

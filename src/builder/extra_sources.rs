@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::checkout::Conversion;
 use super::commit::{check_out, unproven};
 use super::worktree::Worktree;
-use super::{Fault, git};
+use super::{Fault, git, links};
 use crate::contract::recipe::{CommitInput, GitDependencyInput, Reference};
 use crate::model::commit::CommitId;
 use crate::model::sub_path::SubPath;
@@ -117,8 +117,10 @@ pub fn provide(
             fs_err::copy(&workspace, source.join("Cargo.toml"))?;
         }
         for (number, package) in packages.iter().enumerate() {
+            let checksum = links::place(&tree, &Path::new(package.as_str()).join(".cargo-checksum.json"));
+            let checksum = checksum.ok_or_else(|| unproven(commit, format!("{package} lies behind a link")))?;
+            fs_err::write(checksum, "{\"files\":{},\"package\":null}")?;
             let package = tree.join(package.as_str());
-            fs_err::write(package.join(".cargo-checksum.json"), "{\"files\":{},\"package\":null}")?;
             symlink(&package, source.join(number.to_string()))?;
             if !locked {
                 provided.locked += &lock_entry(&tree, &package, url, &commit.id.to_string());

@@ -8,8 +8,8 @@ use std::process::{Command, ExitCode, Stdio};
 use super::checkout::Conversion;
 use super::extra_sources::{self, Provided};
 use super::worktree::Worktree;
-use super::{Fault, commit, file_variable, git, place, prune, sandbox, variable};
-use crate::contract::recipe::{Completion, PublishedLockfile, Recipe};
+use super::{Fault, commit, file_variable, git, links, place, prune, sandbox, variable};
+use crate::contract::recipe::{Completion, PublishedLockfile, Recipe, WORKSPACE_LOCK};
 use crate::contract::status::{FILE, LOG, Outcome, SCHEMA, Status};
 use crate::model::release::Minor;
 use crate::model::sub_path::SubPath;
@@ -54,31 +54,23 @@ pub fn run() -> Result<(), Fault> {
 /// What makes it needless, or unsafe, to run cargo at all.
 fn obstacle(recipe: &Recipe, worktree: &Worktree, root: &Path) -> Option<Outcome> {
     let path = recipe.package_path.as_str();
-    if !root.join(path).join("Cargo.toml").is_file() {
+    let manifest = Path::new(path).join("Cargo.toml");
+    // A package has one path: by another, through a link, other files would be its own.
+    let is_there = links::place(root, Path::new(path)).is_some() || path.is_empty();
+    if !is_there || !root.join(manifest).is_file() {
         return Some(Outcome::NoPackage { path: path.to_owned() });
     }
-    // cargo packs what a link points at. A link to an existing file outside of the repository would put something
-    // into the crate that is not in git at all.
-    let root = root.canonicalize().ok()?;
+    // cargo packs what a link points at. What lies outside of the repository, or in a `.git`, or is put where the commit has
+    // nothing, is not in git at all.
+    let folders = recipe.published_lockfile.iter().flat_map(|lock| &lock.folders);
+    let written: Vec<PathBuf> = folders.map(|folder| folder.join("Cargo.lock").into()).collect();
     worktree.links.iter().find_map(|link| {
-        let target = root.join(link).canonicalize().ok()?;
-        (!target.starts_with(&root)).then(|| Outcome::LinkLeavesTree {
-            link: link.display().to_string(),
-            target: fs_err::read_link(root.join(link)).unwrap_or(target).display().to_string(),
-        })
-    })
-}
-
-/// A link of the commit that leads to what the builder has written: cargo would pack that as if it were in git.
-fn filled_link(worktree: &Worktree, root: &Path, lockfiles: &[SubPath]) -> Option<Outcome> {
-    let root = root.canonicalize().ok()?;
-    worktree.links.iter().find_map(|link| {
-        let target = root.join(link).canonicalize().ok()?;
-        let inside = target.strip_prefix(&root).ok()?;
-        let is_lockfile = |folder: &SubPath| inside == Path::new(&folder.join("Cargo.lock"));
-        let written = inside.starts_with(".git") || lockfiles.iter().any(is_lockfile);
-        written
-            .then(|| Outcome::LinkLeavesTree { link: link.display().to_string(), target: inside.display().to_string() })
+        let target = match links::follow(root, link) {
+            Err(target) => target,
+            Ok(Some(target)) if written.contains(&target) => target,
+            Ok(_) => return None,
+        };
+        Some(Outcome::LinkLeavesTree { link: link.display().to_string(), target: target.display().to_string() })
     })
 }
 
@@ -100,20 +92,26 @@ impl Rebuild<'_> {
         if folders.iter().any(|folder| !Path::new(package_path).starts_with(folder.as_str())) {
             return Err(Fault::Recipe("publishedLockfile"));
         }
+        // A lock file that the commit has, and that this cargo starts from, is no input: it is there.
+        let tracks = |folder: &SubPath| {
+            let lock = folder.join("Cargo.lock");
+            let starts_from_it = folder.as_str() == package_path || self.minor >= WORKSPACE_LOCK;
+            starts_from_it && worktree.tracked.iter().any(|tracked| tracked.path == lock.as_bytes())
+        };
+        if folders.iter().any(tracks) {
+            return Err(Fault::Recipe("publishedLockfile"));
+        }
         if !recipe.outside_git {
             git::write_repository(root, worktree, &recipe.commit, &folders)?;
         }
         if let Some(lockfile) = lockfile {
             for folder in &folders {
                 let lock = [&lockfile.content.0[..], from_git.locked.as_bytes()].concat();
-                fs_err::write(root.join(folder.join("Cargo.lock")), lock)?;
+                let place = links::place(root, Path::new(&folder.join("Cargo.lock")));
+                fs_err::write(place.ok_or(Fault::Recipe("publishedLockfile"))?, lock)?;
             }
         }
         prune::prune(&recipe.prune, root, package_path)?;
-        // A link that led nowhere in the commit leads to something that git does not have.
-        if let Some(outcome) = filled_link(worktree, root, &folders) {
-            return Ok(outcome);
-        }
         let package = root.join(package_path);
         let cargo = self.set_up(&from_git.config)?;
         let mut log = String::new();

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::Fault;
 use super::extra_sources::locks;
+use super::links;
 use crate::contract::prune::{Prune, Pruned};
 
 /// Prunes manifests.
@@ -18,10 +19,8 @@ pub fn prune(pruned: &Pruned, root: &Path, package: &str) -> Result<(), Fault> {
     let oldest = oldest_for(root, package);
     for (number, (folder, prune)) in pruned.iter().enumerate() {
         let folder = folder.as_str();
-        let file = root.join(folder).join("Cargo.toml");
-        if !file.is_file() {
-            return Err(Fault::Recipe("prune"));
-        }
+        let file = links::place(root, &Path::new(folder).join("Cargo.toml")).filter(|file| file.is_file());
+        let file = file.ok_or(Fault::Recipe("prune"))?;
         let text = fs_err::read_to_string(&file)?;
         // What lies at or above the package has a say in its content, and a new manifest would cut files out of it. Where
         // no package lies there, what is patched has not.

@@ -13,7 +13,8 @@
 //!   configuration;
 //! * all links, and what those below the package's folder, and those that stand for a `.cargo`, lead to.
 //!
-//! Where it can't be told what a link leads to, everything is selected.
+//! Everything is selected where it can't be told what a link leads to or what a manifest says, and where a folder above the
+//! package looks like a repository of its own.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -29,8 +30,8 @@ const ANYWHERE: [&str; 5] = ["Cargo.toml", "Cargo.lock", ".gitignore", ".gitattr
 /// Folders of a package whose Rust files are targets, as are the `main.rs` in folders right below.
 const TARGET_FOLDERS: [&str; 4] = ["src/bin", "examples", "tests", "benches"];
 
-/// Files of a package that are targets.
-const TARGET_FILES: [&str; 3] = ["src/lib.rs", "src/main.rs", "build.rs"];
+/// Files beside a manifest that cargo takes without their being named: targets, and readmes, which members may inherit.
+const DEFAULT_FILES: [&str; 6] = ["src/lib.rs", "src/main.rs", "build.rs", "README.md", "README.txt", "README"];
 
 /// Keys of manifests whose values name files or folders.
 const NAMING_KEYS: [&str; 7] = ["build", "default-members", "license-file", "members", "path", "readme", "workspace"];
@@ -65,6 +66,19 @@ impl Selection {
         let links = leaves.iter().filter(|(_, leaf)| leaf.mode == Mode::Link);
         let links: BTreeSet<Vec<u8>> = links.map(|(path, _)| path.clone()).collect();
         if links.iter().any(|path| std::str::from_utf8(path).is_err()) {
+            return Ok(Self::everything());
+        }
+        // git takes a folder with these for a repository, and what lies below it for that one's.
+        let has_below = |folder: &str| {
+            let front = folder.as_bytes();
+            leaves.range(front.to_vec()..).next().is_some_and(|(path, _)| path.starts_with(front))
+        };
+        let is_repository = |above: &&str| {
+            let at = |name: &str| format!("{above}{}{name}", if above.is_empty() { "" } else { "/" });
+            leaves.contains_key(at("HEAD").as_bytes()) && has_below(&at("objects/")) && has_below(&at("refs/"))
+        };
+        let ends = own.match_indices('/').map(|(at, _)| &own[..at]);
+        if ends.chain(["", own]).any(|above| is_repository(&above)) {
             return Ok(Self::everything());
         }
         let selected = Self { folders: BTreeSet::from([own.as_bytes().to_vec()]), files: links };
@@ -211,21 +225,59 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
     /// Selects what a manifest leads to.
     fn manifest(&mut self, path: &str) -> Result<(), E> {
         let folder = split(path).0;
-        for file in TARGET_FILES {
+        for file in DEFAULT_FILES {
             self.want(&join(folder, file))?;
         }
         for targets in TARGET_FOLDERS {
             self.targets(&join(folder, targets))?;
         }
         let Some(table) = self.table(path)? else { return Ok(()) };
+        let table = Value::Table(table);
         let mut named = Vec::new();
-        collect(&Value::Table(table), &NAMING_KEYS, false, &mut named);
+        collect(&table, &NAMING_KEYS, false, &mut named);
         for name in named {
             let place = join(folder, &name);
-            self.want(&place)?;
-            self.want(&join(&place, "Cargo.toml"))?;
+            // cargo takes `..` away from a path before it looks, whatever links there are on the way.
+            for place in [lexical(&place), Some(place)].into_iter().flatten() {
+                self.want(&place)?;
+                self.want(&join(&place, "Cargo.toml"))?;
+            }
         }
+        let mut members = Vec::new();
+        collect(&table, &["members"], false, &mut members);
+        members.iter().try_for_each(|pattern| self.members(&join(folder, pattern)))
+    }
+
+    /// Keeps the folders that a pattern of members is about: one without a manifest is a mistake that cargo reports.
+    fn members(&mut self, pattern: &str) -> Result<(), E> {
+        let is_pattern = |part: &str| part.contains(['*', '?', '[']);
+        let Some(pattern) = lexical(pattern).filter(|pattern| is_pattern(pattern)) else { return Ok(()) };
+        let mut folders = BTreeSet::from([String::new()]);
+        for part in pattern.split('/') {
+            // Any depth is any folder.
+            self.is_clear &= part != "**";
+            let mut next = BTreeSet::new();
+            for folder in &folders {
+                if is_pattern(part) {
+                    next.extend(self.folders_in(folder));
+                } else if let Some(Node::Folder(folder)) = self.resolve(&join(folder, part))? {
+                    next.insert(folder);
+                }
+            }
+            folders = next;
+        }
+        folders.iter().for_each(|folder| self.keep(folder));
         Ok(())
+    }
+
+    /// The folders right below one.
+    fn folders_in(&self, folder: &str) -> BTreeSet<String> {
+        let front = if folder.is_empty() { 0 } else { folder.len() + 1 };
+        let name = |path: &[u8]| {
+            let end = path.get(front..)?.iter().position(|byte| *byte == b'/')?;
+            String::from_utf8(path.get(..front + end)?.to_vec()).ok()
+        };
+        self.below(folder).filter_map(|(path, _)| name(path)).collect()
     }
 
     /// Selects the targets that cargo finds in a folder.
@@ -269,11 +321,13 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
         Ok(further)
     }
 
-    /// A file as TOML; none where it is none: cargo will say so.
+    /// A file as TOML; none where it is none. Another cargo may read it all the same: what it says is not known then.
     fn table(&mut self, path: &str) -> Result<Option<Table>, E> {
         let Some(Node::File(file, id)) = self.resolve(path)? else { return Ok(None) };
         let content = (self.read)(file.as_bytes(), id)?;
-        Ok(String::from_utf8(content).ok().and_then(|text| text.parse().ok()))
+        let table = String::from_utf8(content).ok().and_then(|text| text.parse().ok());
+        self.is_clear &= table.is_some();
+        Ok(table)
     }
 
     /// Selects something of a folder, so that it is there; everything below it, where nothing is selected otherwise.
@@ -308,6 +362,18 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
     }
 }
 
+/// A path without `.` and `..`; none where it leads out.
+fn lexical(path: &str) -> Option<String> {
+    let mut plain = Vec::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        match part {
+            ".." => drop(plain.pop()?),
+            part => plain.push(part),
+        }
+    }
+    Some(plain.join("/"))
+}
+
 fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
@@ -334,156 +400,4 @@ fn collect(value: &Value, keys: &[&str], top_only: bool, found: &mut Vec<String>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract::trees::Leaf;
-
-    /// Files by path; one whose content begins with `-> ` is a link.
-    fn selected(files: &[(&str, &str)], folder: &str) -> Vec<String> {
-        let mode = |content: &str| if content.starts_with("-> ") { Mode::Link } else { Mode::File };
-        let leaf = |content: &str| Leaf { id: ObjectId([0; 20]), mode: mode(content) };
-        let leaves: Leaves = files.iter().map(|(path, text)| (path.as_bytes().to_vec(), leaf(text))).collect();
-        let content = |path: &[u8]| {
-            let text = files.iter().find(|(name, _)| name.as_bytes() == path).unwrap().1;
-            text.trim_start_matches("-> ").as_bytes().to_vec()
-        };
-        let selection = Selection::of::<()>(&leaves, &folder.parse().unwrap(), |path, _| Ok(content(path))).unwrap();
-        let has = |(path, _): &&(&str, &str)| selection.has(path.as_bytes());
-        files.iter().filter(has).map(|(path, _)| (*path).to_owned()).collect()
-    }
-
-    /// All but the files whose name begins with `not`.
-    fn assert_selects(files: &[(&str, &str)], folder: &str) {
-        let wanted: Vec<&str> =
-            files.iter().map(|(path, _)| *path).filter(|path| !base_name(path).starts_with("not")).collect();
-        assert_eq!(selected(files, folder), wanted);
-    }
-
-    #[test]
-    fn the_packages_folder_is_whole_and_of_others_there_is_what_cargo_loads() {
-        let manifest = "[package]\nname = \"x\"\n";
-        assert_selects(
-            &[
-                (".cargo/config.toml", ""),
-                (".gitattributes", ""),
-                (".github/not.yml", ""),
-                (".gitignore", ""),
-                ("Cargo.lock", ""),
-                ("Cargo.toml", "[workspace]\nmembers = [\"a\", \"b\"]\n"),
-                ("a/Cargo.toml", manifest),
-                ("a/data/deep/bytes", ""),
-                ("a/src/lib.rs", ""),
-                ("b/.gitignore", ""),
-                ("b/Cargo.toml", manifest),
-                ("b/benches/one.rs", ""),
-                ("b/benches/two/main.rs", ""),
-                ("b/benches/two/not.rs", ""),
-                ("b/build.rs", ""),
-                ("b/examples/not.txt", ""),
-                ("b/not.md", ""),
-                ("b/src/bin/tool/main.rs", ""),
-                ("b/src/lib.rs", ""),
-                ("b/src/not.rs", ""),
-                ("notes", ""),
-            ],
-            "a",
-        );
-    }
-
-    #[test]
-    fn what_manifests_name_outside_is_selected_inherited_or_not() {
-        let own = "[package]\nname = \"a\"\nbuild = \"../build/a.rs\"\nreadme.workspace = true\n\
-            [[bin]]\nname = \"x\"\npath = \"../bins/x.rs\"\n[dependencies]\nb = { path = \"../linked/b\" }\n";
-        assert_selects(
-            &[
-                ("Cargo.toml", "[workspace.package]\nreadme = \"docs/READ.md\"\nlicense-file = \"LICENSE\"\n"),
-                ("LICENSE", ""),
-                ("a/Cargo.toml", own),
-                ("b/Cargo.toml", ""),
-                ("bins/not.rs", ""),
-                ("bins/x.rs", ""),
-                ("build/a.rs", ""),
-                ("docs/READ.md", ""),
-                ("docs/not.md", ""),
-                ("linked", "-> ."),
-            ],
-            "a",
-        );
-    }
-
-    #[test]
-    fn links_are_followed_to_their_end() {
-        assert_selects(
-            &[
-                ("LICENSE", ""),
-                ("a/Cargo.toml", ""),
-                ("a/LICENSE", "-> ../second"),
-                ("a/data", "-> ../shared/data"),
-                ("a/gone", "-> ../nothing"),
-                ("a/loop", "-> loop"),
-                ("a/out", "-> /etc/passwd"),
-                ("a/through", "-> ../passed/below/../../second"),
-                ("a/up", "-> ../../.."),
-                ("further", ""),
-                ("not", ""),
-                ("passed/below/it", ""),
-                ("passed/not", ""),
-                ("second", "-> LICENSE"),
-                ("shared/data/deep/file", ""),
-                ("shared/data/link", "-> ../../further"),
-                ("shared/not", ""),
-            ],
-            "a",
-        );
-        // Wherever a link lies, it may stand on cargo's way; what it leads to is read from a `.cargo`.
-        assert_selects(
-            &[
-                ("Cargo.toml", ""),
-                ("a/Cargo.toml", ""),
-                ("cfg/config.toml", ""),
-                (".cargo", "-> cfg"),
-                ("b/l", "-> ../not"),
-                ("not", ""),
-            ],
-            "a",
-        );
-        // A link to the root is a link to everything.
-        assert_selects(&[("a/Cargo.toml", ""), ("a/all", "-> .."), ("other/file", "")], "a");
-    }
-
-    #[test]
-    fn everything_is_selected_where_a_link_can_not_be_followed() {
-        let leaf = |mode| Leaf { id: ObjectId([0; 20]), mode };
-        let link = |path: &[u8]| {
-            let files = [(path, Mode::Link), (b"a/Cargo.toml", Mode::File), (b"other", Mode::File)];
-            files.map(|(path, mode)| (path.to_vec(), leaf(mode))).into_iter().collect::<Leaves>()
-        };
-        let selects_all = |leaves: &Leaves, target: &[u8]| {
-            let read = |_: &[u8], _| Ok::<_, ()>(target.to_vec());
-            Selection::of(leaves, &"a".parse().unwrap(), read).unwrap().has(b"other")
-        };
-        assert!(!selects_all(&link(b"a/link"), b"Cargo.toml"));
-        assert!(selects_all(&link(b"a/link"), b"\xff"));
-        assert!(selects_all(&link(b"b/\xff"), b"Cargo.toml"));
-    }
-
-    #[test]
-    fn configuration_leads_to_more_of_it_and_to_packages() {
-        assert_selects(
-            &[
-                (".cargo/config", "include = [\"more.toml\", { path = \"../third.toml\" }]\npaths = [\"over\"]\n"),
-                (".cargo/more.toml", "include = \"more.toml\"\n"),
-                (".cargo/not.toml", ""),
-                ("a/Cargo.toml", ""),
-                ("over/Cargo.toml", ""),
-                ("third.toml", ""),
-            ],
-            "a",
-        );
-    }
-
-    #[test]
-    fn a_package_at_the_root_has_everything() {
-        assert_selects(&[("Cargo.toml", "no TOML ["), ("a/b", ""), ("z", "-> a")], "");
-    }
-}
+mod tests;

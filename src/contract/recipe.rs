@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::checkout::Checkout;
 use super::prune::Pruned;
 use crate::model::commit::CommitId;
+use crate::model::release::Minor;
 use crate::model::sub_path::SubPath;
 
 /// How a rebuild is made. Paths are store paths.
@@ -118,6 +119,9 @@ pub enum Reference {
     /// A commit or whatever else git takes.
     Rev(String),
 }
+
+/// The first cargo that starts from the workspace's Cargo.lock; older ones resolve a member afresh (rust-lang/cargo #11477).
+pub const WORKSPACE_LOCK: Minor = Minor(68);
 
 /// Bytes that JSON carries in base64.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -90,17 +90,12 @@ impl Cache {
     /// written.
     #[must_use]
     pub fn recall<T: DeserializeOwned>(&self, kind: &str, inputs: &impl Serialize) -> Option<T> {
-        let Results { key, .. } = self.results.as_ref().filter(|results| results.recalls)?;
+        self.results.as_ref().filter(|results| results.recalls)?;
         let name = result_name(kind, inputs)?;
         let mut file = fs_err::File::open(self.path(&name)).ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
-        let (text, seal) = bytes.split_last_chunk::<SEAL>()?;
-        if hmac::verify(key, &[name.as_bytes(), text].concat(), seal).is_err() {
-            tracing::warn!("the result {name} in the cache is damaged or of somebody else, and is computed again");
-            return None;
-        }
-        let result = serde_json::from_slice(text).ok()?;
+        let result = serde_json::from_slice(self.unsealed(&name, &bytes)?).ok()?;
         let is_old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > REUSED);
         if file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_old) {
             // Results that are of use are not the first to be removed. That it can't be noted costs time only.
@@ -111,14 +106,35 @@ impl Cache {
 
     /// Keeps what was learned of these inputs. That it can't be kept costs time only.
     pub fn remember(&self, kind: &str, inputs: &impl Serialize, result: &impl Serialize) {
-        let Some(Results { key, .. }) = &self.results else { return };
         let Some((name, text)) = result_name(kind, inputs).zip(serde_json::to_vec(result).ok()) else { return };
-        let seal = hmac::sign(key, &[name.as_bytes(), &text].concat());
-        let sealed = [&text, seal.as_ref()].concat();
-        if let Err(error) = self.write(&name, &sealed) {
-            tracing::warn!("a result can't be kept: {error}");
-        }
+        self.write_sealed(&name, &text);
         self.has_more.store(true, Ordering::Relaxed);
+    }
+
+    /// The content of a file that this user's recrate has written; none where it is not there, or is not what was written.
+    #[must_use]
+    pub fn read_sealed(&self, name: &str) -> Option<Vec<u8>> {
+        let bytes = fs_err::read(self.path(name)).ok()?;
+        self.unsealed(name, &bytes).map(<[u8]>::to_vec)
+    }
+
+    /// Writes a file so that it is noticed where somebody else changes it. That it can't be written costs time only.
+    pub fn write_sealed(&self, name: &str, text: &[u8]) {
+        let Some(Results { key, .. }) = &self.results else { return };
+        let seal = hmac::sign(key, &[name.as_bytes(), text].concat());
+        if let Err(error) = self.write(name, &[text, seal.as_ref()].concat()) {
+            tracing::warn!("{name} can't be kept: {error}");
+        }
+    }
+
+    /// What was sealed under a name.
+    fn unsealed<'a>(&self, name: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let (text, seal) = bytes.split_last_chunk::<SEAL>()?;
+        if hmac::verify(&self.results.as_ref()?.key, &[name.as_bytes(), text].concat(), seal).is_err() {
+            tracing::warn!("{name} in the cache is damaged or of somebody else, and is not used");
+            return None;
+        }
+        Some(text)
     }
 
     /// Keeps results within their bound, if any was kept since the cache was opened.

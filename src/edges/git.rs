@@ -163,13 +163,12 @@ impl Git {
     /// before, with their files; `history` those that the branches and tags of one address reach, without.
     fn bare(&self, copies: &str, name: &str) -> Result<gix::ThreadSafeRepository, Error> {
         let folder = self.copy(copies, name);
-        let isolated = gix::open::Options::isolated;
         if folder.join("HEAD").is_file() {
-            gix::ThreadSafeRepository::open_opts(&folder, isolated()).map_err(refused)
+            gix::ThreadSafeRepository::open_opts(&folder, as_it_is()).map_err(refused)
         } else {
             fs_err::create_dir_all(&folder)?;
             let options = gix::create::Options::default();
-            gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, isolated()).map_err(refused)
+            gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, as_it_is()).map_err(refused)
         }
     }
 
@@ -177,7 +176,7 @@ impl Git {
     fn existing(&self, copies: &str, name: &str) -> Option<gix::ThreadSafeRepository> {
         let folder = self.copy(copies, name);
         let there = folder.join("HEAD").is_file();
-        there.then(|| gix::ThreadSafeRepository::open_opts(&folder, gix::open::Options::isolated()).ok())?
+        there.then(|| gix::ThreadSafeRepository::open_opts(&folder, as_it_is()).ok())?
     }
 
     fn copy(&self, copies: &str, name: &str) -> std::path::PathBuf {
@@ -229,12 +228,16 @@ fn fetch_commits(found: &gix::ThreadSafeRepository, address: &str, wanted: &Want
     Ok(())
 }
 
+/// How repositories are opened: nobody's configuration counts, and no object stands for another.
+fn as_it_is() -> gix::open::Options {
+    gix::open::Options::isolated().config_overrides(["core.useReplaceRefs=false"])
+}
+
 /// Opens a repository in a folder, with or without `.git` at the end of its name.
 fn open_folder(address: &str) -> Result<gix::ThreadSafeRepository, Error> {
-    let options = gix::open::Options::isolated;
     let with_suffix = format!("{address}.git");
     let folder = if std::path::Path::new(&with_suffix).exists() { with_suffix.as_str() } else { address };
-    gix::ThreadSafeRepository::open_opts(folder, options()).map_err(|_| {
+    gix::ThreadSafeRepository::open_opts(folder, as_it_is()).map_err(|_| {
         if has_sha256_ids(std::path::Path::new(folder)) {
             return Error::Sha256(folder.to_owned());
         }

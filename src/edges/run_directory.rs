@@ -11,7 +11,8 @@
 //! | `store/` | outputs of another store, where one builds |
 //!
 //! A JOB is the name that a package has in plans and in Hydra, like `itoa-1_0_18`: no two packages share one. A run that was
-//! cut off goes on from its records; a finished one is moved aside.
+//! cut off goes on in the same folder, and a finished one is moved aside. What is found in it decides nothing: anybody may have
+//! put it there. Results that count are sealed, in the cache.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -146,12 +147,6 @@ impl RunDirectory {
     #[must_use]
     pub fn store(&self) -> PathBuf {
         self.root.join("store")
-    }
-
-    /// What was kept of a package in the run that this one goes on from.
-    #[must_use]
-    pub fn kept(&self, key: &PackageKey) -> Option<Kept> {
-        read_record(&record_path(&self.root, key)).filter(|kept| kept.record.key == *key)
     }
 
     /// Keeps a finished package.

@@ -173,9 +173,12 @@ impl Context {
         run: &RunDirectory,
     ) -> Result<Output, Error> {
         let place = self.real(&drv.out, run);
-        if place.exists() {
-            return Ok(read_output(&place).unwrap_or_else(Output::Failed));
-        }
+        // A build that fails may leave something behind.
+        let unread = match place.exists().then(|| read_output(&place)) {
+            Some(Ok(output)) => return Ok(output),
+            Some(Err(reason)) => Some(reason),
+            None => None,
+        };
         let log = self.nix.log(&drv.drv);
         run.keep_log(key, &log)?;
         if let Some(at) = log.find("not building outside the Nix sandbox") {
@@ -183,10 +186,11 @@ impl Context {
         }
         let last: Vec<&str> = log.trim().lines().rev().take(3).collect();
         let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-        let why = match (last.is_empty(), &built.errors) {
-            (false, _) => last,
-            (true, Some(errors)) => format!("Nix did not build it: {errors}"),
-            (true, None) => "Nix kept no log of it".to_owned(),
+        let why = match (last.is_empty(), unread, &built.errors) {
+            (false, _, _) => last,
+            (true, Some(reason), _) => reason,
+            (true, None, Some(errors)) => format!("Nix did not build it: {errors}"),
+            (true, None, None) => "Nix kept no log of it".to_owned(),
         };
         Ok(Output::Failed(format!("the build of {} failed: {why}", drv.drv)))
     }

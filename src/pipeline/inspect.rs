@@ -14,6 +14,7 @@ use super::trace::{TracedPackage, ask_reach};
 use crate::contract::checkout::Checkout;
 use crate::contract::git::ObjectId;
 use crate::contract::lfs::Pointer;
+use crate::contract::recipe::WORKSPACE_LOCK;
 use crate::edges::git::commit::{CargoFiles, Commit};
 use crate::edges::git::history::History;
 use crate::edges::git::lfs::Sizes;
@@ -74,10 +75,6 @@ struct ReadPackage {
     extra: ExtraSources,
     members: Members,
 }
-
-/// The first cargo that starts from the workspace's Cargo.lock; older ones resolve a member afresh (rust-lang/cargo
-/// #11477).
-const WORKSPACE_LOCK: Minor = Minor(68);
 
 impl Context {
     /// Inspects the commit of a package.
@@ -146,9 +143,8 @@ impl Context {
             Ok(index) => index,
             Err(reason) => return end(fetched, reason.into()),
         };
-        let lock_tracked = files.locks.contains_key(&path)
-            || files.locks.contains_key(&workspace)
-                && fetched.evidence.range.is_some_and(|range| range.first >= WORKSPACE_LOCK);
+        let lock_tracked = files.has_lock(&path)
+            || files.has_lock(&workspace) && fetched.evidence.range.is_some_and(|range| range.first >= WORKSPACE_LOCK);
         let id = fetched.locked.key.id();
         let lock_evidence = fetched.lock.as_ref().map(|text| {
             let mut found = examine(text, &id, &index, fetched.published, &fetched.manifest);
@@ -175,6 +171,7 @@ impl Context {
             subject: Subject {
                 candidates,
                 index_modes: modes,
+                tracks_workspace_lock: files.has_lock(&workspace),
                 is_lean: !path.as_str().is_empty(),
                 can_be_pruned: !stripped.is_empty(),
                 must_be_pruned: members == Members::MustGo,

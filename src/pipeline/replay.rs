@@ -20,15 +20,17 @@ use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
-use crate::model::krate::{CrateId, CrateName};
+use crate::model::krate::CrateName;
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
-use crate::stages::claims::{Cause, Claims, Obstacle};
+use crate::stages::claims::{Cause, Claims, Missing, Obstacle};
 use crate::stages::derivation::{Derivations, FixedInput, RebuildDrv, derive};
-use crate::stages::index::{Index, IndexLine, read_index};
+use crate::stages::index::{Index, read_index};
+use crate::stages::index_label;
 use crate::stages::judge::{Output, Replayed, judge_obstacle};
-use crate::stages::lock_evidence::{TOGETHER, locked_versions};
-use crate::stages::plan::{self, Build, IndexMode, Plan, PlannedPackage, PlannedRebuild};
+use crate::stages::lock_evidence::locked_versions;
+use crate::stages::manifest::Manifest;
+use crate::stages::plan::{self, Build, IndexMode, Plan, PlannedPackage, PlannedRebuild, PlannedRecipe};
 use crate::stages::provenance::tag_names;
 use crate::stages::record::Record;
 use crate::stages::slice::Slice;
@@ -281,13 +283,20 @@ impl Replay<'_> {
             Some(lockfile) => self.slice_of(rebuild, &String::from_utf8_lossy(&lockfile.content.0)),
             None => Index::new(),
         };
-        let (claims, claimed_by_plan) = self.claims(package, rebuild);
-        if let Some(reason) = self.index_fault(rebuild, &claims) {
-            return Ok(self.ended(package, Cause::Error { reason: reason.into() }));
-        }
+        let (claims, claimed_by_plan) = match self.claims(package, rebuild) {
+            Ok(claims) => claims,
+            Err(cause) => return Ok(self.ended(package, cause)),
+        };
+        let label = match self.index_label(rebuild, &claims) {
+            Ok(label) => label,
+            Err(reason) => return Ok(self.ended(package, Cause::Error { reason: reason.into() })),
+        };
+        let claimed_by_plan = claimed_by_plan || label.is_none();
+        let index_mode = label.unwrap_or(rebuild.recipe.index_mode);
+        let recipe = PlannedRecipe { index_mode, ..rebuild.recipe.clone() };
         let replayed = Replayed {
             package,
-            planned: &PlannedRebuild { claims, ..rebuild.clone() },
+            planned: &PlannedRebuild { claims, recipe, ..rebuild.clone() },
             toolchain: &self.plan.toolchains[&rebuild.recipe.toolchain],
             drv,
             out,
@@ -322,7 +331,30 @@ impl Replay<'_> {
     }
 
     /// What a build can't show, asked again; and whether it is what the plan says, because somebody can't be asked.
-    fn claims(&self, package: &PlannedPackage, rebuild: &PlannedRebuild) -> (Claims, bool) {
+    ///
+    /// # Errors
+    /// Where the registry's index has another checksum of the package, or does not have it.
+    fn claims(&self, package: &PlannedPackage, rebuild: &PlannedRebuild) -> Result<(Claims, bool), Cause> {
+        let (mut claims, claimed_by_plan) = self.claims_of_origin(package, rebuild);
+        let registry = self.registries[&package.key.registry].as_ref().ok();
+        let lines = match registry.map(|registry| registry.index(&package.key.name)) {
+            Some(Ok(lines)) => lines,
+            Some(Err(crate::edges::registry::Error::Absent(_))) => Arc::default(),
+            Some(Err(_)) | None => return Ok((claims, true)),
+        };
+        let Some(line) = lines.iter().find(|line| line.version == package.key.version) else {
+            let reason = format!("the registry has no {}", package.key).into();
+            return Err(Cause::Impossible { missing: Missing::Version, reason });
+        };
+        if line.checksum != rebuild.checksum {
+            let reason = format!("the registry's index says {}, the plan {}", line.checksum, rebuild.checksum);
+            return Err(Cause::ChecksumMismatch { reason: reason.into() });
+        }
+        claims.published = line.published;
+        Ok((claims, claimed_by_plan))
+    }
+
+    fn claims_of_origin(&self, package: &PlannedPackage, rebuild: &PlannedRebuild) -> (Claims, bool) {
         let mut claims = rebuild.claims.clone();
         let recipe = &rebuild.recipe;
         let tree = self.plan.commits.get(&recipe.commit).and_then(|pin| tree_of_commit(&pin.object.0));
@@ -337,41 +369,23 @@ impl Replay<'_> {
         claims.other_version = files.other_version(&recipe.package_path, &package.key.version).map(Into::into);
         let names = tag_names(&package.key.id(), claims.only_package);
         ask_reach(&mut claims, history.as_deref(), recipe.commit, tree, &names);
-        let registry = self.registries[&package.key.registry].as_ref().ok();
-        let Some(lines) = registry.and_then(|registry| registry.index(&package.key.name).ok()) else {
-            return (claims, true);
-        };
-        let line = lines.iter().find(|line| line.version == package.key.version);
-        claims.published = line.and_then(|line| line.published);
         (claims, false)
     }
 
-    /// What of the plan's index the registry contradicts: with that a plan's author could choose what is locked.
-    fn index_fault(&self, rebuild: &PlannedRebuild, claims: &Claims) -> Option<String> {
-        let pin = self.plan.indexes.get(&rebuild.recipe.index)?;
-        let registry = self.registries[&RegistryName::Default].as_ref().ok()?;
-        // Where the registry can't be asked the plan's word is all there is.
-        let contradicts = |name: &CrateName, holds: &dyn Fn(&IndexLine) -> bool| {
-            registry.index(name).is_ok_and(|lines| !lines.iter().any(holds))
-        };
-        let yanked = pin.yanked.iter().find(|yanked| {
-            let Ok(id) = yanked.parse::<CrateId>() else { return true };
-            contradicts(&id.name, &|line| line.version == id.version && line.yanked)
-        });
-        if let Some(yanked) = yanked {
-            return Some(format!("the plan takes {yanked} to be yanked, the registry does not"));
-        }
-        let late = pin.late.iter().flat_map(|(name, versions)| versions.iter().map(move |version| (name, version)));
-        let together = |line: &IndexLine| {
-            let own = claims.published.zip(line.published);
-            own.is_some_and(|(own, other)| other <= own + TOGETHER)
-        };
-        let labelled = matches!(rebuild.recipe.index_mode, IndexMode::WithSiblings | IndexMode::PublishedLock);
-        let mut late = late.filter(|(name, version)| {
-            !labelled || contradicts(name, &|line| line.version == **version && together(line))
-        });
-        late.next()
-            .map(|(name, version)| format!("the plan has {name}@{version} in an index of before it was published"))
+    /// The label that the index of a rebuild deserves; none where the registry can't be asked: the plan's word is all there is.
+    ///
+    /// # Errors
+    /// What of the plan's index the registry contradicts, in words.
+    fn index_label(&self, rebuild: &PlannedRebuild, claims: &Claims) -> Result<Option<IndexMode>, String> {
+        let pin = self.plan.indexes.get(&rebuild.recipe.index).ok_or("the plan lacks its index")?;
+        let registry = self.registries[&RegistryName::Default].as_ref().ok();
+        let index = registry.and_then(|registry| registry.indexes(&pin.names).ok());
+        let files = self.context.commit_files(&claims.repository, rebuild.recipe.commit);
+        let (Some(index), Some(files)) = (index, files) else { return Ok(None) };
+        let of_commit = files.manifests.values().flat_map(|text| Manifest::read(text).requirements());
+        let required = of_commit.filter_map(|one| Some((one.name.parse::<CrateName>().ok()?, one.versions)));
+        index_label::checked(pin, rebuild.recipe.index_mode, claims.published, &index, &required.collect::<Vec<_>>())
+            .map(Some)
     }
 }
 

@@ -396,6 +396,12 @@ impl Plan {
             {
                 return Err(format!("this plan has two checksums for {}", package.key));
             }
+            if let Build::Rebuild(rebuild) = &package.build
+                && rebuild.recipe.index_mode != IndexMode::PublishedLock
+                && self.indexes.get(&rebuild.recipe.index).is_some_and(|pin| !pin.pinned.is_empty())
+            {
+                return Err(format!("this plan leaves versions out of the index of {} without saying so", package.key));
+            }
             let other = package.locked_checksum.filter(|checksum| Some(*checksum) != package.checksum);
             if other.is_some() {
                 return Err(format!("this plan has another checksum for {} than its lock file", package.key));

@@ -20,6 +20,7 @@ use super::findings::{Contents, Findings, Rebuild};
 use super::plan::IndexMode;
 use super::toolchain::{Candidate, Search};
 use super::workspace::WorkspaceView;
+use crate::contract::recipe::WORKSPACE_LOCK;
 use crate::model::krate::CrateName;
 
 pub use refusal::Refusal;
@@ -72,6 +73,8 @@ pub struct Subject {
     pub candidates: Vec<Candidate>,
     /// The index modes that could make a difference, strongest claim first.
     pub index_modes: Vec<IndexMode>,
+    /// Whether the commit has the workspace's Cargo.lock: cargos that start from it are given no other one.
+    pub tracks_workspace_lock: bool,
     /// Whether a lean source has less than the whole commit.
     pub is_lean: bool,
     /// Whether the workspace has members that the package can do without.
@@ -156,7 +159,7 @@ fn step(subject: &Subject, attempted: &[&Attempted], source: Source) -> Option<A
     if workspace_lack && attempt.index_mode == IndexMode::PublishedLock && whole {
         return Some(Attempt { workspace: WorkspaceView::Pruned, ..attempt });
     }
-    let weaker = subject.index_modes.iter().copied().find(|mode| *mode > attempt.index_mode);
+    let weaker = modes(subject, attempt.candidate).find(|mode| *mode > attempt.index_mode);
     if let Some(index_mode) = weaker.filter(|_| lock_is_all_that_differs(last)) {
         return Some(Attempt { index_mode, ..attempt });
     }
@@ -173,8 +176,15 @@ fn step(subject: &Subject, attempted: &[&Attempted], source: Source) -> Option<A
 fn first(subject: &Subject, candidate: usize, source: Source) -> Option<Attempt> {
     subject.candidates.get(candidate)?;
     let workspace = if subject.must_be_pruned { WorkspaceView::Pruned } else { WorkspaceView::Full };
-    let index_mode = subject.index_modes.first().copied().unwrap_or(IndexMode::AtPublication);
+    let index_mode = modes(subject, candidate).next().unwrap_or(IndexMode::AtPublication);
     Some(Attempt { candidate, index_mode, workspace, source, missed: BTreeSet::new() })
+}
+
+/// The index modes that could make a difference with a cargo.
+fn modes(subject: &Subject, candidate: usize) -> impl Iterator<Item = IndexMode> {
+    let minor = subject.candidates.get(candidate).map(|candidate| candidate.toolchain.minor);
+    let has_its_lock = subject.tracks_workspace_lock && minor.is_some_and(|minor| minor >= WORKSPACE_LOCK);
+    subject.index_modes.iter().copied().filter(move |mode| !has_its_lock || *mode != IndexMode::PublishedLock)
 }
 
 /// Nothing better can come.
@@ -275,6 +285,7 @@ mod tests {
             index_modes: vec![IndexMode::AtPublication, IndexMode::WithYanked, IndexMode::PublishedLock],
             can_be_pruned: false,
             must_be_pruned: false,
+            tracks_workspace_lock: false,
             is_lean: false,
             search: Search::Likely,
         }

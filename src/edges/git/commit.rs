@@ -312,6 +312,12 @@ pub struct CargoFiles {
 }
 
 impl CargoFiles {
+    /// Whether a folder has a lock file, or a link in its place.
+    #[must_use]
+    pub fn has_lock(&self, folder: &SubPath) -> bool {
+        self.locks.contains_key(folder) || self.links.contains_key(&folder.join("Cargo.lock"))
+    }
+
     /// Whether the repository has no other package: then a tag like `v1.0.0` is this package's.
     #[must_use]
     pub fn has_only_one_package(&self) -> bool {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, object_id};
 use super::server::{Server, Wish, Without, by_either_name};
 use super::{Git, open_folder, plain_name};
-use crate::contract::git::ObjectId;
+use crate::contract::git::{Kind, ObjectId, hash};
 use crate::edges::cache::Cache;
 use crate::edges::network::chain;
 use crate::model::commit::CommitId;
@@ -32,6 +32,8 @@ pub struct History {
     refs: Refs,
     /// Who was asked, and when.
     asked: Asked,
+    /// Where: what one repository shows is no answer of another's.
+    address: String,
     repository: gix::ThreadSafeRepository,
     /// What earlier runs saw from the same branches and tags.
     cache: Cache,
@@ -107,17 +109,17 @@ impl Git {
         if address.starts_with('/') {
             let found = open_folder(&address)?;
             let refs = refs_of(&found.to_thread_local());
-            let refs = refs.map_err(|reason| Error::Unreachable { url: address, reason })?;
+            let refs = refs.map_err(|reason| Error::Unreachable { url: address.clone(), reason })?;
             let memo = Memo { at: Timestamp::now(), refs };
-            return Ok(History::of(found, memo, "local mirror".to_owned(), self.cache.clone()));
+            return Ok(History::of(found, memo, "local mirror".to_owned(), address, self.cache.clone()));
         }
         let copy = self.bare("history", &history_name(repository, &address))?;
-        let memo = copy.path().join(MEMO);
-        let before = fs_err::read(&memo).ok().and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
+        let before = self.memo(repository, &address).and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
         let age = before.as_ref().map(|before| Timestamp::now().duration_since(before.at));
         let fresh = age.is_some_and(|age| !age.is_negative() && age < FRESH);
+        let refs_before = before.as_ref().map(|before| before.refs.clone()).unwrap_or_default();
         if let Some(before) = before {
-            let history = History::of(copy.clone(), before, address.clone(), self.cache.clone());
+            let history = History::of(copy.clone(), before, address.clone(), address.clone(), self.cache.clone());
             let shown = |commit: &CommitId| history.has(*commit);
             if self.network.is_none() || fresh && wanted.iter().all(shown) {
                 return Ok(history);
@@ -127,11 +129,17 @@ impl Git {
             return Err(Error::Unreachable { url: address, reason });
         }
         let local = copy.to_thread_local();
-        let refs = by_either_name(&address, |address| fetch_history(&local, address));
+        let refs = by_either_name(&address, |address| fetch_history(&local, &refs_before, address));
         let refs = refs.map_err(|reason| Error::of_server(&address, reason))?;
         let asked = Memo { at: Timestamp::now(), refs };
-        fs_err::write(&memo, serde_json::to_vec(&asked).expect("a memo is plain data"))?;
-        Ok(History::of(copy, asked, address, self.cache.clone()))
+        let text = serde_json::to_vec(&asked).expect("a memo is plain data");
+        self.cache.write_sealed(&memo_name(repository, &address), &text);
+        Ok(History::of(copy, asked, address.clone(), address, self.cache.clone()))
+    }
+
+    /// What the copy of what an address reaches remembers.
+    fn memo(&self, repository: &RepositoryUrl, address: &str) -> Option<Vec<u8>> {
+        self.cache.read_sealed(&memo_name(repository, address))
     }
 }
 
@@ -141,8 +149,7 @@ impl Git {
     pub fn history_hash(&self, repository: &RepositoryUrl) -> Option<Sha256> {
         let address = self.address(repository);
         if !address.starts_with('/') {
-            let copy = self.copy("history", &history_name(repository, &address));
-            let text = fs_err::read(copy.join(MEMO)).ok()?;
+            let text = self.memo(repository, &address)?;
             let memo: Memo = serde_json::from_slice(&text).ok()?;
             let age = Timestamp::now().duration_since(memo.at);
             let believed = self.network.is_none() || !age.is_negative() && age < FRESH;
@@ -182,6 +189,10 @@ fn history_name(repository: &RepositoryUrl, address: &str) -> String {
     format!("{}-{}", plain_name(repository), &Sha256::of(address.as_bytes()).to_string()[..16])
 }
 
+fn memo_name(repository: &RepositoryUrl, address: &str) -> String {
+    format!("history/{}.git/{MEMO}", history_name(repository, address))
+}
+
 /// The branches and tags of a repository in a folder.
 fn refs_of(repository: &gix::Repository) -> Result<Refs, String> {
     let mut refs = Refs::default();
@@ -200,10 +211,11 @@ fn refs_of(repository: &gix::Repository) -> Result<Refs, String> {
 }
 
 impl History {
-    fn of(repository: gix::ThreadSafeRepository, memo: Memo, source: String, cache: Cache) -> Self {
+    /// `source` is what a report calls the `address`.
+    fn of(repository: gix::ThreadSafeRepository, memo: Memo, source: String, address: String, cache: Cache) -> Self {
         let Memo { at, refs } = memo;
         let asked = Asked { source: source.into(), date: at.to_zoned(TimeZone::UTC).date() };
-        Self { refs, asked, repository, cache, graph: OnceLock::new(), by_tree: OnceLock::new() }
+        Self { refs, asked, address, repository, cache, graph: OnceLock::new(), by_tree: OnceLock::new() }
     }
     /// Whether a branch or tag reaches a commit.
     #[must_use]
@@ -213,7 +225,7 @@ impl History {
     }
 
     fn seen(&self, commit: CommitId) -> Option<Seen> {
-        self.cache.recall("reach", &(&self.refs, commit))
+        self.cache.recall("reach", &(&self.address, &self.refs, commit))
     }
 
     fn graph(&self) -> &Graph {
@@ -232,7 +244,7 @@ impl History {
         // Gaps may be filled without any branch or tag being another.
         if !matches!(reach, Reach::Unknown { .. }) {
             let seen = Seen { tree: tree_id, tags: tags.to_vec(), reach: reach.clone() };
-            self.cache.remember("reach", &(&self.refs, commit), &seen);
+            self.cache.remember("reach", &(&self.address, &self.refs, commit), &seen);
         }
         reach
     }
@@ -328,29 +340,33 @@ impl Graph {
             }
         }
         known.extend(tips.iter().copied());
-        match local.rev_walk(tips).all() {
-            Ok(walk) => {
-                for step in walk {
-                    match step {
-                        Ok(step) => {
-                            known.insert(step.id);
-                            for parent in step.parent_ids {
-                                children.entry(parent).or_default().push(step.id);
-                            }
-                        }
-                        // The walk goes on with what else is to be seen.
-                        Err(error) => gaps = gaps.or_else(|| Some(lacks(&error))),
-                    }
+        while let Some(id) = tips.pop() {
+            let found = match local.find_object(id) {
+                Ok(found) => found,
+                // The walk goes on with what else is to be seen.
+                Err(error) => {
+                    gaps = gaps.or_else(|| Some(lacks(&error)));
+                    continue;
+                }
+            };
+            // What a copy holds under an id may be something else: somebody else may have put it there.
+            if hash(Kind::Commit, &found.data).0 != id.as_slice() {
+                gaps = gaps.or_else(|| Some(format!("the copy of the history is damaged: {id} is something else")));
+                continue;
+            }
+            for parent in gix::objs::CommitRefIter::from_bytes(&found.data, gix::hash::Kind::Sha1).parent_ids() {
+                children.entry(parent).or_default().push(id);
+                if known.insert(parent) {
+                    tips.push(parent);
                 }
             }
-            Err(error) => gaps = gaps.or_else(|| Some(lacks(&error))),
         }
         Self { children, known, gaps }
     }
 }
 
 /// Asks a repository for its branches and tags, and for the commits that are not here yet.
-fn fetch_history(found: &gix::Repository, address: &str) -> Result<Refs, String> {
+fn fetch_history(found: &gix::Repository, before: &Refs, address: &str) -> Result<Refs, String> {
     let mut server = Server::connect(found, address)?;
     let mut refs = Refs::default();
     let mut wanted = Vec::new();
@@ -371,9 +387,6 @@ fn fetch_history(found: &gix::Repository, address: &str) -> Result<Refs, String>
         }
     }
     let here = |id: &gix::ObjectId| found.has_object(id);
-    let before = fs_err::read(found.path().join(MEMO)).ok();
-    let before = before.and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
-    let before = before.map(|memo| memo.refs).unwrap_or_default();
     server.receive(Wish {
         wanted: wanted.into_iter().filter(|(_, commit)| !here(commit)).map(|(id, _)| id).collect(),
         had: before.tips().filter(here).collect(),

@@ -69,8 +69,18 @@ impl IndexPin {
     /// Cuts the same slice again out of the registry's lines of its crates.
     #[must_use]
     pub fn cut(&self, index: &Index) -> Slice {
+        self.cut_with(index, self.until.map(Cut::Until))
+    }
+
+    /// Cuts it at another time.
+    #[must_use]
+    pub fn cut_at(&self, index: &Index, time: Cut) -> Slice {
+        self.cut_with(index, Some(time))
+    }
+
+    fn cut_with(&self, index: &Index, time: Option<Cut>) -> Slice {
         let cargo = if self.second_format { UNDERSTANDS_FORMAT_2 } else { Minor(0) };
-        cut(index, &self.wanted(), self.until.map(Cut::Until), cargo)
+        cut(index, &self.wanted(), time, cargo)
     }
 
     fn wanted(&self) -> Wanted {
