@@ -64,6 +64,8 @@ fn every_kind() -> Value {
         "narHash": sri("slice"), "until": "2025-03-01T12:00:00Z", "late": { "a": ["1.9.0"] }, "pinned": { "a": ["1.0.0"] }, "secondFormat": true, "names": ["a", "b-c"],
         "requirements": { "a": [">=0.9, <2", "^1"] }, "locked": { "b-c": ["1.0.0+x", "2.0.0-rc.1"] }, "yanked": ["a@1.0.0"]
     });
+    let mut plain = pin.clone();
+    plain["pinned"] = json!({});
     let crlf = [json!("none"), json!("all"), json!({ "files": ["a b", "ö/c"] })];
     let executables = ["as-committed", "none", "all"];
     let further = [
@@ -111,7 +113,7 @@ fn every_kind() -> Value {
                     let (submodules, git_dependencies, prune) = &further[number % 3];
                     let (reach, asked) = &reaches[number % 3];
                     let recipe = json!({
-                        "toolchain": toolchain, "commit": commit, "packagePath": path, "index": index,
+                        "toolchain": toolchain, "commit": commit, "packagePath": path, "index": if lock.is_null() { sri("plain") } else { index.clone() },
                         "sourceFolder": if flags & 1 == 0 { path } else { "" },
                         "indexMode": if lock.is_null() { "at-publication" } else { "published-lock" },
                         "checkout": {
@@ -171,7 +173,7 @@ fn every_kind() -> Value {
             with_submodules: commit("with submodules"),
         },
         "lfsObjects": { sri("object"): { "repository": "https://git.example/team/kinds", "size": 7 } },
-        "indexes": { index: pin },
+        "indexes": { index: pin, sri("plain"): plain },
         "packages": packages,
         "skipped": [{ "name": "local", "version": "1.0.0", "source": null, "checksum": null, "kind": "path" }],
     })
