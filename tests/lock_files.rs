@@ -95,3 +95,40 @@ fn a_lock_file_that_lay_there() {
     let said = said(&[helper("1.0.0", "2024-01-01T00:00:00Z")], &[helper("1.1.0", "2025-02-01T00:00:00Z")]);
     assert_reproduced(&said, &["index-at-newest-locked"]);
 }
+
+/// What is added to it for other members goes with the versions that it has, and may be yanked by now.
+#[test]
+fn a_lock_file_that_lay_there_is_completed_around_what_it_has() {
+    let place = Place::new();
+    let old = "2024-01-01T00:00:00Z";
+    let needs_old = [("helper", "~1.0")];
+    let engine = Release { name: "engine", version: "1.0.0", published: old, requires: &needs_old };
+    // Newer than the first `helper 1.1.0`, which the lock file does not have.
+    let tool = Release { name: "tool", version: "1.0.0", published: "2024-06-01T00:00:00Z", requires: &[] };
+    let package = "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2021\"\nrust-version = \"1.85\"\nlicense = \"MIT\"\n\
+        description = \"Beside another\"\nrepository = \"https://git.example/recrate/own\"\n\
+        [dependencies]\nhelper = \"1\"\ntool = \"1\"\n";
+    let beside = "[package]\nname = \"beside\"\nversion = \"1.0.0\"\n[dependencies]\nengine = \"1\"\n";
+    let repository = place.repository("own");
+    let tree = [
+        ("Cargo.toml", "[workspace]\nmembers = [\"own\", \"beside\"]\nresolver = \"2\"\n"),
+        ("own/Cargo.toml", package),
+        ("own/src/lib.rs", "//! Own.\n"),
+        ("beside/Cargo.toml", beside),
+        ("beside/src/lib.rs", "//! Beside.\n"),
+    ];
+    repository.commit(&files(tree), "own 1.0.0");
+    for one in [&helper("1.0.0", old), &engine, &tool] {
+        place.registry.list(one, CHECKSUM);
+    }
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    let bytes = cargo.package_as(&repository, "own", &place.registry.path, |_| {});
+    let since = "2024-03-01T00:00:00Z";
+    let needs_new = [("helper", "^1.1")];
+    place.registry.list(&helper("1.1.0", since), CHECKSUM);
+    place.registry.list(&Release { version: "1.1.0", published: since, requires: &needs_new, ..engine }, CHECKSUM);
+    place.registry.yank("engine", "1.0.0");
+    let requires = [("helper", "^1"), ("tool", "^1")];
+    place.registry.publish(&Release { name: "own", version: "1.0.0", published: OWN, requires: &requires }, &bytes);
+    assert_reproduced(&place.verify("own@1.0.0"), &["published-lockfile"]);
+}

@@ -99,6 +99,9 @@ impl Blueprint {
                 wanted.locked.entry(name.clone()).or_default().extend(versions.iter().cloned());
             }
             wanted.pinned.clone_from(&lock.locked);
+            // The whole of the publisher's lock file is not known, but it was older: it may well have had what is yanked now, and
+            // what goes with the versions here may be nothing else.
+            wanted.yanked = Yanked::Just(BTreeSet::new());
         }
         if matches!(attempt.index_mode, IndexMode::WithSiblings | IndexMode::PublishedLock) {
             wanted.late.clone_from(&lock.siblings);
