@@ -1,5 +1,5 @@
-# recrate's own programs, built with nixpkgs. The builder is apart, from its own sources only: a change of the driver
-# does not change it, and so no derivation that uses it.
+# recrate's own programs, built with nixpkgs. The builder is apart, from its own sources only: a change of the rest does
+# not change it, and so no derivation that uses it.
 { pkgs }:
 let
   manifest = builtins.fromTOML (builtins.readFile ../Cargo.toml);
@@ -40,66 +40,63 @@ let
     "tests/nix_versions.rs"
     "tests/real_releases.rs"
   ];
-  driverSource = sources "recrate-source" (
-    all
-    ++ [
-      "nix"
-      "src"
-    ]
-  );
-  judgeSource = sources "recrate-judge-source" (
-    all
-    ++ [
-      "nix/toolchains.json"
-      "src/judge.rs"
-      "src/stages"
-      "src/stages.rs"
-    ]
-  );
-  common = {
-    inherit version;
-    cargoLock.lockFile = ../Cargo.lock;
-    # The tests need a Nix to build with; they run outside.
-    doCheck = false;
-  };
-
-  # A program that Nix runs. Static: it runs in a sandbox that has nothing else.
-  program =
-    name: src:
-    pkgs.pkgsStatic.rustPlatform.buildRustPackage (
-      common
-      // {
-        pname = "recrate-${name}";
-        inherit src;
-        buildNoDefaultFeatures = true;
-        buildFeatures = [ name ];
-        cargoBuildFlags = [ "--bin=recrate-${name}" ];
+  # Static: they run in a sandbox that has nothing else. With glibc's own static library and the ordinary compiler, which
+  # public caches have; nixpkgs' `pkgsStatic` would build one first.
+  build =
+    attributes:
+    pkgs.rustPlatform.buildRustPackage (
+      {
+        inherit version;
+        cargoLock.lockFile = ../Cargo.lock;
+        # The tests need a Nix to build with; they run outside.
+        doCheck = false;
+        buildInputs = [ pkgs.glibc.static ];
+        # The same bytes wherever it is built.
+        preBuild = ''
+          export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$NIX_BUILD_TOP=/build"
+        '';
       }
+      // attributes
     );
 in
 rec {
-  recrate-builder = program "builder" (sources "recrate-builder-source" all);
+  recrate-builder = build {
+    pname = "recrate-builder";
+    src = sources "recrate-builder-source" all;
+    buildNoDefaultFeatures = true;
+    buildFeatures = [ "builder" ];
+    cargoBuildFlags = [ "--bin=recrate-builder" ];
+  };
 
-  # It has the comparison and nothing of the driver.
-  recrate-judge = program "judge" judgeSource;
+  # Compares in the sandbox.
+  recrate-judge = recrate.judge;
 
   # Nix runs it where the store lacks an input. What it brings is pinned, so it changes no output.
-  recrate-fetcher = program "fetcher" driverSource;
+  recrate-fetcher = recrate.fetcher;
 
-  recrate = pkgs.rustPlatform.buildRustPackage (
-    common
-    // {
-      pname = "recrate";
-      src = driverSource;
-      cargoBuildFlags = [ "--bin=recrate" ];
-      # The driver looks for them beside itself. As `recrate-verify` it is `recrate verify`.
-      postInstall = ''
-        cp ${recrate-builder}/bin/* ${recrate-fetcher}/bin/* ${recrate-judge}/bin/* $out/bin/
-        ln -s recrate $out/bin/recrate-verify
-      '';
-      meta.mainProgram = "recrate";
-    }
-  );
+  recrate = build {
+    pname = "recrate";
+    src = sources "recrate-source" (
+      all
+      ++ [
+        "nix"
+        "src"
+      ]
+    );
+    outputs = [
+      "out"
+      "fetcher"
+      "judge"
+    ];
+    # The driver looks for the others beside itself. As `recrate-verify` it is `recrate verify`.
+    postInstall = ''
+      install -D -t $fetcher/bin $out/bin/recrate-fetcher
+      install -D -t $judge/bin $out/bin/recrate-judge
+      cp ${recrate-builder}/bin/* $out/bin/
+      ln -s recrate $out/bin/recrate-verify
+    '';
+    meta.mainProgram = "recrate";
+  };
 
   # What nix/plan.nix takes as `runtime`: what official cargos link.
   runtime = pkgs.buildEnv {

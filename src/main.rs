@@ -5,16 +5,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("RECRATE_LOG").unwrap_or_else(|_| EnvFilter::new("recrate=warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let asked = std::env::var("RECRATE_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = asked.unwrap_or_else(|| Targets::new().with_target("recrate", tracing::Level::WARN));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(recrate::edges::console::colours_on_stderr())
-        .without_time()
-        .init();
+        .without_time();
+    tracing_subscriber::registry().with(filter).with(lines).init();
     recrate::commands::Cli::parse_from(arguments(std::env::args_os().collect())).run()
 }
 

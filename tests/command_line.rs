@@ -120,8 +120,7 @@ fn the_doctor_finds_this_machine_well() {
 fn the_doctor_tells_what_is_to_be_fixed() {
     let folder = tempfile::tempdir().unwrap();
     // A builder that links libraries, and no toolchain.
-    let program = Path::new(env!("CARGO_BIN_EXE_recrate"));
-    let doctor = recrate().arg("doctor").arg("--data").arg(folder.path()).env("RECRATE_BUILDER", program).assert();
+    let doctor = recrate().arg("doctor").arg("--data").arg(folder.path()).env("RECRATE_BUILDER", "/bin/sh").assert();
     let said = String::from_utf8_lossy(&doctor.code(1).get_output().stdout).into_owned();
     assert!(said.contains("fix:  builder:") && said.contains("cargo build-builder"), "{said}");
     assert!(said.contains("fix:  toolchains: none imported"), "{said}");

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use common::{assert_fits, recrate, root};
+use common::{assert_fits, recrate, root, static_program, verify_json_with};
 use serde_json::Value;
 
 fn example() -> PathBuf {
@@ -401,4 +401,37 @@ fn a_plan_whose_cargo_nobody_has_says_so() {
     assert!(
         String::from_utf8(done.stderr).unwrap().contains("names the toolchain 1.85.1, which the plan does not hold")
     );
+}
+
+/// Builds finish in another order when one is made at a time, when many are, and when all were made before.
+#[test]
+fn report_and_plan_do_not_depend_on_timing() {
+    let folder = tempfile::tempdir().unwrap();
+    // Like a builder that nobody has built with, so that nothing is in the store.
+    let builder = folder.path().join("recrate-builder");
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos().to_string();
+    std::fs::write(&builder, [std::fs::read(static_program("recrate-builder")).unwrap(), now.into()].concat()).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&builder, mode).unwrap();
+    let run = |name: &str, jobs: &str| {
+        let out = folder.path().join(name);
+        let mut recrate = recrate();
+        recrate.env("RECRATE_BUILDER", &builder).env("XDG_CACHE_HOME", folder.path().join(format!("{name} cache")));
+        let arguments = ["Cargo.lock", "--max-jobs", jobs, "--out", out.to_str().unwrap()];
+        let report = verify_json_with(recrate, &root().join("examples/registry"), &arguments);
+        let files = ["report.json", "plan.json"].map(|file| std::fs::read(out.join(file)).unwrap());
+        (out, report, files)
+    };
+    let (out, report, one_at_a_time) = run("one at a time", "1");
+    std::fs::remove_dir_all(&out).unwrap();
+    let attempts = report["packages"].as_array().unwrap().iter().flat_map(|package| package["attempts"].as_array());
+    let built: Vec<&str> = attempts.flatten().filter_map(|attempt| attempt["out"].as_str()).collect();
+    assert!(built.len() > 8, "{report:#}");
+    let deleted = std::process::Command::new("nix-store").arg("--delete").args(&built).output().unwrap();
+    assert!(deleted.status.success(), "{}", String::from_utf8_lossy(&deleted.stderr));
+    let (_, _, many) = run("many", "5");
+    let (_, _, none) = run("none", "3");
+    for (at, what) in ["report", "plan"].iter().enumerate() {
+        assert!(one_at_a_time[at] == many[at] && many[at] == none[at], "not the same {what}");
+    }
 }

@@ -279,10 +279,10 @@ pub fn cargo_config(folder: &Path) -> Result<CargoConfig, Failure> {
 /// One of recrate's static programs, with its hash.
 fn program(name: &str) -> Result<Program, Failure> {
     let file = find_program(name).ok_or_else(|| {
-        let short = name.trim_start_matches("recrate-");
         Failure::internal(format!(
-            "the static {short} is missing\nhelp: from recrate's sources, `cargo build-{short}` builds it; {} can name its \
-             file",
+            "the static {} is missing\nhelp: from recrate's sources, `{}` builds it; {} can name its file",
+            name.trim_start_matches("recrate-"),
+            how_to_build(name),
             variable(name)
         ))
     })?;
@@ -296,16 +296,18 @@ fn variable(name: &str) -> String {
     name.replace('-', "_").to_ascii_uppercase()
 }
 
-/// A static program's file: where its variable says, beside this program, or where cargo leaves it.
+/// The command that builds one of recrate's static programs, in the folder of its sources.
+#[must_use]
+pub fn how_to_build(name: &str) -> &'static str {
+    if name == names::BUILDER { "cargo build-builder" } else { "cargo build --release" }
+}
+
+/// A static program's file: where its variable says, or beside this program.
 #[must_use]
 pub fn find_program(name: &str) -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(variable(name)) {
         return Some(PathBuf::from(path)).filter(|path| path.is_file());
     }
     let me = std::env::current_exe().ok()?.canonicalize().ok()?;
-    let folder = me.parent()?;
-    let target = format!("{}-unknown-linux-gnu/release", std::env::consts::ARCH);
-    // Tests run from `target/PROFILE/deps`.
-    let above = folder.ancestors().skip(1).take(2).map(|folder| folder.join(&target));
-    std::iter::once(folder.to_owned()).chain(above).map(|place| place.join(name)).find(|path| path.is_file())
+    Some(me.parent()?.join(name)).filter(|path| path.is_file())
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use super::Failure;
-use super::build_options::{Places, find_program};
+use super::build_options::{Places, find_program, how_to_build};
 use crate::edges::console::print;
 use crate::edges::nix::Nix;
 use crate::pipeline::preflight::{HELP, SANDBOXED, probe};
@@ -101,7 +101,7 @@ impl Doctor {
 
 /// Whether one of recrate's own programs is there, and static.
 fn static_program(name: &str) -> Check {
-    let fix = format!("`cargo build-{}` builds", name.trim_start_matches("recrate-"));
+    let fix = format!("`{}` builds", how_to_build(name));
     let path = find_program(name).ok_or_else(|| format!("missing; {fix} it"))?;
     let bytes = fs_err::read(&path).map_err(|error| error.to_string())?;
     let path = path.display();

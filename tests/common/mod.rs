@@ -40,9 +40,9 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// One of recrate's static programs, where `scripts/setup` has cargo leave it.
+/// One of recrate's programs for the sandbox, beside the driver.
 pub fn static_program(name: &str) -> PathBuf {
-    root().join(format!("target/{}-unknown-linux-gnu/release", std::env::consts::ARCH)).join(name)
+    Path::new(env!("CARGO_BIN_EXE_recrate")).with_file_name(name)
 }
 
 /// The releases that lie beside the checkout; none where they do not.

@@ -16,22 +16,35 @@
               derivations = "true 5 1 ${path}";
               manifest = "/dummy";
             };
+          package =
+            name: version:
+            folder "${name}-${version}" (
+              builtins.path {
+                inherit name;
+                path = ./programs + "/${name}";
+              }
+            );
           buildRustPackage =
-            { pname, src, ... }@attributes:
+            {
+              pname,
+              version,
+              src,
+              outputs ? [ "out" ],
+              ...
+            }:
             # Forced, as the real one forces it.
             builtins.seq "${src}" (
-              folder "${pname}-${attributes.version}" (
-                builtins.path {
-                  name = pname;
-                  path = ./programs + "/${pname}";
-                }
-              )
+              builtins.foldl' (
+                built: output: built // (if output == "out" then { } else { ${output} = package "${pname}-${output}" version; })
+              ) (package pname version) outputs
             );
           self = {
             rustPlatform = { inherit buildRustPackage; };
-            pkgsStatic = self;
             # The C library of an imported cargo, and links to it.
-            glibc = builtins.path { name = "glibc"; path = ./programs/glibc; };
+            glibc = {
+              outPath = builtins.path { name = "glibc"; path = ./programs/glibc; };
+              static = null;
+            };
             stdenv.cc.cc.lib = builtins.path { name = "libgcc"; path = ./programs/libgcc; };
             buildEnv =
               { name, paths, ... }:
