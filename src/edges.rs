@@ -5,6 +5,8 @@ pub mod cargo_config;
 #[cfg(feature = "driver")]
 pub mod console;
 pub mod git;
+#[cfg(feature = "driver")]
+pub mod memory;
 pub mod network;
 #[cfg(feature = "driver")]
 pub mod nix;

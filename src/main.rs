@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
+    recrate::edges::memory::give_back_early();
     let asked = std::env::var("RECRATE_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
     let filter = asked.unwrap_or_else(|| Targets::new().with_target("recrate", tracing::Level::WARN));
     let lines = tracing_subscriber::fmt::layer()

@@ -8,6 +8,8 @@ pub mod krate;
 pub mod nonempty;
 #[cfg(feature = "stages")]
 pub mod package;
+#[cfg(feature = "stages")]
+pub mod packed;
 pub mod release;
 #[cfg(feature = "stages")]
 pub mod repository;

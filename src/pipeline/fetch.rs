@@ -13,13 +13,13 @@ use crate::model::krate::CrateId;
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
-use crate::stages::artefact::{Artefact, LOCK, MANIFEST, Malformed};
+use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST, Malformed};
 use crate::stages::checkout::Traces;
 use crate::stages::claims::{Cause, Missing, Obstacle};
 use crate::stages::index::IndexLine;
 use crate::stages::lock::LockedPackage;
 use crate::stages::manifest::Manifest;
-use crate::stages::provenance::{Untraceable, VcsInfo, tag_names};
+use crate::stages::provenance::{Untraceable, VcsInfo, repository, tag_names};
 use crate::stages::published::Published;
 use crate::stages::toolchain::CargoEvidence;
 
@@ -76,6 +76,33 @@ pub struct NamedOrigin {
     pub tag: Option<String>,
 }
 
+/// What is wanted of a published crate. Its archive is let go before anything is waited for: with all that are under way,
+/// archives would fill the memory.
+struct Extract {
+    vcs_info: Result<VcsInfo, Untraceable>,
+    repository: Result<RepositoryUrl, Untraceable>,
+    evidence: CargoEvidence,
+    lock: Option<String>,
+    manifest: Manifest,
+    original_manifest: Option<String>,
+    traces: Traces,
+}
+
+impl Extract {
+    fn of(published: &Published) -> Self {
+        let archive = &published.archive;
+        Self {
+            vcs_info: published.vcs_info.clone(),
+            repository: published.repository.clone(),
+            evidence: published.evidence.clone(),
+            lock: archive.text(LOCK).map(str::to_owned),
+            manifest: archive.text(MANIFEST).map(Manifest::read).unwrap_or_default(),
+            original_manifest: archive.original_manifest().map(str::to_owned),
+            traces: Traces::read(archive),
+        }
+    }
+}
+
 /// How many other versions of a crate are asked for a repository.
 const VERSIONS: usize = 3;
 
@@ -108,28 +135,29 @@ impl Context {
             Ok(artefact) => artefact,
             Err(error) => return end(Some(checksum), cause_of(error)),
         };
-        let read = || self.read_published(&artefact, line.published);
-        let published = match self.permits.with(artefact.unpacked_size(), read) {
-            Ok(published) => published,
+        let unpacked_size = artefact.unpacked_size();
+        let read = || self.read_published(&artefact, line.published).map(|published| Extract::of(&published));
+        let extract = match self.permits.with(unpacked_size, read) {
+            Ok(extract) => extract,
             Err(error) => return end(Some(checksum), Cause::MalformedArchive { reason: error.to_string().into() }),
         };
-        let named = match self.named_origin(&id, &published, registry, &lines, sources) {
+        drop(artefact);
+        let named = match self.named_origin(&id, &extract, registry, &lines, sources) {
             Ok(named) => named,
             Err(cause) => return end(Some(checksum), cause),
         };
-        let archive = &published.archive;
         ControlFlow::Continue(FetchedPackage {
             locked: locked.clone(),
             checksum,
-            unpacked_size: artefact.unpacked_size(),
+            unpacked_size,
             url: registry.url(&id, checksum),
             published: line.published,
             named,
-            lock: archive.text(LOCK).map(str::to_owned),
-            manifest: archive.text(MANIFEST).map(Manifest::read).unwrap_or_default(),
-            original_manifest: archive.original_manifest().map(str::to_owned),
-            traces: Traces::read(archive),
-            evidence: published.evidence,
+            lock: extract.lock,
+            manifest: extract.manifest,
+            original_manifest: extract.original_manifest,
+            traces: extract.traces,
+            evidence: extract.evidence,
         })
     }
 
@@ -163,7 +191,7 @@ impl Context {
     fn named_origin(
         &self,
         id: &CrateId,
-        published: &Published,
+        extract: &Extract,
         registry: &Registry,
         lines: &[IndexLine],
         sources: &Sources<'_>,
@@ -172,14 +200,14 @@ impl Context {
             missing: untraceable.missing(),
             reason: untraceable.to_string().into(),
         };
-        let repository = match &published.repository {
+        let repository = match &extract.repository {
             Ok(repository) => repository.clone(),
             Err(untraceable) => {
                 let other = self.other_repositories(id, registry, lines).next();
                 other.ok_or_else(|| impossible(untraceable))?
             }
         };
-        match &published.vcs_info {
+        match &extract.vcs_info {
             Ok(VcsInfo { commit, path, dirty }) => {
                 Ok(NamedOrigin { repository, commit: *commit, path: path.clone(), dirty: *dirty, tag: None })
             }
@@ -210,7 +238,8 @@ impl Context {
         asked.filter_map(|line| {
             let id = CrateId { name: id.name.clone(), version: line.version.clone() };
             let artefact = registry.artefact(&id, line.checksum).ok()?;
-            Published::read(&artefact, line.published).ok()?.repository.ok()
+            let read = || repository(&Archive::read(&id, artefact.bytes()).ok()?).ok();
+            self.permits.with(artefact.unpacked_size(), read)
         })
     }
 }

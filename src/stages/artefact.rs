@@ -13,6 +13,8 @@ use crate::model::krate::CrateId;
 
 /// What an archive may unpack to, in bytes. The largest crates on the registry unpack to less than a tenth of it.
 pub const UNPACKED_LIMIT: u64 = 1 << 30;
+/// How many bytes are reserved for what an archive says that it unpacks to, whatever it says.
+const RESERVED_LIMIT: u32 = 64 << 20;
 /// How many entries an archive may have.
 pub const ENTRY_LIMIT: usize = 100_000;
 /// How many characters of a path are told that is refused: an archive can hold one of any length.
@@ -69,7 +71,7 @@ impl Artefact {
     /// How many bytes it unpacks to, as it says itself: good for planning ahead, and for nothing else.
     #[must_use]
     pub fn unpacked_size(&self) -> u64 {
-        self.bytes.last_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)))
+        u64::from(size_in_trailer(&self.bytes))
     }
 
     /// The checked bytes.
@@ -211,12 +213,17 @@ impl Archive {
     }
 }
 
+/// How many bytes a gzip stream unpacks to, as it says itself.
+fn size_in_trailer(bytes: &[u8]) -> u32 {
+    bytes.last_chunk().map_or(0, |size| u32::from_le_bytes(*size))
+}
+
 /// Splits gzip header, deflate stream and tar.
 fn unpack(bytes: &[u8]) -> Result<(GzipHeader, Vec<u8>, Range<usize>), Malformed> {
     let unreadable = |error: std::io::Error| Malformed::Unreadable(error.to_string());
     let mut cursor = std::io::Cursor::new(bytes);
     let mut decoder = flate2::bufread::GzDecoder::new(&mut cursor);
-    let mut tar = Vec::new();
+    let mut tar = Vec::with_capacity(size_in_trailer(bytes).min(RESERVED_LIMIT) as usize);
     decoder.by_ref().take(UNPACKED_LIMIT + 1).read_to_end(&mut tar).map_err(unreadable)?;
     if tar.len() as u64 > UNPACKED_LIMIT {
         return Err(Malformed::TooLarge);

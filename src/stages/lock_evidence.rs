@@ -6,7 +6,7 @@ use cargo_lock::Lockfile;
 use jiff::{SignedDuration, Timestamp};
 use semver::{Version, VersionReq};
 
-use super::index::{Index, IndexLine};
+use super::index::{Index, IndexLine, On};
 use super::lock;
 use super::manifest::{Manifest, Requirement};
 use super::plan::IndexMode;
@@ -111,13 +111,13 @@ pub fn examine(
 
 /// When the first version came out that is compatible with a locked one, newer, and meets every requirement that the locked one
 /// meets, of the manifests and of all that is locked.
-fn superseded(locked: &Versions, index: &Index, required: &[(CrateName, VersionReq)]) -> Option<Timestamp> {
+fn superseded(locked: &Versions, index: &Index, required: &[On]) -> Option<Timestamp> {
     let lines = |name: &CrateName| index.get(name).map(|lines| lines.as_slice()).unwrap_or_default();
     let line = |name: &CrateName, version: &Version| lines(name).iter().find(|line| line.version == *version);
     let all = locked.iter().flat_map(|(name, versions)| versions.iter().map(move |version| (name, version)));
     let mut on: BTreeMap<&CrateName, Vec<&VersionReq>> = BTreeMap::new();
-    let of_lines = all.clone().filter_map(|(name, version)| line(name, version)).flat_map(IndexLine::requirements);
-    for (name, versions) in of_lines.map(|one| &one.on).chain(required) {
+    let of_lines = all.clone().filter_map(|(name, version)| line(name, version)).flat_map(IndexLine::required);
+    for (name, versions) in of_lines.chain(required) {
         on.entry(name).or_default().push(versions);
     }
     let first = all.filter_map(|(name, version)| {
@@ -152,7 +152,7 @@ impl LockEvidence {
     }
 
     /// Notes when it was superseded. `required` is what the manifests of the commit require, `manifest` the crate's own.
-    pub fn compare_with_newer(&mut self, manifest: &Manifest, required: &[(CrateName, VersionReq)], index: &Index) {
+    pub fn compare_with_newer(&mut self, manifest: &Manifest, required: &[On], index: &Index) {
         // For some packages cargo chooses versions by the compiler that they need.
         if !manifest.resolves_by_rust_version() {
             self.superseded = superseded(&self.locked, index, required);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use semver::{Version, VersionReq};
 
-use super::index::{Index, IndexLine, index_path};
+use super::index::{Index, IndexLine, On, index_path, raw};
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
 pub use names::Closure;
@@ -52,7 +52,7 @@ pub struct Wanted {
     /// Versions that stand for all that are compatible with them: others of their class are not in.
     pub pinned: BTreeMap<CrateName, BTreeSet<Version>>,
     /// What the manifests require.
-    pub requirements: Vec<(CrateName, VersionReq)>,
+    pub requirements: Vec<On>,
     /// The features that manifests ask of crates.
     pub features: BTreeMap<CrateName, BTreeSet<String>>,
     /// Whether cargo makes a Cargo.lock: else it asks for nothing.
@@ -132,18 +132,18 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
     let mut kept: BTreeMap<&CrateName, BTreeSet<usize>> = BTreeMap::new();
     // Takes the usable lines of a crate that are wanted; gives what those require that were not taken before.
     let mut take = |name: &CrateName, is_wanted: &dyn Fn(&IndexLine) -> bool| {
-        let Some((name, lines)) = index.get_key_value(name) else { return Vec::<&(CrateName, VersionReq)>::new() };
+        let Some((name, lines)) = index.get_key_value(name) else { return Vec::<&On>::new() };
         let taken = kept.entry(name).or_default();
         let fresh = lines.iter().enumerate().filter(|(_, line)| usable(name, line) && is_wanted(line));
         let fresh = fresh.filter(|(at, _)| taken.insert(*at));
-        let required = fresh.flat_map(|(_, line)| line.requirements()).map(|required| &required.on);
+        let required = fresh.flat_map(|(_, line)| line.required());
         required.filter(|(name, _)| wanted.names.contains(name)).collect()
     };
-    let mut queue: Vec<&(CrateName, VersionReq)> = wanted.requirements.iter().collect();
+    let mut queue: Vec<&On> = wanted.requirements.iter().collect();
     for (name, versions) in &wanted.locked {
         queue.extend(take(name, &|line| versions.contains(&line.version)));
     }
-    let mut seen: HashSet<&(CrateName, VersionReq)> = HashSet::new();
+    let mut seen: HashSet<&On> = HashSet::new();
     while let Some(requirement) = queue.pop() {
         let (name, versions) = requirement;
         if seen.insert(requirement) {
@@ -207,14 +207,14 @@ impl SliceFile {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for line in &self.lines {
-            let today = &self.of[line.at];
+        let today = raw(self.lines.iter().map(|line| &self.of[line.at]));
+        for (line, (today, raw)) in self.lines.iter().zip(today) {
             if line.yanked == today.yanked {
-                text.push_str(&today.raw);
+                text.push_str(&raw);
             } else {
                 // Lines that the registry's people rewrote have a space there.
                 let key = |space: &str, yanked: bool| format!("\"yanked\":{space}{yanked}");
-                let plain = today.raw.replace(&key("", today.yanked), &key("", line.yanked));
+                let plain = raw.replace(&key("", today.yanked), &key("", line.yanked));
                 text.push_str(&plain.replace(&key(" ", today.yanked), &key(" ", line.yanked)));
             }
             text.push('\n');

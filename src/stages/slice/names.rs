@@ -11,7 +11,7 @@ use semver::{Version, VersionReq};
 
 use super::{Cut, Wanted};
 use crate::model::krate::CrateName;
-use crate::stages::index::{Index, IndexLine};
+use crate::stages::index::{Index, IndexLine, On};
 
 /// How many crates a slice grows to. Everything reachable would be thousands.
 const LIMIT: usize = 2500;
@@ -19,7 +19,7 @@ const LIMIT: usize = 2500;
 /// A requirement, with what is asked of the crate.
 #[derive(Debug, Clone)]
 struct Asked {
-    on: (CrateName, VersionReq),
+    on: On,
     features: BTreeSet<String>,
 }
 
@@ -32,14 +32,14 @@ pub struct Closure {
     waiting: Vec<Asked>,
     /// The features of each version that were followed.
     followed: BTreeMap<(CrateName, Version), BTreeSet<String>>,
-    chosen: HashMap<(CrateName, VersionReq), Option<usize>>,
+    chosen: HashMap<On, Option<usize>>,
 }
 
 impl Closure {
     /// Begins with the manifests' requirements and what cargo missed.
     #[must_use]
     pub fn begin(wanted: &Wanted, missed: &BTreeSet<CrateName>) -> Self {
-        let asked = |on: (CrateName, VersionReq)| {
+        let asked = |on: On| {
             let features = wanted.features.get(&on.0).into_iter().flatten().cloned();
             Asked { features: features.chain([DEFAULT.to_owned()]).collect(), on }
         };
@@ -95,12 +95,7 @@ impl Closure {
 const DEFAULT: &str = "default";
 
 /// The version that cargo would take: one that a lock file has, or else the newest; a yanked one only where there is no other.
-fn choose(
-    lines: &[IndexLine],
-    (name, versions): &(CrateName, VersionReq),
-    wanted: &Wanted,
-    cut: Option<Cut>,
-) -> Option<usize> {
+fn choose(lines: &[IndexLine], (name, versions): &On, wanted: &Wanted, cut: Option<Cut>) -> Option<usize> {
     let plain = *versions == VersionReq::STAR;
     let fits = |line: &IndexLine| {
         let asked_for = if plain { line.version.pre.is_empty() } else { versions.matches(&line.version) };
