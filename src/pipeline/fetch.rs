@@ -1,5 +1,6 @@
 //! First step: a package's published crate, fetched, checked and read.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use crate::model::krate::CrateId;
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
-use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST, Malformed};
+use crate::stages::artefact::{Archive, Artefact, LOCK, Malformed};
 use crate::stages::checkout::Traces;
 use crate::stages::claims::{Cause, Missing, Obstacle};
 use crate::stages::index::IndexLine;
@@ -95,9 +96,9 @@ impl Extract {
             vcs_info: published.vcs_info.clone(),
             repository: published.repository.clone(),
             evidence: published.evidence.clone(),
-            lock: archive.text(LOCK).map(str::to_owned),
-            manifest: archive.text(MANIFEST).map(Manifest::read).unwrap_or_default(),
-            original_manifest: archive.original_manifest().map(str::to_owned),
+            lock: archive.text(LOCK).map(Cow::into_owned),
+            manifest: Manifest::of(archive),
+            original_manifest: archive.original_manifest().map(Cow::into_owned),
             traces: Traces::read(archive),
         }
     }

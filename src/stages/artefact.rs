@@ -3,18 +3,20 @@
 //! A crate has seven layers: files and their order, the normalised `Cargo.toml`, `Cargo.lock`, vcs info, tar headers,
 //! the deflate stream, the gzip header. All of them are kept, duplicates included.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::Read;
 use std::ops::Range;
 
 use crate::model::digest::Sha256;
 use crate::model::foreign::brief;
 use crate::model::krate::CrateId;
+use crate::model::packed::{self, Packed};
 
 /// What an archive may unpack to, in bytes. The largest crates on the registry unpack to less than a tenth of it.
 pub const UNPACKED_LIMIT: u64 = 1 << 30;
-/// How many bytes are reserved for what an archive says that it unpacks to, whatever it says.
-const RESERVED_LIMIT: u32 = 64 << 20;
+/// From how many bytes on a tar is kept compressed.
+const PLAIN_LIMIT: u32 = 8 << 20;
 /// How many entries an archive may have.
 pub const ENTRY_LIMIT: usize = 100_000;
 /// How many characters of a path are told that is refused: an archive can hold one of any length.
@@ -143,6 +145,60 @@ impl Entry {
     }
 }
 
+/// An unpacked tar. A large one is kept compressed: some crates unpack to more than everything else that a run holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tar(Held);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Held {
+    Plain(Vec<u8>),
+    Packed(Packed),
+}
+
+impl Tar {
+    /// How many bytes it is.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Held::Plain(bytes) => bytes.len(),
+            Held::Packed(packed) => packed.len(),
+        }
+    }
+
+    /// Whether it is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A part of it; nothing of what is past its end.
+    #[must_use]
+    pub fn get(&self, part: Range<usize>) -> Cow<'_, [u8]> {
+        match &self.0 {
+            Held::Plain(bytes) => {
+                let end = part.end.min(bytes.len());
+                Cow::Borrowed(&bytes[part.start.min(end)..end])
+            }
+            Held::Packed(packed) => Cow::Owned(packed.get(part)),
+        }
+    }
+
+    /// All of it, in order, in parts.
+    pub fn parts(&self) -> Box<dyn Iterator<Item = Cow<'_, [u8]>> + '_> {
+        match &self.0 {
+            Held::Plain(bytes) => Box::new(std::iter::once(Cow::Borrowed(bytes.as_slice()))),
+            Held::Packed(packed) => Box::new(packed.blocks().map(Cow::Owned)),
+        }
+    }
+
+    fn reader(&self) -> Box<dyn Read + '_> {
+        match &self.0 {
+            Held::Plain(bytes) => Box::new(bytes.as_slice()),
+            Held::Packed(packed) => Box::new(packed::Reader::from(packed)),
+        }
+    }
+}
+
 /// A crate file taken apart.
 #[derive(Debug, Clone)]
 pub struct Archive {
@@ -153,7 +209,7 @@ pub struct Archive {
     /// How many bytes follow the gzip trailer.
     pub trailing: usize,
     /// The whole tar.
-    pub tar: Vec<u8>,
+    pub tar: Tar,
     /// Its entries, in order, repetitions included.
     pub entries: Vec<Entry>,
 }
@@ -172,15 +228,15 @@ impl Archive {
 
     /// The content of an entry.
     #[must_use]
-    pub fn body(&self, entry: &Entry) -> &[u8] {
-        &self.tar[entry.body.clone()]
+    pub fn body(&self, entry: &Entry) -> Cow<'_, [u8]> {
+        self.tar.get(entry.body.clone())
     }
 
     /// The header block of an entry.
     #[must_use]
     pub fn header(&self, entry: &Entry) -> tar::Header {
         let mut header = tar::Header::new_old();
-        header.as_mut_bytes().copy_from_slice(&self.tar[entry.header.clone()]);
+        header.as_mut_bytes().copy_from_slice(&self.tar.get(entry.header.clone()));
         header
     }
 
@@ -196,19 +252,22 @@ impl Archive {
 
     /// The content of the first entry with this path.
     #[must_use]
-    pub fn file(&self, path: &str) -> Option<&[u8]> {
+    pub fn file(&self, path: &str) -> Option<Cow<'_, [u8]>> {
         self.entries.iter().find(|entry| entry.path == path).map(|entry| self.body(entry))
     }
 
     /// The content of the first entry with this path, as text.
     #[must_use]
-    pub fn text(&self, path: &str) -> Option<&str> {
-        std::str::from_utf8(self.file(path)?).ok()
+    pub fn text(&self, path: &str) -> Option<Cow<'_, str>> {
+        match self.file(path)? {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+        }
     }
 
     /// The manifest as it stands in the source: `Cargo.toml.orig`, or `Cargo.toml` from cargos that had no such file.
     #[must_use]
-    pub fn original_manifest(&self) -> Option<&str> {
+    pub fn original_manifest(&self) -> Option<Cow<'_, str>> {
         self.text(ORIGINAL_MANIFEST).or_else(|| self.text(MANIFEST))
     }
 }
@@ -219,12 +278,19 @@ fn size_in_trailer(bytes: &[u8]) -> u32 {
 }
 
 /// Splits gzip header, deflate stream and tar.
-fn unpack(bytes: &[u8]) -> Result<(GzipHeader, Vec<u8>, Range<usize>), Malformed> {
+fn unpack(bytes: &[u8]) -> Result<(GzipHeader, Tar, Range<usize>), Malformed> {
     let unreadable = |error: std::io::Error| Malformed::Unreadable(error.to_string());
     let mut cursor = std::io::Cursor::new(bytes);
     let mut decoder = flate2::bufread::GzDecoder::new(&mut cursor);
-    let mut tar = Vec::with_capacity(size_in_trailer(bytes).min(RESERVED_LIMIT) as usize);
-    decoder.by_ref().take(UNPACKED_LIMIT + 1).read_to_end(&mut tar).map_err(unreadable)?;
+    let mut plain = Vec::with_capacity(size_in_trailer(bytes).min(PLAIN_LIMIT) as usize);
+    decoder.by_ref().take(u64::from(PLAIN_LIMIT)).read_to_end(&mut plain).map_err(unreadable)?;
+    let mut rest = decoder.by_ref().take(UNPACKED_LIMIT + 1 - plain.len() as u64);
+    let tar = if plain.len() < PLAIN_LIMIT as usize {
+        Held::Plain(plain)
+    } else {
+        Held::Packed(Packed::pack(&mut plain.as_slice().chain(&mut rest)).map_err(unreadable)?)
+    };
+    let tar = Tar(tar);
     if tar.len() as u64 > UNPACKED_LIMIT {
         return Err(Malformed::TooLarge);
     }
@@ -240,10 +306,10 @@ fn unpack(bytes: &[u8]) -> Result<(GzipHeader, Vec<u8>, Range<usize>), Malformed
     Ok((gzip, tar, start..end.max(start)))
 }
 
-fn read_entries(id: &CrateId, tar: &[u8]) -> Result<Vec<Entry>, Malformed> {
+fn read_entries(id: &CrateId, tar: &Tar) -> Result<Vec<Entry>, Malformed> {
     let unreadable = |error: std::io::Error| Malformed::Unreadable(error.to_string());
     let root = format!("{}/", id.stem());
-    let mut archive = tar::Archive::new(tar);
+    let mut archive = tar::Archive::new(tar.reader());
     let mut entries: Vec<Entry> = Vec::new();
     for entry in archive.entries().map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
@@ -316,6 +382,12 @@ pub(crate) mod tests {
         gzip(&tar)
     }
 
+    impl Tar {
+        pub(crate) fn packed(bytes: &[u8]) -> Self {
+            Self(Held::Packed(Packed::pack(&mut &*bytes).unwrap()))
+        }
+    }
+
     fn gzip(tar: &[u8]) -> Vec<u8> {
         let name = format!("{}.crate", id().stem());
         let header = flate2::GzBuilder::new().filename(name).operating_system(255);
@@ -354,8 +426,20 @@ pub(crate) mod tests {
         let archive = Archive::read(&id(), &bytes).unwrap();
         let paths: Vec<_> = archive.entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["b", "a", "b", "A"]);
-        assert_eq!(archive.body(&archive.entries[2]), b"3");
+        assert_eq!(*archive.body(&archive.entries[2]), *b"3");
         assert!(archive.entries[1].executable());
+    }
+
+    #[test]
+    fn a_large_tar_is_read_like_a_small_one() {
+        let large = vec![b'x'; PLAIN_LIMIT as usize];
+        let bytes = pack(&id(), &[("a", b"1", 0o644), ("b", &large, 0o644), ("c", b"2", 0o755)]);
+        let archive = Archive::read(&id(), &bytes).unwrap();
+        assert!(matches!(archive.tar.0, Held::Packed(_)));
+        let bodies: Vec<_> = archive.entries.iter().map(|entry| archive.body(entry).into_owned()).collect();
+        assert_eq!(bodies, [b"1".to_vec(), large, b"2".to_vec()]);
+        assert_eq!(archive.text("c").as_deref(), Some("2"));
+        assert_eq!(archive.tar.parts().map(|part| part.len()).sum::<usize>(), archive.tar.len());
     }
 
     #[test]
@@ -405,7 +489,7 @@ pub(crate) mod tests {
         #[test]
         fn a_damaged_crate_never_makes_the_reader_panic(at in 0usize..2000, byte: u8) {
             let bytes = pack(&id(), &[("a", b"1", 0o644), ("b", b"2", 0o644)]);
-            let mut tar = Archive::read(&id(), &bytes).unwrap().tar;
+            let mut tar = Archive::read(&id(), &bytes).unwrap().tar.parts().collect::<Vec<_>>().concat();
             let at = at % tar.len();
             tar[at] = byte;
             let _ = Archive::read(&id(), &gzip(&tar));

@@ -45,7 +45,7 @@ impl Traces {
                 _ if entry.generated() => continue,
                 path => path.to_owned(),
             };
-            let body = archive.body(entry);
+            let body = &*archive.body(entry);
             traces.files.insert(path.clone(), body.len() as u64);
             if entry.executable() {
                 traces.executable.insert(path.clone());

@@ -172,7 +172,7 @@ fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, context: &C
                     vec![format!("published {}, in git {}", said(a.executable()), said(b.executable())).into()];
                 found.push(Difference { details, ..source(path, Kind::Mode) });
             }
-            found.extend(content(id, path, published.body(a), (rebuilt, rebuilt.body(b)), context));
+            found.extend(content(id, path, &published.body(a), (rebuilt, &rebuilt.body(b)), context));
         }
         // Whoever has it twice: which of them counts, unpackers decide.
         if theirs.len().max(mine.len()) > 1 {
@@ -233,7 +233,7 @@ fn content(
             // Those of the rebuilt one: what the published one has besides is told apart from this.
             let files = rebuilt.entries.iter().map(|entry| entry.path.as_str()).collect();
             let sides = Sides { published: context.cargo_range, rebuilt: context.rebuilt_by };
-            let found = meaning::differences(text(theirs), text(mine), text(original), &files, sides);
+            let found = meaning::differences(text(theirs), text(mine), text(&original), &files, sides);
             if found.is_empty() {
                 generated(path, Kind::Form, Vec::new())
             } else {

@@ -183,14 +183,15 @@ fn tar_leftovers(writer: Writer, id: &CrateId, archive: &Archive) -> Vec<Leftove
     let normalises = normalises(archive);
     for entry in &archive.entries {
         end = entry.body.end.next_multiple_of(512).min(archive.tar.len());
-        let head = head(writer, id, (archive, normalises), entry)
-            .and_then(|written| name_head(&archive.tar[entry.start..entry.header.end], &written).map_or(Ok(()), Err));
-        let padding = archive.tar[entry.body.end..end].iter().all(|byte| *byte == 0);
+        let head = head(writer, id, (archive, normalises), entry).and_then(|written| {
+            name_head(&archive.tar.get(entry.start..entry.header.end), &written).map_or(Ok(()), Err)
+        });
+        let padding = archive.tar.get(entry.body.end..end).iter().all(|byte| *byte == 0);
         let padding = (!padding).then(|| "bytes after its content".to_owned());
         let found = head.err().into_iter().chain(padding);
         leftovers.extend(found.map(|what| Leftover { path: Some(entry.path.clone()), what }));
     }
-    leftovers.extend(name_tail(&archive.tar[end..]).map(|what| Leftover { path: None, what }));
+    leftovers.extend(name_tail(&archive.tar.get(end..archive.tar.len())).map(|what| Leftover { path: None, what }));
     leftovers
 }
 
@@ -223,7 +224,7 @@ fn differing(id: &CrateId, writer: Writer, published: &Archive, rebuilt: &Archiv
             (Normalised::Owners, (own.owner, own.group) != (theirs.owner, theirs.group)),
             (Normalised::Permissions, own.mode.without_executable() != theirs.mode.without_executable()),
             (Normalised::ExecutableBits, own.mode.executable() != theirs.mode.executable()),
-            (Normalised::HeaderFormat, written.as_deref() != Some(&rebuilt.tar[mine.start..mine.header.end])),
+            (Normalised::HeaderFormat, written.as_deref() != Some(&*rebuilt.tar.get(mine.start..mine.header.end))),
         ];
         found.extend(differs.into_iter().filter_map(|(what, differs)| differs.then_some(what)));
     }

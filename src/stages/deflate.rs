@@ -8,11 +8,12 @@
 //! | 1.88 to 1.95 | zlib-rs before 0.6.3 |
 //! | from 1.96 on | zlib-rs from 0.6.3 on |
 
+use std::borrow::Cow;
 use std::fmt;
-use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::artefact::Tar;
 use crate::model::release::Span;
 
 /// A compressor that some cargo used.
@@ -69,82 +70,179 @@ impl Compressor {
     /// Compresses to a raw deflate stream, at the level that cargo uses.
     #[must_use]
     pub fn compress(self, bytes: &[u8]) -> Vec<u8> {
+        let mut made = Vec::new();
+        self.stream(std::iter::once(bytes.into()), &mut |part| {
+            made.extend_from_slice(part);
+            true
+        });
+        made
+    }
+
+    /// Compresses what comes in parts, however large they are; ends where `take` wants no more of what it makes. Gives whether it
+    /// came to the end.
+    pub fn stream<'a>(self, tar: impl Iterator<Item = Cow<'a, [u8]>>, take: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         match self {
-            Self::Zlib8 => zlib(bytes, 8),
-            Self::Zlib9 => zlib(bytes, 9),
-            Self::ZlibRsOld => zlib_rs_old(bytes),
-            Self::ZlibRsNew => zlib_rs_new(bytes),
-            Self::Miniz => {
-                let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-                // Writing to a Vec never fails.
-                let _ = encoder.write_all(bytes);
-                encoder.finish().unwrap_or_default()
+            Self::Zlib8 => Zlib::new(8).is_some_and(|mut zlib| feed(tar, take, |step| zlib.step(step))),
+            Self::Zlib9 => Zlib::new(9).is_some_and(|mut zlib| feed(tar, take, |step| zlib.step(step))),
+            Self::ZlibRsOld => {
+                let mut deflate = zlib_rs_old::Deflate::new(9, false, 15);
+                feed(tar, take, |Step { input, output, last }| {
+                    use zlib_rs_old::{DeflateFlush, Status};
+                    let before = (deflate.total_in(), deflate.total_out());
+                    let flush = if last { DeflateFlush::Finish } else { DeflateFlush::NoFlush };
+                    let status = deflate.compress(input, output, flush).ok()?;
+                    let ended = status == Status::StreamEnd;
+                    Some(Stepped::of(before, (deflate.total_in(), deflate.total_out()), ended))
+                })
             }
+            Self::ZlibRsNew => {
+                let mut deflate = zlib_rs::Deflate::new(9, false, 15);
+                feed(tar, take, |Step { input, output, last }| {
+                    use zlib_rs::{DeflateFlush, Status};
+                    let before = (deflate.total_in(), deflate.total_out());
+                    let flush = if last { DeflateFlush::Finish } else { DeflateFlush::NoFlush };
+                    let status = deflate.compress(input, output, flush).ok()?;
+                    let ended = status == Status::StreamEnd;
+                    Some(Stepped::of(before, (deflate.total_in(), deflate.total_out()), ended))
+                })
+            }
+            Self::Miniz => {
+                let mut deflate = flate2::Compress::new(flate2::Compression::best(), false);
+                feed(tar, take, |Step { input, output, last }| {
+                    use flate2::{FlushCompress, Status};
+                    let before = (deflate.total_in(), deflate.total_out());
+                    let flush = if last { FlushCompress::Finish } else { FlushCompress::None };
+                    let status = deflate.compress(input, output, flush).ok()?;
+                    let ended = matches!(status, Status::StreamEnd);
+                    Some(Stepped::of(before, (deflate.total_in(), deflate.total_out()), ended))
+                })
+            }
+        }
+    }
+
+    /// Whether it makes just this deflate stream of a tar. Where it does not, that shows after the first few kilobytes.
+    #[must_use]
+    pub fn makes(self, tar: &Tar, deflated: &[u8]) -> bool {
+        let mut left = deflated;
+        let complete = self.stream(tar.parts(), &mut |made| match left.strip_prefix(made) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        });
+        complete && left.is_empty()
+    }
+}
+
+/// What a compressor is given at once.
+struct Step<'a> {
+    input: &'a [u8],
+    output: &'a mut [u8],
+    /// Whether nothing comes after the input.
+    last: bool,
+}
+
+/// What came of it: how many bytes it took and gave, and whether the stream has ended.
+struct Stepped {
+    taken: usize,
+    given: usize,
+    ended: bool,
+}
+
+impl Stepped {
+    /// From what a compressor has taken and given in all, before and after a step.
+    fn of(before: (u64, u64), after: (u64, u64), ended: bool) -> Self {
+        // No more than the buffers' lengths.
+        Self { taken: (after.0 - before.0) as usize, given: (after.1 - before.1) as usize, ended }
+    }
+}
+
+/// How many bytes a compressor gives at once.
+const OUTPUT: usize = 64 << 10;
+
+/// Feeds a compressor; gives whether the stream came to its end.
+fn feed<'a>(
+    tar: impl Iterator<Item = Cow<'a, [u8]>>,
+    take: &mut dyn FnMut(&[u8]) -> bool,
+    mut step: impl FnMut(Step<'_>) -> Option<Stepped>,
+) -> bool {
+    let mut buffer = vec![0; OUTPUT];
+    let mut go = |input: &[u8], last| {
+        let stepped = step(Step { input, output: &mut buffer, last })?;
+        let goes_on = stepped.ended || stepped.taken > 0 || stepped.given > 0;
+        (goes_on && take(&buffer[..stepped.given])).then_some(stepped)
+    };
+    for part in tar {
+        let mut at = 0;
+        while at < part.len() {
+            match go(&part[at..], false) {
+                Some(stepped) => at += stepped.taken,
+                None => return false,
+            }
+        }
+    }
+    loop {
+        match go(&[], true) {
+            Some(stepped) if stepped.ended => return true,
+            Some(_) => {}
+            None => return false,
         }
     }
 }
 
-/// Room for the worst case: deflate grows what it can't compress by five bytes a block.
-fn room(bytes: &[u8]) -> Vec<u8> {
-    vec![0; bytes.len() + bytes.len() / 1000 + 1024]
-}
-
-fn zlib_rs_old(bytes: &[u8]) -> Vec<u8> {
-    let mut out = room(bytes);
-    let mut deflate = zlib_rs_old::Deflate::new(9, false, 15);
-    let ended = deflate.compress(bytes, &mut out, zlib_rs_old::DeflateFlush::Finish);
-    out.truncate(if ended.is_ok() { usize::try_from(deflate.total_out()).unwrap_or(0) } else { 0 });
-    out
-}
-
-fn zlib_rs_new(bytes: &[u8]) -> Vec<u8> {
-    let mut out = room(bytes);
-    let mut deflate = zlib_rs::Deflate::new(9, false, 15);
-    let ended = deflate.compress(bytes, &mut out, zlib_rs::DeflateFlush::Finish);
-    out.truncate(if ended.is_ok() { usize::try_from(deflate.total_out()).unwrap_or(0) } else { 0 });
-    out
-}
-
 /// C zlib; no safe library lets the memory level be chosen.
+struct Zlib {
+    /// Where it stays: zlib remembers the address.
+    stream: Box<libz_sys::z_stream>,
+}
+
 #[expect(unsafe_code, reason = "zlib's own interface")]
-fn zlib(bytes: &[u8], memory_level: i32) -> Vec<u8> {
-    let mut out = room(bytes);
-    let (Ok(input), Ok(space)) = (u32::try_from(bytes.len()), u32::try_from(out.len())) else {
-        // Past four gigabytes zlib wants to be fed in parts; archives are refused long before.
-        return Vec::new();
-    };
-    let mut stream = std::mem::MaybeUninit::<libz_sys::z_stream>::zeroed();
-    // SAFETY: zlib wants `zalloc`, `zfree` and `opaque` null, which the zeroed stream has, for its own allocator. The
-    // input and output pointers and their lengths belong to buffers that outlive the calls; the stream stays where
-    // it is until `deflateEnd`, which is called on every path after a successful `deflateInit2_`.
-    let length = unsafe {
-        let stream = stream.as_mut_ptr();
+impl Zlib {
+    fn new(memory_level: i32) -> Option<Self> {
         let size = size_of::<libz_sys::z_stream>() as i32;
-        let version = libz_sys::zlibVersion();
-        let begun = libz_sys::deflateInit2_(
-            stream,
-            9,
-            libz_sys::Z_DEFLATED,
-            -15,
-            memory_level,
-            libz_sys::Z_DEFAULT_STRATEGY,
-            version,
-            size,
-        );
-        if begun != libz_sys::Z_OK {
-            return Vec::new();
+        // SAFETY: zlib wants `zalloc`, `zfree` and `opaque` null for its own allocator, which a zeroed stream has, and
+        // initialises the rest. Where it fails it has allocated nothing.
+        unsafe {
+            let mut stream = Box::<libz_sys::z_stream>::new_zeroed();
+            let begun = libz_sys::deflateInit2_(
+                stream.as_mut_ptr(),
+                9,
+                libz_sys::Z_DEFLATED,
+                -15,
+                memory_level,
+                libz_sys::Z_DEFAULT_STRATEGY,
+                libz_sys::zlibVersion(),
+                size,
+            );
+            (begun == libz_sys::Z_OK).then(|| Self { stream: stream.assume_init() })
         }
-        (*stream).next_in = bytes.as_ptr().cast_mut();
-        (*stream).avail_in = input;
-        (*stream).next_out = out.as_mut_ptr();
-        (*stream).avail_out = space;
-        let ended = libz_sys::deflate(stream, libz_sys::Z_FINISH);
-        let length = (space - (*stream).avail_out) as usize;
-        libz_sys::deflateEnd(stream);
-        if ended == libz_sys::Z_STREAM_END { length } else { 0 }
-    };
-    out.truncate(length);
-    out
+    }
+
+    fn step(&mut self, Step { input, output, last }: Step<'_>) -> Option<Stepped> {
+        let (all, room) = (u32::try_from(input.len()).unwrap_or(u32::MAX), u32::try_from(output.len()).ok()?);
+        let flush = if last { libz_sys::Z_FINISH } else { libz_sys::Z_NO_FLUSH };
+        self.stream.next_in = input.as_ptr().cast_mut();
+        self.stream.avail_in = all;
+        self.stream.next_out = output.as_mut_ptr();
+        self.stream.avail_out = room;
+        // SAFETY: the stream was begun. The pointers and lengths are those of buffers that outlive the call, and are set anew
+        // before the next; zlib only reads its input.
+        let status = unsafe { libz_sys::deflate(&raw mut *self.stream, flush) };
+        let ended = status == libz_sys::Z_STREAM_END;
+        let (taken, given) = ((all - self.stream.avail_in) as usize, (room - self.stream.avail_out) as usize);
+        (ended || status == libz_sys::Z_OK).then_some(Stepped { taken, given, ended })
+    }
+}
+
+#[expect(unsafe_code, reason = "zlib's own interface")]
+impl Drop for Zlib {
+    fn drop(&mut self) {
+        // SAFETY: the stream was begun, and is not used again.
+        unsafe {
+            libz_sys::deflateEnd(&raw mut *self.stream);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,5 +273,21 @@ mod tests {
         }
         assert_ne!(made[0], made[1], "C zlib and zlib-rs");
         assert_ne!(made[0], made[4], "C zlib and miniz");
+    }
+
+    #[test]
+    fn it_makes_no_difference_in_which_parts_a_tar_is_kept() {
+        let text: Vec<u8> =
+            (0..400_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_string().into_bytes()).collect();
+        let packed = Tar::packed(&text);
+        for compressor in Compressor::ALL {
+            let made = compressor.compress(&text);
+            assert!(compressor.makes(&packed, &made), "{compressor}");
+            assert!(!compressor.makes(&packed, &made[..made.len() - 1]), "{compressor}");
+            assert!(!compressor.makes(&packed, &[&made[..], b"x"].concat()), "{compressor}");
+            let mut other = made;
+            other[1000] ^= 1;
+            assert!(!compressor.makes(&packed, &other), "{compressor}");
+        }
     }
 }

@@ -49,7 +49,7 @@ pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, content
         let [a, b] =
             [(published, theirs), (rebuilt, own)].map(|(archive, entry)| entry.map(|entry| archive.body(entry)));
         if a != b {
-            write_file(&mut out, theirs.or(own), (b, a), colour, &mut budget);
+            write_file(&mut out, theirs.or(own), (b.as_deref(), a.as_deref()), colour, &mut budget);
         }
     }
     let mut container = String::new();
@@ -188,7 +188,7 @@ fn write_entries(out: &mut String, side: &str, archive: &Archive) {
 
 /// All header blocks of an entry, its size and the checksum aside: what they are about was told.
 fn head(archive: &Archive, entry: &Entry) -> Vec<u8> {
-    let mut head = archive.tar[entry.start..entry.header.end].to_vec();
+    let mut head = archive.tar.get(entry.start..entry.header.end).into_owned();
     let own = head.len() - 512;
     head[own + 124..own + 136].fill(0);
     head[own + 148..own + 156].fill(0);

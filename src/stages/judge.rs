@@ -186,7 +186,7 @@ fn lockfile_disagreement(recipe: &PlannedRecipe, published: &Published) -> Optio
         return Some("the plan hides whether a Cargo.lock is an input".to_owned());
     }
     let own = published.archive.file(LOCK);
-    if input.is_some_and(|lockfile| Some(lockfile.content.0.as_slice()) != own) {
+    if input.is_some_and(|lockfile| Some(lockfile.content.0.as_slice()) != own.as_deref()) {
         return Some("the Cargo.lock that is an input is not the published one".to_owned());
     }
     None
@@ -295,7 +295,7 @@ fn lockfile(case: &Case<'_>) -> Lockfile {
     let Some(Base64(text)) = recipe.published_lockfile.as_ref().map(|lockfile| &lockfile.content) else {
         return Lockfile::NotAnInput;
     };
-    let manifest = case.published.archive.text(MANIFEST).map(Manifest::read).unwrap_or_default();
+    let manifest = Manifest::of(&case.published.archive);
     let text = String::from_utf8_lossy(text);
     let evidence = examine(&text, case.id, case.index, claims.published, &manifest);
     let mut faults: Vec<Foreign> = evidence.faults.iter().map(|fault| fault.as_str().into()).collect();

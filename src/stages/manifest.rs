@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use semver::VersionReq;
 use toml::{Table, Value};
 
+use super::artefact::{Archive, MANIFEST};
 use super::lock::GitSource;
 use crate::contract::recipe::Reference;
 
@@ -37,6 +38,12 @@ impl Manifest {
     #[must_use]
     pub fn read(text: &str) -> Self {
         Self { table: text.parse().unwrap_or_default() }
+    }
+
+    /// The normalised manifest of a crate; an empty one where it has none.
+    #[must_use]
+    pub fn of(archive: &Archive) -> Self {
+        archive.text(MANIFEST).map(|text| Self::read(&text)).unwrap_or_default()
     }
 
     fn package(&self) -> Option<&Table> {

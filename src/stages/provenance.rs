@@ -64,7 +64,7 @@ impl VcsInfo {
     /// Where there is none, or it is not what cargo writes: no JSON, no commit id, a folder that leads out of the
     /// repository. A finding about the crate.
     pub fn of(archive: &Archive) -> Result<Self, Untraceable> {
-        Self::read(archive.file(VCS_INFO).ok_or(Untraceable::NoVcsInfo)?)
+        Self::read(&archive.file(VCS_INFO).ok_or(Untraceable::NoVcsInfo)?)
     }
 
     fn read(bytes: &[u8]) -> Result<Self, Untraceable> {
@@ -95,7 +95,7 @@ impl VcsInfo {
 /// # Errors
 /// Where it names none, or none that is an allowed address: a finding about the crate.
 pub fn repository(archive: &Archive) -> Result<RepositoryUrl, Untraceable> {
-    let manifest = archive.text(MANIFEST).map(Manifest::read).unwrap_or_default();
+    let manifest = Manifest::of(archive);
     let named = manifest.repository().ok_or(Untraceable::NoRepository)?;
     named.parse().map_err(|_| Untraceable::BadRepository(named.to_owned()))
 }

@@ -1,6 +1,6 @@
 //! *Published crate*: checked bytes with everything that is read from them, once.
 
-use super::artefact::{Archive, Artefact, MANIFEST, Malformed};
+use super::artefact::{Archive, Artefact, Malformed};
 use super::manifest::Manifest;
 use super::provenance::{Untraceable, VcsInfo, repository};
 use super::toolchain::{CargoEvidence, date};
@@ -63,7 +63,7 @@ impl Published {
 }
 
 fn has_binaries(archive: &Archive) -> bool {
-    let listed = archive.text(MANIFEST).map(Manifest::read).unwrap_or_default().has_binaries();
+    let listed = Manifest::of(archive).has_binaries();
     let found = |path: &str| path == "src/main.rs" || path.starts_with("src/bin/");
     listed || archive.entries.iter().any(|entry| found(&entry.path))
 }

@@ -111,7 +111,7 @@ impl fmt::Display for Clue {
 /// A publisher's cargo builds what it packages, and refuses to where its compiler is older than the package asks for.
 /// `--no-verify` lets that pass, so what the bytes say counts for more.
 fn read_rust_version(archive: &Archive, evidence: &mut CargoEvidence) {
-    let manifest = archive.text(MANIFEST).map(Manifest::read).unwrap_or_default();
+    let manifest = Manifest::of(archive);
     let Some(minor) = manifest.rust_version().and_then(Minor::of_release) else { return };
     evidence.read_likely(Layer::Manifest, Span::from(minor.0), "rust-version");
 }
@@ -137,7 +137,7 @@ fn read_deflate(archive: &Archive, evidence: &mut CargoEvidence) {
         return;
     }
     let matching: Vec<_> =
-        possible.iter().filter(|(compressor, ..)| compressor.compress(&archive.tar) == archive.deflated).collect();
+        possible.iter().filter(|(compressor, ..)| compressor.makes(&archive.tar, &archive.deflated)).collect();
     // Small archives come out alike from several compressors: then the clue is the range from the first to the
     // last of them.
     if let (Some(first), Some(last)) = (matching.first(), matching.last()) {
@@ -240,7 +240,7 @@ fn read_manifest(archive: &Archive, evidence: &mut CargoEvidence) {
             read(Span::until(84), "[features] after dependencies");
         }
     }
-    if text.contains("\n[target.'cfg(") && quoted_target(text, '\'') {
+    if text.contains("\n[target.'cfg(") && quoted_target(&text, '\'') {
         read(Span::from(80), "target keys in literal quotes");
     } else if text.contains("\n[target.\"cfg(") && text.contains("\\\"") {
         read(Span::until(79), "target keys with escaped quotes");

@@ -1,5 +1,7 @@
 //! The gzip file around a tar, as cargo writes it: a header of one form, one deflate stream, nothing after it.
 
+use sha2::Digest as _;
+
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
 use crate::stages::artefact::Archive;
@@ -28,12 +30,19 @@ pub(super) fn gzip_header(id: &CrateId, system: u8) -> Vec<u8> {
 /// Finds the compressor with which the archive has the registry's checksum.
 pub(super) fn recompress(published: &Archive, expected: Sha256, by: &[Compressor]) -> Option<Compressor> {
     let mut sum = flate2::Crc::new();
-    sum.update(&published.tar);
-    let trailer = [sum.sum().to_le_bytes(), (published.tar.len() as u32).to_le_bytes()].concat();
+    for part in published.tar.parts() {
+        sum.update(&part);
+    }
     by.iter().copied().find(|compressor| {
-        let archive =
-            [&published.gzip.bytes, &compressor.compress(&published.tar), &trailer].map(Vec::as_slice).concat();
-        Sha256::of(&archive) == expected
+        let mut hash = sha2::Sha256::new();
+        hash.update(&published.gzip.bytes);
+        let complete = compressor.stream(published.tar.parts(), &mut |made| {
+            hash.update(made);
+            true
+        });
+        hash.update(sum.sum().to_le_bytes());
+        hash.update((published.tar.len() as u32).to_le_bytes());
+        complete && Sha256(hash.finalize().into()) == expected
     })
 }
 
@@ -42,7 +51,7 @@ pub(super) fn compressed_differently(published: &Archive, rebuilt: &Archive, com
     if published.tar == rebuilt.tar {
         published.deflated != rebuilt.deflated
     } else {
-        compressor.compress(&rebuilt.tar) != rebuilt.deflated
+        !compressor.makes(&rebuilt.tar, &rebuilt.deflated)
     }
 }
 
