@@ -230,7 +230,8 @@ fn fetch_commits(found: &gix::ThreadSafeRepository, address: &str, wanted: &Want
 
 /// How repositories are opened: nobody's configuration counts, and no object stands for another.
 fn as_it_is() -> gix::open::Options {
-    gix::open::Options::isolated().config_overrides(["core.useReplaceRefs=false"])
+    // Many repositories are read at once; each would keep up to 96 MB of what deltas begin with.
+    gix::open::Options::isolated().config_overrides(["core.useReplaceRefs=false", "core.deltaBaseCacheLimit=8m"])
 }
 
 /// Opens a repository in a folder, with or without `.git` at the end of its name.

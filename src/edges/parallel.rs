@@ -49,7 +49,7 @@ struct Free {
 }
 
 /// How many bytes of unpacked crates are looked at together. One that is larger is looked at alone.
-const MEMORY: u64 = 48 << 20;
+const MEMORY: u64 = 32 << 20;
 
 impl Default for Permits {
     fn default() -> Self {

@@ -263,7 +263,7 @@ impl Context {
         if let Some(hash) = self.cache.recall("source", &inputs) {
             return Ok(hash);
         }
-        let hash = commit.export(folder, None)?;
+        let hash = self.permits.with(0, || commit.export(folder, None))?;
         self.cache.remember("source", &inputs, &hash);
         Ok(hash)
     }
