@@ -231,7 +231,10 @@ fn fetch_commits(found: &gix::ThreadSafeRepository, address: &str, wanted: &Want
 /// How repositories are opened: nobody's configuration counts, and no object stands for another.
 fn as_it_is() -> gix::open::Options {
     // Many repositories are read at once; each would keep up to 96 MB of what deltas begin with.
-    gix::open::Options::isolated().config_overrides(["core.useReplaceRefs=false", "core.deltaBaseCacheLimit=8m"])
+    let options =
+        gix::open::Options::isolated().config_overrides(["core.useReplaceRefs=false", "core.deltaBaseCacheLimit=8m"]);
+    // Each fetch brings a pack or two, and a repository takes no more packs than it had room for when it was opened.
+    options.object_store_slots(gix::odb::store::init::Slots::AsNeededByDiskState { multiplier: 2.0, minimum: 1024 })
 }
 
 /// Opens a repository in a folder, with or without `.git` at the end of its name.
@@ -251,4 +254,41 @@ fn has_sha256_ids(folder: &std::path::Path) -> bool {
     let config = [folder.join("config"), folder.join(".git/config")].into_iter().find(|file| file.is_file());
     let text = config.and_then(|file| fs_err::read_to_string(file).ok()).unwrap_or_default().to_ascii_lowercase();
     text.lines().any(|line| line.replace(' ', "").trim() == "objectformat=sha256")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_repository_takes_as_many_packs_as_fetches_bring() {
+        let folder = tempfile::tempdir().unwrap();
+        gix::ThreadSafeRepository::init_opts(
+            folder.path(),
+            gix::create::Kind::Bare,
+            gix::create::Options::default(),
+            as_it_is(),
+        )
+        .unwrap();
+        let opened = gix::ThreadSafeRepository::open_opts(folder.path(), as_it_is()).unwrap().to_thread_local();
+        let git = |arguments: &[&str], input: &str| {
+            let mut git = Command::new("git");
+            git.arg("-C").arg(folder.path()).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut git = git.spawn().unwrap();
+            git.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+            let done = git.wait_with_output().unwrap();
+            assert!(done.status.success());
+            String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        };
+        for number in 0..100 {
+            let id = git(&["hash-object", "-w", "--stdin"], &number.to_string());
+            git(&["pack-objects", "-q", "objects/pack/pack"], &format!("{id}\n"));
+            fs_err::remove_file(folder.path().join("objects").join(&id[..2]).join(&id[2..])).unwrap();
+            let id = gix::ObjectId::from_hex(id.as_bytes()).unwrap();
+            assert_eq!(opened.find_object(id).unwrap().data, number.to_string().as_bytes());
+        }
+    }
 }
