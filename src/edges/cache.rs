@@ -92,9 +92,11 @@ impl Cache {
     pub fn recall<T: DeserializeOwned>(&self, kind: &str, inputs: &impl Serialize) -> Option<T> {
         self.results.as_ref().filter(|results| results.recalls)?;
         let name = result_name(kind, inputs)?;
-        let mut file = fs_err::File::open(self.path(&name)).ok()?;
+        let file = fs_err::File::open(self.path(&name)).ok()?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).ok()?;
+        // The file itself knows how much there is to read.
+        let mut inner = file.file();
+        inner.read_to_end(&mut bytes).ok()?;
         let result = serde_json::from_slice(self.unsealed(&name, &bytes)?).ok()?;
         let is_old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > REUSED);
         if file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_old) {

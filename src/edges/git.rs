@@ -164,11 +164,12 @@ impl Git {
     fn bare(&self, copies: &str, name: &str) -> Result<gix::ThreadSafeRepository, Error> {
         let folder = self.copy(copies, name);
         if folder.join("HEAD").is_file() {
-            gix::ThreadSafeRepository::open_opts(&folder, as_it_is()).map_err(refused)
+            gix::ThreadSafeRepository::open_opts(&folder, with_room()).map_err(refused)
         } else {
             fs_err::create_dir_all(&folder)?;
             let options = gix::create::Options::default();
-            gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, as_it_is()).map_err(refused)
+            gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, with_room())
+                .map_err(refused)
         }
     }
 
@@ -231,10 +232,13 @@ fn fetch_commits(found: &gix::ThreadSafeRepository, address: &str, wanted: &Want
 /// How repositories are opened: nobody's configuration counts, and no object stands for another.
 fn as_it_is() -> gix::open::Options {
     // Many repositories are read at once; each would keep up to 96 MB of what deltas begin with.
-    let options =
-        gix::open::Options::isolated().config_overrides(["core.useReplaceRefs=false", "core.deltaBaseCacheLimit=8m"]);
-    // Each fetch brings a pack or two, and a repository takes no more packs than it had room for when it was opened.
-    options.object_store_slots(gix::odb::store::init::Slots::AsNeededByDiskState { multiplier: 2.0, minimum: 1024 })
+    gix::open::Options::isolated().config_overrides(["core.useReplaceRefs=false", "core.deltaBaseCacheLimit=8m"])
+}
+
+/// The same for a repository that is fetched into. Each fetch brings a pack or two, and a repository takes no more packs than it
+/// had room for when it was opened.
+fn with_room() -> gix::open::Options {
+    as_it_is().object_store_slots(gix::odb::store::init::Slots::AsNeededByDiskState { multiplier: 2.0, minimum: 512 })
 }
 
 /// Opens a repository in a folder, with or without `.git` at the end of its name.
@@ -273,7 +277,7 @@ mod tests {
             as_it_is(),
         )
         .unwrap();
-        let opened = gix::ThreadSafeRepository::open_opts(folder.path(), as_it_is()).unwrap().to_thread_local();
+        let opened = gix::ThreadSafeRepository::open_opts(folder.path(), with_room()).unwrap().to_thread_local();
         let git = |arguments: &[&str], input: &str| {
             let mut git = Command::new("git");
             git.arg("-C").arg(folder.path()).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());

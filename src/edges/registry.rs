@@ -175,10 +175,12 @@ impl Registry {
         let before = self.cache.read(&file)?;
         let fresh = self.cache.age(&file).is_some_and(|age| age < most);
         let network = match (before.clone(), &self.network) {
-            (Some(bytes), _) if fresh => return Ok(bytes),
-            (Some(bytes), None) => return Ok(bytes),
-            (None, None) => return Err(Error::Offline(format!("the registry's {path}"))),
+            (Some(bytes), network) if fresh || network.is_none() => {
+                // That there is nothing is kept as an empty file.
+                return if bytes.is_empty() { Err(absent()) } else { Ok(bytes) };
+            }
             (_, Some(network)) => network,
+            (_, None) => return Err(Error::Offline(format!("the registry's {path}"))),
         };
         let etag = before.as_ref().and(self.cache.read(&tag)?).and_then(|tag| String::from_utf8(tag).ok());
         let url = format!("{address}{path}");
@@ -191,7 +193,11 @@ impl Registry {
                 }
                 bytes
             }
-            (Answer::Absent | Answer::NotModified, _) => return Err(absent()),
+            (Answer::Absent, _) => {
+                self.cache.write(&file, b"")?;
+                return Err(absent());
+            }
+            (Answer::NotModified, None) => return Err(absent()),
         };
         self.cache.write(&file, &bytes)?;
         Ok(bytes)
