@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::sources::Sources;
@@ -14,7 +15,7 @@ use crate::model::krate::CrateId;
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
-use crate::stages::artefact::{Archive, Artefact, LOCK, Malformed};
+use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST, Malformed};
 use crate::stages::checkout::Traces;
 use crate::stages::claims::{Cause, Missing, Obstacle};
 use crate::stages::index::IndexLine;
@@ -79,12 +80,13 @@ pub struct NamedOrigin {
 
 /// What is wanted of a published crate. Its archive is let go before anything is waited for: with all that are under way,
 /// archives would fill the memory.
+#[derive(Serialize, Deserialize)]
 struct Extract {
     vcs_info: Result<VcsInfo, Untraceable>,
     repository: Result<RepositoryUrl, Untraceable>,
     evidence: CargoEvidence,
     lock: Option<String>,
-    manifest: Manifest,
+    manifest: Option<String>,
     original_manifest: Option<String>,
     traces: Traces,
 }
@@ -97,7 +99,7 @@ impl Extract {
             repository: published.repository.clone(),
             evidence: published.evidence.clone(),
             lock: archive.text(LOCK).map(Cow::into_owned),
-            manifest: Manifest::of(archive),
+            manifest: archive.text(MANIFEST).map(Cow::into_owned),
             original_manifest: archive.original_manifest().map(Cow::into_owned),
             traces: Traces::read(archive),
         }
@@ -137,8 +139,7 @@ impl Context {
             Err(error) => return end(Some(checksum), cause_of(error)),
         };
         let unpacked_size = artefact.unpacked_size();
-        let read = || self.read_published(&artefact, line.published).map(|published| Extract::of(&published));
-        let extract = match self.permits.with(unpacked_size, read) {
+        let extract = match self.extract(&artefact, line.published) {
             Ok(extract) => extract,
             Err(error) => return end(Some(checksum), Cause::MalformedArchive { reason: error.to_string().into() }),
         };
@@ -155,22 +156,35 @@ impl Context {
             published: line.published,
             named,
             lock: extract.lock,
-            manifest: extract.manifest,
+            manifest: extract.manifest.as_deref().map(Manifest::read).unwrap_or_default(),
             original_manifest: extract.original_manifest,
             traces: extract.traces,
             evidence: extract.evidence,
         })
     }
 
-    /// Takes a crate apart. Which cargo packaged it is remembered by its bytes: telling the compressor takes compressing it.
-    fn read_published(&self, artefact: &Artefact, published: Option<Timestamp>) -> Result<Published, Malformed> {
-        let inputs = (artefact.checksum, published);
-        if let Some(evidence) = self.cache.recall("evidence", &inputs) {
-            return Published::read_with(artefact, evidence);
+    /// Takes a crate apart. What comes of it is remembered by its bytes: telling the compressor takes compressing it.
+    fn extract(&self, artefact: &Artefact, published: Option<Timestamp>) -> Result<Extract, Malformed> {
+        let inputs = (artefact.id.to_string(), artefact.checksum, published);
+        if let Some(extract) = self.cache.recall("extract", &inputs) {
+            return Ok(extract);
         }
-        let read = Published::read(artefact, published)?;
-        self.cache.remember("evidence", &inputs, &read.evidence);
-        Ok(read)
+        let read = || Published::read(artefact, published).map(|published| Extract::of(&published));
+        let extract = self.permits.with(artefact.unpacked_size(), read)?;
+        self.cache.remember("extract", &inputs, &extract);
+        Ok(extract)
+    }
+
+    /// The repository that a crate names, if any.
+    fn repository_named_by(&self, artefact: &Artefact) -> Option<RepositoryUrl> {
+        let inputs = (artefact.id.to_string(), artefact.checksum);
+        if let Some(named) = self.cache.recall("named", &inputs) {
+            return named;
+        }
+        let read = || repository(&Archive::read(&artefact.id, artefact.bytes()).ok()?).ok();
+        let named: Option<RepositoryUrl> = self.permits.with(artefact.unpacked_size(), read);
+        self.cache.remember("named", &inputs, &named);
+        named
     }
 
     /// The index lines of a crate; asked for again where a version is missing: it may be younger than the cached file.
@@ -238,9 +252,7 @@ impl Context {
         let asked = newer.into_iter().chain(older).take(VERSIONS);
         asked.filter_map(|line| {
             let id = CrateId { name: id.name.clone(), version: line.version.clone() };
-            let artefact = registry.artefact(&id, line.checksum).ok()?;
-            let read = || repository(&Archive::read(&id, artefact.bytes()).ok()?).ok();
-            self.permits.with(artefact.unpacked_size(), read)
+            self.repository_named_by(&registry.artefact(&id, line.checksum).ok()?)
         })
     }
 }

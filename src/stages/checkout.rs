@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::artefact::{Archive, MANIFEST, ORIGINAL_MANIFEST};
 use super::findings::Condition;
 use crate::contract::checkout::{Checkout, Crlf, Executables, is_converted};
@@ -15,12 +17,12 @@ use crate::model::digest::Sri;
 use crate::model::nonempty::NonEmpty;
 
 /// What a published crate shows of the publisher's checkout.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Traces {
     /// Files that are as short as the target of a link.
     short: BTreeMap<String, String>,
     /// Text files with CRLF line endings: the git blob that they would be with LF.
-    crlf: BTreeMap<String, ObjectId>,
+    crlf: BTreeMap<String, [u8; 20]>,
     /// Text files with LF that git would have given CRLF.
     lf: BTreeSet<String>,
     /// Executable files.
@@ -58,7 +60,7 @@ impl Traces {
             if is_converted(body) {
                 traces.lf.insert(path);
             } else if let Some(text) = without_crlf(body) {
-                traces.crlf.insert(path, hash(Kind::Blob, &text));
+                traces.crlf.insert(path, hash(Kind::Blob, &text).0);
             }
         }
         traces
@@ -110,7 +112,7 @@ pub fn evident(traces: &Traces, commit: &Committed<'_>) -> (Checkout, BTreeMap<S
         Some((path, Sri(pointer.oid)))
     };
     let lfs: BTreeMap<String, Sri> = traces.files.iter().filter_map(object).collect();
-    let converted = traces.crlf.iter().filter(|(path, blob)| commit.blobs.get(&at(path)) == Some(*blob));
+    let converted = traces.crlf.iter().filter(|(path, blob)| commit.blobs.get(&at(path)) == Some(&ObjectId(**blob)));
     let files: BTreeSet<String> = converted.map(|(path, _)| at(path)).collect();
     // git converts what lies elsewhere as little as a binary.
     let lf = traces.lf.iter().any(|path| !lfs.contains_key(&at(path)));

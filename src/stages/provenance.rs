@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::artefact::{Archive, MANIFEST, VCS_INFO};
 use super::claims::{Missing, OtherTag};
@@ -13,7 +13,7 @@ use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
 
 /// What a crate's `.cargo_vcs_info.json` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VcsInfo {
     /// The commit.
     pub commit: CommitId,
@@ -24,7 +24,7 @@ pub struct VcsInfo {
 }
 
 /// Why a crate can't be traced to a commit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Untraceable {
     /// cargo wrote no vcs info.
     #[error("no {VCS_INFO}: published with --allow-dirty, from outside of git, or by a cargo before 1.30")]
