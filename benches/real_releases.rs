@@ -7,7 +7,7 @@
 //! *Cold* is a run with nothing built and nothing seeded: the builder gets a salt, so that Nix has no build of it, and
 //! commits and index slices are deleted from the store. Crates and index files are in the cache already: the network is
 //! not measured. *Warm* is the same run again. *By hand* are the same cargos over checkouts that lie ready, with the
-//! same index slices, one after the other, without Nix.
+//! same index slices, one after the other, without Nix; *in Nix* are the derivations that somebody would write for that.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -41,15 +41,21 @@ fn main() {
     let cold = run("cold");
     let warm = run("warm");
     assert_eq!(cold.report["verdicts"], warm.report["verdicts"]);
-    let hand = by_hand(&tries, &mirrors, folder.path());
+    let check_out = |(number, build)| check_out(build, &mirrors, &folder.path().join(format!("hand-{number}")));
+    let checkouts: Vec<Checkout<'_>> = tries.iter().enumerate().map(check_out).collect();
+    let in_nix = by_hand_in_nix(&checkouts, folder.path());
+    let hand = by_hand(&checkouts);
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{} releases, {} builds, {cores} cores", releases.len(), tries.len());
     println!("by hand  {:>6.2} s", hand.as_secs_f64());
-    let ratio = cold.time.as_secs_f64() / hand.as_secs_f64();
+    println!("in Nix   {:>6.2} s   derivations made by hand", in_nix.as_secs_f64());
+    let ratio = |to: Duration| cold.time.as_secs_f64() / to.as_secs_f64();
     println!(
-        "cold     {:>6.2} s   {ratio:.2} times by hand    driver's peak {} MB",
+        "cold     {:>6.2} s   {:.2} times by hand, {:.2} times in Nix    driver's peak {} MB",
         cold.time.as_secs_f64(),
+        ratio(hand),
+        ratio(in_nix),
         cold.peak
     );
     let ratio = warm.time.as_secs_f64() / cold.time.as_secs_f64();
@@ -148,37 +154,62 @@ fn forget(builds: &[Build]) {
     }
 }
 
+/// A checkout that lies ready for a build.
+struct Checkout<'a> {
+    build: &'a Build,
+    tree: PathBuf,
+    /// The store path of the index slice.
+    index: String,
+}
+
+fn check_out<'a>(build: &'a Build, mirrors: &Path, place: &Path) -> Checkout<'a> {
+    let tree = place.join("tree");
+    std::fs::create_dir_all(place).unwrap();
+    let mirror = format!("{}.git", build.repository.trim_start_matches("https://github.com/"));
+    git(&["init", "-q", tree.to_str().unwrap()]);
+    let from = mirrors.join(mirror);
+    let inside = ["-C", tree.to_str().unwrap()];
+    git(&[&inside[..], &["fetch", "-q", "--depth=1", from.to_str().unwrap(), &build.commit]].concat());
+    git(&[&inside[..], &["checkout", "-q", &build.commit]].concat());
+    let recipe = recipe(&build.drv);
+    let lock = &recipe["publishedLockfile"];
+    for path in lock["folders"].as_array().into_iter().flatten() {
+        let content = lock["content"].as_str().unwrap();
+        let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, content).unwrap();
+        std::fs::write(tree.join(path.as_str().unwrap()).join("Cargo.lock"), bytes).unwrap();
+    }
+    Checkout { build, tree, index: recipe["index"].as_str().unwrap().to_owned() }
+}
+
+impl Checkout<'_> {
+    /// cargo's configuration: the index slice in place of the default registry.
+    fn config(&self) -> String {
+        format!("[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nlocal-registry = \"{}\"\n", self.index)
+    }
+
+    fn cargo(&self) -> Command {
+        Cargo::find(self.build.minor).expect("it was used before").command()
+    }
+}
+
+/// How cargo is called.
+const PACKAGE: [&str; 4] = ["package", "--no-verify", "--offline", "--allow-dirty"];
+
 /// Runs the same cargos over checkouts that lie ready.
-fn by_hand(builds: &[Build], mirrors: &Path, folder: &Path) -> Duration {
-    let mut commands = Vec::new();
-    for (number, build) in builds.iter().enumerate() {
-        let place = folder.join(format!("hand-{number}"));
-        let (tree, home) = (place.join("tree"), place.join("home"));
+fn by_hand(checkouts: &[Checkout<'_>]) -> Duration {
+    let prepare = |checkout: &Checkout<'_>| {
+        let place = checkout.tree.parent().unwrap();
+        let home = place.join("home");
         std::fs::create_dir_all(&home).unwrap();
-        let mirror = format!("{}.git", build.repository.trim_start_matches("https://github.com/"));
-        git(&["init", "-q", tree.to_str().unwrap()]);
-        let from = mirrors.join(mirror);
-        let inside = ["-C", tree.to_str().unwrap()];
-        git(&[&inside[..], &["fetch", "-q", "--depth=1", from.to_str().unwrap(), &build.commit]].concat());
-        git(&[&inside[..], &["checkout", "-q", &build.commit]].concat());
-        let recipe = recipe(&build.drv);
-        let lock = &recipe["publishedLockfile"];
-        for path in lock["folders"].as_array().into_iter().flatten() {
-            let content = lock["content"].as_str().unwrap();
-            let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, content).unwrap();
-            std::fs::write(tree.join(path.as_str().unwrap()).join("Cargo.lock"), bytes).unwrap();
-        }
-        let index = recipe["index"].as_str().unwrap();
-        let config =
-            format!("[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nlocal-registry = \"{index}\"\n");
-        std::fs::write(home.join("config.toml"), &config).unwrap();
-        std::fs::write(home.join("config"), &config).unwrap();
-        let mut cargo = Cargo::find(build.minor).expect("it was used before").command();
-        cargo.args(["package", "--no-verify", "--offline", "--allow-dirty"]).current_dir(tree.join(&build.path));
+        std::fs::write(home.join("config.toml"), checkout.config()).unwrap();
+        std::fs::write(home.join("config"), checkout.config()).unwrap();
+        let mut cargo = checkout.cargo();
+        cargo.args(PACKAGE).current_dir(checkout.tree.join(&checkout.build.path));
         cargo.env("CARGO_HOME", &home).env("CARGO_TARGET_DIR", place.join("target"));
         cargo.stdout(Stdio::null()).stderr(Stdio::null());
-        commands.push((build.id.clone(), cargo));
-    }
+        (checkout.build.id.clone(), cargo)
+    };
+    let mut commands: Vec<_> = checkouts.iter().map(prepare).collect();
     let start = Instant::now();
     for (id, command) in &mut commands {
         // Some refuse, as they do in the sandbox: that takes its time, too.
@@ -186,6 +217,55 @@ fn by_hand(builds: &[Build], mirrors: &Path, folder: &Path) -> Duration {
         assert!(status.is_ok(), "{id}");
     }
     start.elapsed()
+}
+
+/// The derivations that somebody would write for that: the same cargos over the same checkouts, which are in the store, in Nix's
+/// sandbox with the host's shell.
+fn by_hand_in_nix(checkouts: &[Checkout<'_>], folder: &Path) -> Duration {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let add = |checkout: &Checkout<'_>| {
+        let output = Command::new("nix-store").arg("--add").arg(&checkout.tree).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let derivation = |checkout: &Checkout<'_>| {
+        let cargo = checkout.cargo();
+        let words = std::iter::once(cargo.get_program()).chain(cargo.get_args()).map(|word| word.to_str().unwrap());
+        let cargo = words.chain(PACKAGE).collect::<Vec<_>>().join(" ");
+        serde_json::json!({
+            "name": checkout.build.id.replace(['+', '_'], "-"), "checkout": add(checkout), "index": checkout.index,
+            "config": checkout.config(), "package": checkout.build.path, "cargo": cargo, "salt": now.to_string(),
+        })
+    };
+    let all: Vec<Value> = checkouts.iter().map(derivation).collect();
+    std::fs::write(folder.join("all.json"), serde_json::to_vec(&all).unwrap()).unwrap();
+    let script = "export PATH=/usr/bin:/bin CARGO_HOME=$PWD/home CARGO_TARGET_DIR=$PWD/target; mkdir home; \
+        printf %s \"$config\" > home/config.toml; cp home/config.toml home/config; \
+        cp -r $checkout tree; chmod -R u+w tree; cd tree/$package; $cargo; : > $out";
+    let expression = format!(
+        "map (one: derivation (one // {{ system = builtins.currentSystem; builder = \"/bin/sh\"; \
+         args = [ \"-c\" {} ]; checkout = builtins.storePath one.checkout; index = builtins.storePath one.index; }})) \
+         (builtins.fromJSON (builtins.readFile {}/all.json))",
+        serde_json::to_string(&script.replace('$', "\\$")).unwrap().replace("\\\\$", "\\$"),
+        folder.display()
+    );
+    std::fs::write(folder.join("all.nix"), expression).unwrap();
+    let toolchains = checkouts.iter().map(|checkout| checkout.cargo().get_program().to_owned());
+    let mut seen: Vec<String> = ["/bin", "/usr", "/lib", "/lib64"].map(str::to_owned).into();
+    for loader in toolchains {
+        let toolchain = Path::new(&loader).parent().and_then(Path::parent).unwrap();
+        let toolchain = toolchain.display().to_string();
+        if !seen.contains(&toolchain) {
+            seen.push(toolchain);
+        }
+    }
+    let start = Instant::now();
+    let mut build = Command::new("nix-build");
+    build.arg(folder.join("all.nix")).args(["--no-out-link", "--option", "sandbox-paths", &seen.join(" ")]);
+    let output = build.output().unwrap();
+    let time = start.elapsed();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    time
 }
 
 fn git(arguments: &[&str]) {

@@ -21,9 +21,13 @@ impl Daemon {
     /// Starts one whose store, socket and log lie below `folder`.
     pub fn start(folder: &Path) -> Self {
         let socket = folder.join("socket");
+        let store = format!("local?root={}", folder.join("store").display());
+        // Its database is made first: of two connections that begin with that one may be refused.
+        let made = Command::new("nix-store").arg("--init").env("NIX_REMOTE", &store).status();
+        assert!(made.expect("nix-store is installed").success());
         let log = std::fs::File::create(folder.join("daemon.log")).unwrap();
         let mut daemon = Command::new("nix-daemon");
-        daemon.env("NIX_REMOTE", format!("local?root={}", folder.join("store").display()));
+        daemon.env("NIX_REMOTE", store);
         daemon.env("NIX_DAEMON_SOCKET_PATH", &socket).stderr(log).stdout(Stdio::null());
         let daemon = daemon.spawn().expect("nix-daemon is installed");
         for _ in 0..200 {
