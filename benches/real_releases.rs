@@ -37,14 +37,18 @@ fn main() {
     let tries = tries(&first.report);
     forget(&tries);
     let builder = salted_builder(folder.path());
+    // Whether Nix can build here is tried once for each version of the builder.
+    let checked = Command::new(env!("CARGO_BIN_EXE_recrate")).arg("doctor").env("RECRATE_BUILDER", &builder).output();
+    assert!(checked.is_ok());
     let run = |name: &str| verify(&releases, &mirrors, &builder, &folder.path().join(name));
     let cold = run("cold");
     let warm = run("warm");
     assert_eq!(cold.report["verdicts"], warm.report["verdicts"]);
     let check_out = |(number, build)| check_out(build, &mirrors, &folder.path().join(format!("hand-{number}")));
     let checkouts: Vec<Checkout<'_>> = tries.iter().enumerate().map(check_out).collect();
-    let in_nix = by_hand_in_nix(&checkouts, folder.path());
-    let hand = by_hand(&checkouts);
+    let (in_nix, packaged_in_nix) = by_hand_in_nix(&checkouts, folder.path());
+    let (hand, packaged) = by_hand(&checkouts);
+    assert_eq!(packaged_in_nix, packaged, "the same cargos over the same checkouts");
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{} releases, {} builds, {cores} cores", releases.len(), tries.len());
@@ -196,7 +200,8 @@ impl Checkout<'_> {
 const PACKAGE: [&str; 4] = ["package", "--no-verify", "--offline", "--allow-dirty"];
 
 /// Runs the same cargos over checkouts that lie ready.
-fn by_hand(checkouts: &[Checkout<'_>]) -> Duration {
+/// Gives the time, and how many crates came of it.
+fn by_hand(checkouts: &[Checkout<'_>]) -> (Duration, usize) {
     let prepare = |checkout: &Checkout<'_>| {
         let place = checkout.tree.parent().unwrap();
         let home = place.join("home");
@@ -211,17 +216,18 @@ fn by_hand(checkouts: &[Checkout<'_>]) -> Duration {
     };
     let mut commands: Vec<_> = checkouts.iter().map(prepare).collect();
     let start = Instant::now();
+    let mut packaged = 0;
     for (id, command) in &mut commands {
         // Some refuse, as they do in the sandbox: that takes its time, too.
         let status = command.status();
-        assert!(status.is_ok(), "{id}");
+        packaged += usize::from(status.unwrap_or_else(|error| panic!("{id}: {error}")).success());
     }
-    start.elapsed()
+    (start.elapsed(), packaged)
 }
 
 /// The derivations that somebody would write for that: the same cargos over the same checkouts, which are in the store, in Nix's
 /// sandbox with the host's shell.
-fn by_hand_in_nix(checkouts: &[Checkout<'_>], folder: &Path) -> Duration {
+fn by_hand_in_nix(checkouts: &[Checkout<'_>], folder: &Path) -> (Duration, usize) {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     let add = |checkout: &Checkout<'_>| {
         let output = Command::new("nix-store").arg("--add").arg(&checkout.tree).output().unwrap();
@@ -241,7 +247,8 @@ fn by_hand_in_nix(checkouts: &[Checkout<'_>], folder: &Path) -> Duration {
     std::fs::write(folder.join("all.json"), serde_json::to_vec(&all).unwrap()).unwrap();
     let script = "export PATH=/usr/bin:/bin CARGO_HOME=$PWD/home CARGO_TARGET_DIR=$PWD/target; mkdir home; \
         printf %s \"$config\" > home/config.toml; cp home/config.toml home/config; \
-        cp -r $checkout tree; chmod -R u+w tree; cd tree/$package; $cargo; : > $out";
+        cp -r $checkout tree; chmod -R u+w tree; cd tree/$package; $cargo; \
+        cp $CARGO_TARGET_DIR/package/*.crate $out || : > $out";
     let expression = format!(
         "map (one: derivation (one // {{ system = builtins.currentSystem; builder = \"/bin/sh\"; \
          args = [ \"-c\" {} ]; checkout = builtins.storePath one.checkout; index = builtins.storePath one.index; }})) \
@@ -265,7 +272,9 @@ fn by_hand_in_nix(checkouts: &[Checkout<'_>], folder: &Path) -> Duration {
     let output = build.output().unwrap();
     let time = start.elapsed();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    time
+    let outputs = String::from_utf8(output.stdout).unwrap();
+    let is_crate = |path: &&str| std::fs::metadata(path).is_ok_and(|output| output.len() > 0);
+    (time, outputs.lines().filter(is_crate).count())
 }
 
 fn git(arguments: &[&str]) {
