@@ -45,7 +45,7 @@ use crate::stages::plan::Plan;
 use crate::stages::record::Record;
 
 /// How many packages are under way at once. Most of them wait: for a network, or for Nix.
-const SIDE_BY_SIDE: usize = 32;
+const SIDE_BY_SIDE: usize = 48;
 
 impl Context {
     /// Verifies packages; gives a record of each and the plan of the builds that the findings are about. `from_lock_file`:

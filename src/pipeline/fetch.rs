@@ -15,7 +15,7 @@ use crate::model::krate::CrateId;
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
-use crate::stages::artefact::{Archive, Artefact, LOCK, MANIFEST, Malformed};
+use crate::stages::artefact::{Archive, LOCK, MANIFEST, Malformed};
 use crate::stages::checkout::Traces;
 use crate::stages::claims::{Cause, Missing, Obstacle};
 use crate::stages::index::IndexLine;
@@ -134,16 +134,15 @@ impl Context {
             return end(Some(expected), Cause::ChecksumMismatch { reason: reason.into() });
         }
         let checksum = line.checksum;
-        let artefact = match registry.artefact(&id, checksum) {
-            Ok(artefact) => artefact,
+        // Its bytes are let go until it is their turn: those of all that wait would be much.
+        let unpacked_size = match registry.artefact(&id, checksum) {
+            Ok(artefact) => artefact.unpacked_size(),
             Err(error) => return end(Some(checksum), cause_of(error)),
         };
-        let unpacked_size = artefact.unpacked_size();
-        let extract = match self.extract(&artefact, line.published) {
+        let extract = match self.extract(registry, &id, checksum, (unpacked_size, line.published)) {
             Ok(extract) => extract,
-            Err(error) => return end(Some(checksum), Cause::MalformedArchive { reason: error.to_string().into() }),
+            Err(cause) => return end(Some(checksum), cause),
         };
-        drop(artefact);
         let named = match self.named_origin(&id, &extract, registry, &lines, sources) {
             Ok(named) => named,
             Err(cause) => return end(Some(checksum), cause),
@@ -164,25 +163,38 @@ impl Context {
     }
 
     /// Takes a crate apart. What comes of it is remembered by its bytes: telling the compressor takes compressing it.
-    fn extract(&self, artefact: &Artefact, published: Option<Timestamp>) -> Result<Extract, Malformed> {
-        let inputs = (artefact.id.to_string(), artefact.checksum, published);
+    fn extract(
+        &self,
+        registry: &Registry,
+        id: &CrateId,
+        checksum: Sha256,
+        (unpacked_size, published): (u64, Option<Timestamp>),
+    ) -> Result<Extract, Cause> {
+        let inputs = (id.to_string(), checksum, published);
         if let Some(extract) = self.cache.recall("extract", &inputs) {
             return Ok(extract);
         }
-        let read = || Published::read(artefact, published).map(|published| Extract::of(&published));
-        let extract = self.permits.with(artefact.unpacked_size(), read)?;
+        let malformed = |error: Malformed| Cause::MalformedArchive { reason: error.to_string().into() };
+        let extract = self.permits.with(unpacked_size, || {
+            let artefact = registry.artefact(id, checksum).map_err(cause_of)?;
+            Ok(Extract::of(&Published::read(&artefact, published).map_err(malformed)?))
+        })?;
         self.cache.remember("extract", &inputs, &extract);
         Ok(extract)
     }
 
     /// The repository that a crate names, if any.
-    fn repository_named_by(&self, artefact: &Artefact) -> Option<RepositoryUrl> {
-        let inputs = (artefact.id.to_string(), artefact.checksum);
+    fn repository_named_by(&self, registry: &Registry, id: &CrateId, checksum: Sha256) -> Option<RepositoryUrl> {
+        let inputs = (id.to_string(), checksum);
         if let Some(named) = self.cache.recall("named", &inputs) {
             return named;
         }
-        let read = || repository(&Archive::read(&artefact.id, artefact.bytes()).ok()?).ok();
-        let named: Option<RepositoryUrl> = self.permits.with(artefact.unpacked_size(), read);
+        let unpacked_size = registry.artefact(id, checksum).ok()?.unpacked_size();
+        let named = self.permits.with(unpacked_size, || {
+            let artefact = registry.artefact(id, checksum).ok()?;
+            let archive = Archive::read(id, artefact.bytes()).ok();
+            Some(archive.and_then(|archive| repository(&archive).ok()))
+        })?;
         self.cache.remember("named", &inputs, &named);
         named
     }
@@ -252,7 +264,7 @@ impl Context {
         let asked = newer.into_iter().chain(older).take(VERSIONS);
         asked.filter_map(|line| {
             let id = CrateId { name: id.name.clone(), version: line.version.clone() };
-            self.repository_named_by(&registry.artefact(&id, line.checksum).ok()?)
+            self.repository_named_by(registry, &id, line.checksum)
         })
     }
 }
