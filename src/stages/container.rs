@@ -235,6 +235,7 @@ fn differing(id: &CrateId, writer: Writer, published: &Archive, rebuilt: &Archiv
 mod tests {
     use super::gzip::gzip_header;
     use super::*;
+    use crate::stages::artefact::Tar;
     use crate::stages::artefact::tests::id;
 
     /// The headers of cargo's own, before they are changed.
@@ -277,14 +278,26 @@ mod tests {
 
     fn accounted(published: &[u8], rebuilt: &[u8]) -> Result<Account, Vec<String>> {
         let read = |bytes| Archive::read(&id(), bytes).unwrap();
-        let (theirs, mine) = (read(published), read(rebuilt));
-        let form = Form::of(&id(), &theirs, &mine).map_err(|leftovers| {
+        // How a tar is kept makes no difference.
+        let packed = |bytes| {
+            let archive: Archive = read(bytes);
+            let tar = Tar::packed(&archive.tar.parts().collect::<Vec<_>>().concat());
+            Archive { tar, ..archive }
+        };
+        let found = account_of(published, &read(published), &read(rebuilt));
+        let same = account_of(published, &packed(published), &packed(rebuilt));
+        assert_eq!(same, found);
+        found
+    }
+
+    fn account_of(published: &[u8], theirs: &Archive, mine: &Archive) -> Result<Account, Vec<String>> {
+        let form = Form::of(&id(), theirs, mine).map_err(|leftovers| {
             leftovers
                 .iter()
                 .map(|Leftover { path, what }| format!("{}: {what}", path.as_deref().unwrap_or("-")))
                 .collect::<Vec<_>>()
         })?;
-        Ok(form.account(&id(), (&theirs, Sha256::of(published)), &mine, None))
+        Ok(form.account(&id(), (theirs, Sha256::of(published)), mine, None))
     }
 
     fn normalised(account: &Account) -> &[Normalised] {
