@@ -169,6 +169,15 @@ fn every_way_in_which_a_registry_says_where_its_crates_are_is_understood() {
 }
 
 #[test]
+fn a_crate_that_the_registry_lacked_a_moment_ago_is_asked_for_again() {
+    let site = Site::new();
+    site.publish("two", "shared", |bytes| bytes);
+    assert_eq!(kinds(&site.verify(&["one@1.0.0"])), [("one", "unverifiable")]);
+    site.publish("one", "shared", |bytes| bytes);
+    assert_eq!(kinds(&site.verify(&["one@1.0.0"])), [("one", "reproduced")]);
+}
+
+#[test]
 fn crates_of_another_registry_are_verified_against_that_one() {
     let site = Site::new();
     site.publish("one", "shared", |bytes| bytes);

@@ -22,6 +22,9 @@ use crate::stages::slice::Slice;
 /// passed, so an older file lacks nothing of it; only `yanked` may have changed.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long it is believed that a registry has no such crate: somebody may publish one.
+const ABSENT: Duration = Duration::from_secs(60 * 60);
+
 /// A registry.
 #[derive(Debug)]
 pub struct Registry {
@@ -39,6 +42,9 @@ type Hash = Arc<Mutex<Option<Option<Sha256>>>>;
 
 /// The lines of a crate, none where the registry does not have it; nothing before it was asked. Whoever comes first asks.
 type Held = Arc<Mutex<Option<Option<Arc<Vec<IndexLine>>>>>>;
+
+/// The registry's own description. One that has none is set up wrongly, and may be right the next moment.
+const DESCRIPTION: &str = "config.json";
 
 /// How many index files are asked for at once.
 const TOGETHER: usize = 16;
@@ -173,10 +179,11 @@ impl Registry {
         let cached = format!("index/{}/index/{path}", folder_of(address));
         let (file, tag) = (format!("{cached}.json"), format!("{cached}.etag"));
         let before = self.cache.read(&file)?;
+        // That there is nothing is kept as an empty file.
+        let most = if before.as_ref().is_some_and(Vec::is_empty) { most.min(ABSENT) } else { most };
         let fresh = self.cache.age(&file).is_some_and(|age| age < most);
         let network = match (before.clone(), &self.network) {
             (Some(bytes), network) if fresh || network.is_none() => {
-                // That there is nothing is kept as an empty file.
                 return if bytes.is_empty() { Err(absent()) } else { Ok(bytes) };
             }
             (_, Some(network)) => network,
@@ -194,7 +201,9 @@ impl Registry {
                 bytes
             }
             (Answer::Absent, _) => {
-                self.cache.write(&file, b"")?;
+                if path != DESCRIPTION {
+                    self.cache.write(&file, b"")?;
+                }
                 return Err(absent());
             }
             (Answer::NotModified, None) => return Err(absent()),
@@ -267,7 +276,7 @@ impl Registry {
     }
 
     fn read_config(&self, address: &str) -> Result<IndexConfig, String> {
-        let bytes = self.fetch(address, "config.json", FRESH).map_err(|error| error.to_string())?;
+        let bytes = self.fetch(address, DESCRIPTION, FRESH).map_err(|error| error.to_string())?;
         // Only this of it matters here; the rest is written in more ways than the library takes, like a null `api`.
         #[derive(serde::Deserialize)]
         struct Wire {

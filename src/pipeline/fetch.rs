@@ -199,7 +199,7 @@ impl Context {
         named
     }
 
-    /// The index lines of a crate; asked for again where a version is missing: it may be younger than the cached file.
+    /// The index lines of a crate; asked for again where it or a version is missing: it may be younger than what is cached.
     fn index_with(
         &self,
         id: &CrateId,
@@ -208,7 +208,9 @@ impl Context {
     ) -> Result<std::sync::Arc<Vec<IndexLine>>, registry::Error> {
         match sources.index(registry, &id.name, false) {
             Ok(lines) if lines.iter().any(|line| line.version == id.version) => Ok(lines),
-            Ok(_) if self.network.is_some() => sources.index(registry, &id.name, true),
+            Ok(_) | Err(registry::Error::Absent(_)) if self.network.is_some() => {
+                sources.index(registry, &id.name, true)
+            }
             found => found,
         }
     }
