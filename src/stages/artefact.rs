@@ -285,12 +285,11 @@ fn unpack(bytes: &[u8]) -> Result<(GzipHeader, Tar, Range<usize>), Malformed> {
     let mut plain = Vec::with_capacity(size_in_trailer(bytes).min(PLAIN_LIMIT) as usize);
     decoder.by_ref().take(u64::from(PLAIN_LIMIT)).read_to_end(&mut plain).map_err(unreadable)?;
     let mut rest = decoder.by_ref().take(UNPACKED_LIMIT + 1 - plain.len() as u64);
-    let tar = if plain.len() < PLAIN_LIMIT as usize {
+    let tar = Tar(if plain.len() < PLAIN_LIMIT as usize {
         Held::Plain(plain)
     } else {
         Held::Packed(Packed::pack(&mut plain.as_slice().chain(&mut rest)).map_err(unreadable)?)
-    };
-    let tar = Tar(tar);
+    });
     if tar.len() as u64 > UNPACKED_LIMIT {
         return Err(Malformed::TooLarge);
     }

@@ -43,6 +43,18 @@ impl fmt::Display for Compressor {
     }
 }
 
+/// A step of a compressor that counts what it has taken and given in all: three libraries have one, each with its own types.
+macro_rules! counted {
+    ($deflate:ident, $step:ident, $flush:ident, $end:pat) => {{
+        let Step { input, output, last } = $step;
+        let (taken, given) = ($deflate.total_in(), $deflate.total_out());
+        let status = $deflate.compress(input, output, if last { $flush.1 } else { $flush.0 }).ok()?;
+        // No more than the buffers' lengths.
+        let (taken, given) = (($deflate.total_in() - taken) as usize, ($deflate.total_out() - given) as usize);
+        Some(Stepped { taken, given, ended: matches!(status, $end) })
+    }};
+}
+
 impl Compressor {
     /// All of them, the likeliest first.
     pub const ALL: [Self; 5] = [Self::Zlib8, Self::ZlibRsOld, Self::ZlibRsNew, Self::Zlib9, Self::Miniz];
@@ -67,15 +79,15 @@ impl Compressor {
         all
     }
 
-    /// Compresses to a raw deflate stream, at the level that cargo uses.
+    /// Compresses to a raw deflate stream, at the level that cargo uses; nothing where the compressor fails.
     #[must_use]
     pub fn compress(self, bytes: &[u8]) -> Vec<u8> {
         let mut made = Vec::new();
-        self.stream(std::iter::once(bytes.into()), &mut |part| {
+        let complete = self.stream(std::iter::once(bytes.into()), &mut |part| {
             made.extend_from_slice(part);
             true
         });
-        made
+        if complete { made } else { Vec::new() }
     }
 
     /// Compresses what comes in parts, however large they are; ends where `take` wants no more of what it makes. Gives whether it
@@ -85,37 +97,22 @@ impl Compressor {
             Self::Zlib8 => Zlib::new(8).is_some_and(|mut zlib| feed(tar, take, |step| zlib.step(step))),
             Self::Zlib9 => Zlib::new(9).is_some_and(|mut zlib| feed(tar, take, |step| zlib.step(step))),
             Self::ZlibRsOld => {
-                let mut deflate = zlib_rs_old::Deflate::new(9, false, 15);
-                feed(tar, take, |Step { input, output, last }| {
-                    use zlib_rs_old::{DeflateFlush, Status};
-                    let before = (deflate.total_in(), deflate.total_out());
-                    let flush = if last { DeflateFlush::Finish } else { DeflateFlush::NoFlush };
-                    let status = deflate.compress(input, output, flush).ok()?;
-                    let ended = status == Status::StreamEnd;
-                    Some(Stepped::of(before, (deflate.total_in(), deflate.total_out()), ended))
-                })
+                use zlib_rs_old::{Deflate, DeflateFlush, Status};
+                let mut deflate = Deflate::new(9, false, 15);
+                let flush = (DeflateFlush::NoFlush, DeflateFlush::Finish);
+                feed(tar, take, |step| counted!(deflate, step, flush, Status::StreamEnd))
             }
             Self::ZlibRsNew => {
-                let mut deflate = zlib_rs::Deflate::new(9, false, 15);
-                feed(tar, take, |Step { input, output, last }| {
-                    use zlib_rs::{DeflateFlush, Status};
-                    let before = (deflate.total_in(), deflate.total_out());
-                    let flush = if last { DeflateFlush::Finish } else { DeflateFlush::NoFlush };
-                    let status = deflate.compress(input, output, flush).ok()?;
-                    let ended = status == Status::StreamEnd;
-                    Some(Stepped::of(before, (deflate.total_in(), deflate.total_out()), ended))
-                })
+                use zlib_rs::{Deflate, DeflateFlush, Status};
+                let mut deflate = Deflate::new(9, false, 15);
+                let flush = (DeflateFlush::NoFlush, DeflateFlush::Finish);
+                feed(tar, take, |step| counted!(deflate, step, flush, Status::StreamEnd))
             }
             Self::Miniz => {
-                let mut deflate = flate2::Compress::new(flate2::Compression::best(), false);
-                feed(tar, take, |Step { input, output, last }| {
-                    use flate2::{FlushCompress, Status};
-                    let before = (deflate.total_in(), deflate.total_out());
-                    let flush = if last { FlushCompress::Finish } else { FlushCompress::None };
-                    let status = deflate.compress(input, output, flush).ok()?;
-                    let ended = matches!(status, Status::StreamEnd);
-                    Some(Stepped::of(before, (deflate.total_in(), deflate.total_out()), ended))
-                })
+                use flate2::{Compress, Compression, FlushCompress, Status};
+                let mut deflate = Compress::new(Compression::best(), false);
+                let flush = (FlushCompress::None, FlushCompress::Finish);
+                feed(tar, take, |step| counted!(deflate, step, flush, Status::StreamEnd))
             }
         }
     }
@@ -148,14 +145,6 @@ struct Stepped {
     taken: usize,
     given: usize,
     ended: bool,
-}
-
-impl Stepped {
-    /// From what a compressor has taken and given in all, before and after a step.
-    fn of(before: (u64, u64), after: (u64, u64), ended: bool) -> Self {
-        // No more than the buffers' lengths.
-        Self { taken: (after.0 - before.0) as usize, given: (after.1 - before.1) as usize, ended }
-    }
 }
 
 /// How many bytes a compressor gives at once.
