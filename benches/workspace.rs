@@ -129,8 +129,6 @@ fn main() {
         let bare = site.repository("family");
         member.push(cost(&site, &bare, &workspace(number), "large", "members/large"));
     }
-    println!("{}", site.folder.path().display());
-    std::thread::sleep(Duration::from_secs(100000));
     for (name, costs) in [("alone", &mut alone), ("of 300", &mut member)] {
         costs.sort_by_key(|cost| cost.time);
         let Cost { time, peak, store, wire, trees } = &costs[costs.len() / 2];

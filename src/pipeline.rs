@@ -60,7 +60,6 @@ impl Context {
         run: &RunDirectory,
         console: &Console,
     ) -> Result<(Vec<Record>, Plan), Error> {
-        self.preflight()?;
         let mut done: Vec<(LockedPackage, Kept)> = Vec::new();
         let fresh: Vec<&LockedPackage> = locked.packages.iter().collect();
         let registries = self.registries(fresh.iter().map(|package| &package.key.registry));

@@ -69,6 +69,8 @@ const BATCH: usize = 2000;
 pub enum Event {
     /// The build of a derivation began.
     Started(String),
+    /// Some build may have ended.
+    Progress,
     /// Nix output something outside of any build.
     Message(String),
 }
@@ -226,14 +228,20 @@ impl Nix {
         }))
     }
 
-    /// Roots what the store has of these paths against garbage collection; gives what it lacks.
+    /// Roots what the store has of these paths against garbage collection; gives what it lacks of them, and of others that
+    /// it is asked about at the same time.
     ///
     /// # Errors
     /// Where the store can't be asked.
-    pub fn keep(&self, paths: &BTreeSet<&String>, root: &Path) -> Result<BTreeSet<String>, Error> {
+    pub fn keep<'a>(
+        &self,
+        paths: &BTreeSet<&'a String>,
+        others: impl Iterator<Item = &'a String> + Clone,
+        root: &Path,
+    ) -> Result<BTreeSet<String>, Error> {
         let mut patience = KEEP_TRIES;
         loop {
-            let missing = self.missing(paths.iter().copied())?;
+            let missing = self.missing(paths.iter().copied().chain(others.clone()))?;
             let there: Vec<&String> = paths.iter().copied().filter(|path| !missing.contains(*path)).collect();
             patience -= 1;
             match self.root(&there, root) {
@@ -431,6 +439,10 @@ fn tail(text: &str) -> String {
 /// Nix's activity type for the build of a derivation.
 const BUILD: u64 = 105;
 
+/// Nix's result type for how many builds are under way and done. That a build's activity stops is of no use: it does so at
+/// the end of all builds (Nix 2.8).
+const PROGRESS: u64 = 105;
+
 /// Reads a line of `--log-format internal-json`.
 fn read_event(line: &str) -> Option<Event> {
     #[derive(Deserialize)]
@@ -448,6 +460,7 @@ fn read_event(line: &str) -> Option<Event> {
     let wire: Wire = serde_json::from_str(line.strip_prefix("@nix ")?).ok()?;
     match wire.action.as_str() {
         "start" if wire.r#type == BUILD => Some(Event::Started(wire.fields.first()?.as_str()?.to_owned())),
+        "result" if wire.r#type == PROGRESS => Some(Event::Progress),
         // Levels 0 and 1 are errors and warnings.
         "msg" if wire.level <= 1 => Some(Event::Message(wire.msg)),
         _ => None,
@@ -464,6 +477,8 @@ mod tests {
         assert_eq!(read_event(started), Some(Event::Started("/nix/store/x.drv".to_owned())));
         let message = r#"@nix {"action":"msg","level":0,"msg":"error: no"}"#;
         assert_eq!(read_event(message), Some(Event::Message("error: no".to_owned())));
+        let progress = r#"@nix {"action":"result","id":2,"type":105,"fields":[1,6,2,0]}"#;
+        assert_eq!(read_event(progress), Some(Event::Progress));
         for other in ["/nix/store/out", "@nix {", "@nix {}", r#"@nix {"action":"msg","level":3,"msg":"x"}"#, ""] {
             assert_eq!(read_event(other), None, "{other}");
         }

@@ -149,6 +149,7 @@ impl Context {
                         slice,
                         commits: package.extra_commits.clone().into_iter().chain([own]).collect(),
                         lfs_files: package.lfs_files.clone(),
+                        before: attempted.attempts.len(),
                     };
                     return Step::Next(Box::new(Prepared { attempted, attempt, request: Arc::new(request) }));
                 }

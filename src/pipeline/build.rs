@@ -1,7 +1,7 @@
 //! Builds: has Nix build what a plan says, and reads what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::context::{Context, Error, check_interrupt};
 use super::seed::Content;
@@ -35,6 +35,17 @@ impl Share {
     pub const ALL: Self = Self { number: 0, max_jobs: None };
 }
 
+/// What Nix is asked to build.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What is derived from it.
+    pub derivations: &'a Derivations,
+    /// What Nix may use for it.
+    pub share: Share,
+}
+
 /// What having Nix build came to, besides the outputs.
 #[derive(Debug, Default)]
 pub struct Built {
@@ -44,22 +55,22 @@ pub struct Built {
 
 impl Context {
     /// Has Nix build what the store does not have yet; `inputs` gives what the fixed-output inputs of those jobs are made
-    /// of.
+    /// of. `ready` is told of jobs whose outputs can be read before all are.
     ///
     /// # Errors
     /// Where Nix or the store does not do what it is asked. That a build fails is none.
     pub fn build<'a>(
         &self,
-        plan: &Plan,
-        derivations: &Derivations,
-        share: Share,
+        order: Order<'_>,
         run: &RunDirectory,
         console: &Console,
         inputs: impl Fn(&BTreeSet<&str>) -> BTreeMap<FixedInput, Content<'a>>,
+        mut ready: impl FnMut(&str),
     ) -> Result<Built, Error> {
+        let Order { plan, derivations, share } = order;
         // What the store has already is rooted as well: whatever a report names is there as long as the run directory is.
         let outputs = derivations.rebuilds.values().map(|drv| &drv.out).collect();
-        let missing = self.nix.keep(&outputs, &run.next_root())?;
+        let mut missing = self.nix.keep(&outputs, derivations.fixed_inputs.values(), &run.next_root())?;
         let wanted: Vec<(&String, &RebuildDrv)> =
             derivations.rebuilds.iter().filter(|(_, drv)| missing.contains(&drv.out)).collect();
         let mut built = Built::default();
@@ -71,16 +82,31 @@ impl Context {
             run.write(&name, &part.to_json())?;
             let builds: Vec<&RebuildDrv> = wanted.iter().map(|(_, drv)| *drv).collect();
             for _ in 0..COLLECTED_TRIES {
-                let seeded = self.seed(derivations, inputs(&jobs))?;
+                let seeded = self.seed(derivations, inputs(&jobs), &missing)?;
                 check_interrupt()?;
                 self.instantiate(&part, derivations, run, &name)?;
+                let mut under_way: Vec<(&String, &RebuildDrv)> = Vec::new();
                 built.errors = self.nix.realise(&builds, &run.next_root(), share.max_jobs, |event| match event {
-                    Event::Started(drv) => console.build_started(&drv),
+                    Event::Started(drv) => {
+                        console.build_started(&drv);
+                        under_way.extend(wanted.iter().filter(|(_, one)| one.drv == drv));
+                    }
+                    // Nix removes what lies at the place of an output before it builds, and moves an output there as a whole.
+                    // What another store builds is copied from there in the end.
+                    Event::Progress if self.nix.store.is_none() => under_way.retain(|(job, drv)| {
+                        let is_there = Path::new(&drv.out).exists();
+                        if is_there {
+                            ready(job);
+                        }
+                        !is_there
+                    }),
+                    Event::Progress => {}
                     Event::Message(text) => tracing::debug!("nix: {text}"),
                 })?;
                 if built.errors.is_none() || !self.was_collected(&builds, &seeded)? {
                     break;
                 }
+                missing = self.nix.missing(derivations.fixed_inputs.values())?;
             }
         }
         self.copy_outputs(derivations, run)?;

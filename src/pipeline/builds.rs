@@ -3,12 +3,12 @@
 //! Each package waits for its own build only. Nix is never idle while a build is wanted, and all its processes together do no
 //! more builds at once than it is set up for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::build::{Built, Share};
+use super::build::{Built, Order, Share};
 use super::context::{Context, Error, check_interrupt};
 use super::seed::Content;
 use crate::edges::console::Console;
@@ -37,6 +37,8 @@ pub struct Request {
     pub commits: BTreeMap<CommitId, Commit>,
     /// The LFS objects, and where they are.
     pub lfs_files: BTreeMap<Sri, PathBuf>,
+    /// How many builds the package had before. Those with the most are made first: they need the longest.
+    pub before: usize,
 }
 
 /// The run ends: [`Builds::end`] says why.
@@ -95,7 +97,8 @@ impl Builds {
             if queue.closed {
                 return Err(Stopped);
             }
-            queue.waiting.push_back(Waiting { request, answer });
+            let place = queue.waiting.partition_point(|one| one.request.before >= request.before);
+            queue.waiting.insert(place, Waiting { request, answer });
         }
         self.changed.notify_one();
         answered.recv().map_err(|_| Stopped)
@@ -171,13 +174,10 @@ impl Context {
         Ok((0..processes).map(share).collect())
     }
 
-    /// Has Nix make what is wanted until nothing more is, with several processes side by side.
+    /// Has Nix make what is wanted until nothing more is, with several processes side by side. Whether it can build here at
+    /// all is found out while nothing is wanted yet.
     pub fn serve(&self, builds: &Builds, run: &RunDirectory, console: &Console) {
-        // Nix is not asked for anything before there is something to build.
-        if builds.wait().is_none() {
-            return;
-        }
-        let shares = match self.shares() {
+        let shares = match self.preflight().and_then(|()| self.shares()) {
             Ok(shares) => shares,
             Err(error) => {
                 builds.stop(error);
@@ -205,18 +205,24 @@ impl Context {
             plan.add_rebuild(&request.locked, request.checksum, &request.inputs);
         }
         let derivations = derive(&plan)?;
-        let built = self.build(&plan, &derivations, share, run, console, |jobs| {
+        let inputs = |jobs: &BTreeSet<&str>| {
             let needed = batch.iter().map(|one| one.request.as_ref());
             let needed = needed.filter(|request| jobs.contains(request.locked.key.job().as_str()));
             self.inputs_of(&needed.collect::<Vec<_>>())
-        })?;
-        check_interrupt()?;
-        let built = Arc::new(built);
-        for Waiting { request, answer } in batch {
+        };
+        let answer = |Waiting { request, answer }: &Waiting, built: &Arc<Built>| {
             let drv = derivations.rebuilds[&request.locked.key.job()].clone();
-            // Who does not wait any more has been stopped.
-            let _ = answer.send((drv, Arc::clone(&built)));
-        }
+            // Who does not wait any more has been answered, or stopped.
+            let _ = answer.send((drv, Arc::clone(built)));
+        };
+        let well = Arc::new(Built::default());
+        let ready = |job: &str| {
+            batch.iter().filter(|one| one.request.locked.key.job() == job).for_each(|one| answer(one, &well));
+        };
+        let order = Order { plan: &plan, derivations: &derivations, share };
+        let built = Arc::new(self.build(order, run, console, inputs, ready)?);
+        check_interrupt()?;
+        batch.iter().for_each(|one| answer(one, &built));
         Ok(())
     }
 

@@ -65,7 +65,11 @@ impl Outcomes {
         });
         let wanted: BTreeSet<&String> =
             recalled.iter().filter_map(|(_, kept)| kept.as_ref()).flat_map(outputs).collect();
-        let missing = if wanted.is_empty() { BTreeSet::new() } else { context.nix.keep(&wanted, &run.next_root())? };
+        let missing = if wanted.is_empty() {
+            BTreeSet::new()
+        } else {
+            context.nix.keep(&wanted, std::iter::empty(), &run.next_root())?
+        };
         let (mut found, mut fresh) = (Vec::new(), Vec::new());
         for (package, kept) in recalled {
             match kept.filter(|kept| outputs(kept).all(|out| !missing.contains(out))) {

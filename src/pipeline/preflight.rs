@@ -48,7 +48,6 @@ impl Context {
                 fs_err::read_link("/proc/self/ns/user").ok(),
                 variables,
                 &self.nix.build_options,
-                &self.programs.builder.pin,
             )
         )
     }

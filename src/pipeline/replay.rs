@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::build::{Built, Share};
+use super::build::{Built, Order, Share};
 use super::context::{Context, Error, Registries, check_interrupt};
 use super::seed::Content;
 use super::trace::ask_reach;
@@ -144,7 +144,8 @@ impl Context {
             inputs = self.inputs(&plan.only(&jobs), derivations)?;
             check_interrupt()?;
         }
-        self.build(plan, derivations, Share::ALL, run, console, |_| self.content(&inputs))
+        let order = Order { plan, derivations, share: Share::ALL };
+        self.build(order, run, console, |_| self.content(&inputs), |_| {})
     }
 
     /// Fetches the commits, LFS objects and index slices of a plan that the store lacks, as far as they can be had.

@@ -77,7 +77,8 @@ impl Context {
             .iter()
             .map(|(key, id, bytes)| (FixedInput::Published(key.clone()), Content::Published(id, bytes)));
         content.extend(crates);
-        self.seed(&derivations, content)?;
+        let missing = self.nix.missing(derivations.fixed_inputs.values())?;
+        self.seed(&derivations, content, &missing)?;
         // The fetcher would fetch what is in the bundle.
         let wanted: Vec<(&FixedInput, &String)> =
             derivations.fixed_inputs.iter().filter(|(input, _)| **input != FixedInput::Fetcher).collect();

@@ -43,8 +43,8 @@ pub enum Content<'a> {
 }
 
 impl Context {
-    /// Puts inputs into the store, where it lacks them. Gives the paths of those that are there then; Nix has to fetch the
-    /// others.
+    /// Puts inputs into the store: those among the paths that are `missing` there. Gives the paths of those that are there
+    /// then; Nix has to fetch the others.
     ///
     /// # Errors
     /// Where the store does not take one, or has it elsewhere.
@@ -52,8 +52,8 @@ impl Context {
         &self,
         derivations: &Derivations,
         mut inputs: BTreeMap<FixedInput, Content<'_>>,
+        missing: &BTreeSet<String>,
     ) -> Result<BTreeSet<String>, Error> {
-        let missing = self.nix.missing(derivations.fixed_inputs.values())?;
         let path = |input: &FixedInput| derivations.fixed_inputs.get(input);
         let mut there: BTreeSet<String> =
             inputs.keys().filter_map(path).filter(|path| !missing.contains(*path)).cloned().collect();
