@@ -28,7 +28,7 @@ use crate::edges::cache::Cache;
 use crate::edges::cargo_config::{CargoConfig, Place};
 use crate::edges::git::commit::Commit;
 use crate::edges::git::{Git, Mirror};
-use crate::edges::network::Network;
+use crate::edges::network::{Network, PATIENCE};
 use crate::edges::registry::{Registry, write_slice};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
@@ -98,7 +98,7 @@ fn repository() -> Result<(Git, RepositoryUrl), String> {
     let repository = variable("repository")?.parse().map_err(text_of)?;
     let rules = std::env::var("RECRATE_GIT_MIRRORS").unwrap_or_default();
     let mirrors = rules.split_whitespace().map(str::parse).collect::<Result<Vec<Mirror>, _>>()?;
-    Ok((Git { cache: cache(), mirrors, archive: None, network: Network::acquire(false) }, repository))
+    Ok((Git { cache: cache(), mirrors, archive: None, network: Network::acquire(false, PATIENCE) }, repository))
 }
 
 /// A commit, with what packaging from these folders reads.
@@ -140,7 +140,7 @@ fn index() -> Result<(), String> {
         Some(address) => Place::Sparse(format!("{}/", address.trim_start_matches("sparse+").trim_end_matches('/'))),
         None => CargoConfig::default().default_registry().map_err(text_of)?,
     };
-    let registry = Registry::new(place, cache(), Network::acquire(false));
+    let registry = Registry::new(place, cache(), Network::acquire(false, PATIENCE));
     let lines = registry.indexes(&pin.names).map_err(text_of)?;
     if let Some(lacking) = pin.names.iter().find(|name| !lines.contains_key(*name)) {
         return Err(format!("the registry has no {lacking}"));

@@ -1,6 +1,7 @@
 //! Options that several commands share, and the [`Context`] that they make.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix_archive::nar::{CaseHack, hash_path};
 use serde::Deserialize;
@@ -9,7 +10,7 @@ use super::Failure;
 use crate::edges::cache::Cache;
 use crate::edges::cargo_config::CargoConfig;
 use crate::edges::git::{Git, Mirror, without_file_scheme};
-use crate::edges::network::Network;
+use crate::edges::network::{Network, PATIENCE};
 use crate::edges::nix::Nix;
 use crate::edges::parallel::Permits;
 use crate::edges::software_heritage::{ADDRESS, SoftwareHeritage};
@@ -105,6 +106,12 @@ pub struct BuildOptions {
     /// Use what is cached and in the store; fetch nothing
     #[arg(long)]
     offline: bool,
+    /// How long a server may take for one answer, all tries together: a file, or what a repository is asked for
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs())]
+    network_timeout: u64,
+    /// How long one build may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    build_timeout: u64,
     /// Look at everything again: let no result of an earlier run count. What was fetched and built is used all the same
     #[arg(long)]
     fresh: bool,
@@ -155,13 +162,14 @@ impl BuildOptions {
     /// # Errors
     /// Where something that is needed is not there, with what to do about it.
     pub fn context(&self, folder: &Path) -> Result<Context, Failure> {
-        let network = Network::acquire(self.offline);
+        let network = Network::acquire(self.offline, Duration::from_secs(self.network_timeout));
         let config = self.read_config(folder)?;
         let mut mirrors = self.mirrors.clone();
         mirrors.extend(config.git_mirror);
         let mut build_options = Vec::new();
         build_options.extend(self.builders.iter().flat_map(|machines| ["--builders".to_owned(), machines.clone()]));
         build_options.extend(self.max_jobs.iter().flat_map(|jobs| ["--max-jobs".to_owned(), jobs.to_string()]));
+        build_options.extend(["--timeout".to_owned(), self.build_timeout.to_string()]);
         build_options.extend(self.nix_options.iter().cloned());
         let nix = Nix {
             build_options,

@@ -3,12 +3,14 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Failure;
 use super::build_options::BuildOptions;
 use crate::edges::console::Console;
+use crate::edges::nix;
 use crate::edges::run_directory::RunDirectory;
 use crate::model::krate::CrateId;
 use crate::model::package::{PackageKey, RegistryName};
@@ -158,6 +160,9 @@ impl Subject {
     }
 }
 
+/// How long an interrupted run may take to end in order.
+const MOMENT: Duration = Duration::from_millis(800);
+
 /// Does something in a run directory, with progress and ^C. Only runs with the same `key` go on from each other; `folder` is
 /// whose configuration counts.
 ///
@@ -172,12 +177,19 @@ pub fn in_run<T>(
     work: impl FnOnce(&RunDirectory, &Console) -> Result<T, Error>,
 ) -> Result<(T, RunDirectory), Failure> {
     let run = RunDirectory::open(out, key, folder).map_err(Failure::usage)?;
-    // A second ^C ends the program at once, as ever.
+    // Whatever is under way is given a moment: what is half done counts for nothing, and nobody likes to wait for a server. A
+    // second ^C ends the program at once, as ever.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
         eprintln!("stopping; ^C again stops at once");
+        nix::stop_builds();
+        std::thread::spawn(|| {
+            std::thread::sleep(MOMENT);
+            eprintln!("error: {}", Error::Interrupted);
+            std::process::exit(130);
+        });
     });
     let console = Console::new(packages, quiet);
     let done = work(&run, &console);

@@ -83,7 +83,17 @@ impl Cache {
     /// # Errors
     /// Where it can't be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        write_whole(&self.path(name), bytes)
+        write_by(&self.temporary()?, &self.path(name), bytes)
+    }
+
+    /// A folder for what is gone again soon. What a killed program leaves there is removed when the cache is opened next.
+    ///
+    /// # Errors
+    /// Where it can't be made.
+    pub fn temporary(&self) -> io::Result<PathBuf> {
+        let folder = self.path(usage::TEMPORARY);
+        fs_err::create_dir_all(&folder)?;
+        Ok(folder)
     }
 
     /// What was learned before of these inputs, by this very program; none where it was not, or what is there is not what was
@@ -193,10 +203,16 @@ static PROGRAM: LazyLock<Option<Sha256>> =
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     fs_err::create_dir_all(folder)?;
+    write_by(folder, path, bytes)
+}
+
+/// The same, with the other name in a folder of the same file system.
+fn write_by(temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs_err::create_dir_all(path.parent().unwrap_or_else(|| Path::new(".")))?;
     // As readable as any file that the user makes: a temporary one would be for the user alone.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     let about = |error: io::Error| io::Error::new(error.kind(), format!("failed to write {}: {error}", path.display()));
-    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).map_err(about)?;
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(temporary).map_err(about)?;
     file.write_all(bytes).map_err(about)?;
     file.persist(path).map_err(|error| about(error.error))?;
     Ok(())

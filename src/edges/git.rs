@@ -120,12 +120,16 @@ impl Git {
         let local = cached.to_thread_local();
         let is_missing = |(id, _): &(&CommitId, &BTreeSet<SubPath>)| !local.has_object(object_id(**id));
         let missing: Wanted = wanted.iter().filter(is_missing).map(|(id, folders)| (*id, folders.clone())).collect();
-        let origin = || Origin::Server { address: address.clone(), asked: self.network.is_some() };
-        if missing.is_empty() || self.network.is_none() {
+        let patience = self.network.as_ref().map(|network| network.patience);
+        let origin = || Origin::Server { address: address.clone(), patience };
+        let Some(network) = self.network.as_ref().filter(|_| !missing.is_empty()) else {
             let had = |id| if missing.contains_key(&id) { Err(Error::Offline(id)) } else { Ok(id) };
             return each(&|id| Commit::read(&cached, had(id)?, origin()));
-        }
-        let fetch = |wanted: &Wanted| by_either_name(&address, |address| fetch_commits(&cached, address, wanted));
+        };
+        let fetch = |wanted: &Wanted| {
+            let (cached, wanted) = (cached.clone(), wanted.clone());
+            by_either_name(&address, network.patience, move |address| fetch_commits(&cached, address, &wanted))
+        };
         let together = fetch(&missing);
         let fetch_one = |id: CommitId| {
             let Some(folders) = missing.get(&id) else { return Ok(()) };

@@ -2,25 +2,42 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::StatusCode;
-use reqwest::blocking::{Client, ClientBuilder, RequestBuilder};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use reqwest::blocking::{Client, ClientBuilder, RequestBuilder, Response};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, RETRY_AFTER};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{StatusCode, Url};
 use rustls::ClientConfig;
 use rustls_platform_verifier::ConfigVerifierExt as _;
 
-/// What a file of the registry may be at most, in bytes: far above the registry's own limit.
-const BODY_LIMIT: u64 = 256 << 20;
+use super::parallel::locked;
+
+/// What a crate or another large file may be at most, in bytes: far above the registry's own limit.
+pub const FILE_LIMIT: u64 = 256 << 20;
+/// What a file of an index may be at most, in bytes. The largest ones of the default registry have 3 MB.
+pub const INDEX_LIMIT: u64 = 64 << 20;
+/// Of larger bodies, in bytes, one at a time is received: all that are under way at once would fill the memory.
+const LARGE: usize = 16 << 20;
 /// How often a request is made before it counts as failed.
-const TRIES: u32 = 3;
-/// How long a connection may take, and how long a silent server is listened to.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TRIES: u32 = 4;
+/// How many redirects are followed.
+const REDIRECTS: usize = 5;
+/// How long a connection may take, and how long a silent server is listened to: as cargo does.
+const SILENCE: Duration = Duration::from_secs(30);
+/// A server that sends fewer bytes in so long is as good as silent: cargo's limit, 10 bytes a second.
+const SLOW: usize = 10 * SILENCE.as_secs() as usize;
+/// How long everything about one question may take, unless the user says otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Leave to use the network.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Network {
+    /// How long one question may take, all its tries together: a file, or what a repository is asked for.
+    pub patience: Duration,
+    /// Who receives a large body holds it.
+    large: Arc<Mutex<()>>,
     /// Made when it is first used: reading the system's certificates takes longer than a run that needs none.
     client: Arc<OnceLock<Result<Client, String>>>,
 }
@@ -37,10 +54,12 @@ pub enum Error {
         reason: String,
     },
     /// An answer larger than any that is expected.
-    #[error("{url} is larger than {BODY_LIMIT} bytes")]
+    #[error("{url} is larger than {limit} bytes")]
     TooLarge {
         /// What was asked for.
         url: String,
+        /// What it may have.
+        limit: u64,
     },
 }
 
@@ -63,30 +82,30 @@ pub enum Answer {
 impl Network {
     /// Takes leave to use the network; none where `offline`.
     #[must_use]
-    pub fn acquire(offline: bool) -> Option<Self> {
+    pub fn acquire(offline: bool, patience: Duration) -> Option<Self> {
         // gix makes clients of its own, which need a provider, too. That there is one already is no fault.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        (!offline).then(Self::default)
+        (!offline).then(|| Self { patience, large: Arc::default(), client: Arc::default() })
     }
 
     fn client(&self) -> Result<&Client, String> {
         let made = self.client.get_or_init(|| {
             with_certificates(Client::builder())
                 .user_agent(concat!("recrate/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(PATIENCE)
-                .timeout(PATIENCE * 10)
+                .connect_timeout(SILENCE)
+                .redirect(Policy::custom(follow))
                 .build()
                 .map_err(|error| chain(&error))
         });
         made.as_ref().map_err(Clone::clone)
     }
 
-    /// Fetches `url`, unless it still has `etag`.
+    /// Fetches `url`, unless it still has `etag`; at most `limit` bytes.
     ///
     /// # Errors
-    /// Where it can't be had after several tries.
-    pub fn get(&self, url: &str, etag: Option<&str>) -> Result<Answer, Error> {
-        self.ask(url, |client| {
+    /// Where it can't be had after several tries, or is larger.
+    pub fn get(&self, url: &str, etag: Option<&str>, limit: u64) -> Result<Answer, Error> {
+        self.ask(url, limit, |client| {
             let request = client.get(url);
             if let Some(etag) = etag { request.header(IF_NONE_MATCH, etag) } else { request }
         })
@@ -97,7 +116,7 @@ impl Network {
     /// # Errors
     /// Where it can't be had after several tries.
     pub fn get_with(&self, url: &str, fields: &BTreeMap<String, String>) -> Result<Answer, Error> {
-        self.ask(url, |client| {
+        self.ask(url, FILE_LIMIT, |client| {
             fields.iter().fold(client.get(url), |request, (name, value)| request.header(name, value))
         })
     }
@@ -107,7 +126,7 @@ impl Network {
     /// # Errors
     /// Where it can't be sent after several tries.
     pub fn post(&self, url: &str, body: Option<(&str, &[u8])>) -> Result<Answer, Error> {
-        self.ask(url, |client| match body {
+        self.ask(url, INDEX_LIMIT, |client| match body {
             Some((media, body)) => {
                 client.post(url).header(CONTENT_TYPE, media).header(ACCEPT, media).body(body.to_owned())
             }
@@ -115,17 +134,27 @@ impl Network {
         })
     }
 
-    fn ask(&self, url: &str, request: impl Fn(&Client) -> RequestBuilder) -> Result<Answer, Error> {
-        let client = self.client().map_err(|reason| Error::Failed { url: url.to_owned(), reason })?;
+    fn ask(&self, url: &str, limit: u64, request: impl Fn(&Client) -> RequestBuilder) -> Result<Answer, Error> {
+        let failed = |reason: String| Error::Failed { url: url.to_owned(), reason };
+        let client = self.client().map_err(failed)?;
+        let end = Instant::now() + self.patience;
         let mut reason = String::new();
+        let mut wait = Duration::ZERO;
         for attempt in 0..TRIES {
-            if attempt > 0 {
-                std::thread::sleep(Duration::from_millis(300) * attempt);
+            let left = end.saturating_duration_since(Instant::now());
+            if wait >= left {
+                return Err(failed(format!("{reason}; it was given {} s", self.patience.as_secs())));
             }
-            let response = match request(client).send() {
+            std::thread::sleep(wait);
+            wait = FIRST_PAUSE * 3_u32.pow(attempt);
+            // A total: also for what comes in drops.
+            let response = match request(client).timeout(left - wait.min(left)).send() {
                 Ok(response) => response,
                 Err(error) => {
                     reason = chain(&error);
+                    if error.is_redirect() {
+                        break;
+                    }
                     continue;
                 }
             };
@@ -136,24 +165,53 @@ impl Network {
                 StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
                     return Ok(Answer::Absent);
                 }
-                status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-                    reason = format!("the server says {status}");
-                    break;
-                }
                 status => {
                     reason = format!("the server says {status}");
+                    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+                        break;
+                    }
+                    wait = wait.max(asked_to_wait(response.headers()));
                     continue;
                 }
             }
             let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-            let mut bytes = Vec::new();
-            match response.take(BODY_LIMIT + 1).read_to_end(&mut bytes) {
-                Ok(length) if length as u64 > BODY_LIMIT => return Err(Error::TooLarge { url: url.to_owned() }),
-                Ok(_) => return Ok(Answer::Body { bytes, etag }),
-                Err(error) => reason = error.to_string(),
+            match self.receive(response, limit) {
+                Ok(Some(bytes)) => return Ok(Answer::Body { bytes, etag }),
+                Ok(None) => return Err(Error::TooLarge { url: url.to_owned(), limit }),
+                Err(why) => reason = why,
             }
         }
-        Err(Error::Failed { url: url.to_owned(), reason })
+        Err(failed(reason))
+    }
+
+    /// Receives a body; none where it is larger than it may be.
+    fn receive(&self, mut response: Response, limit: u64) -> Result<Option<Vec<u8>>, String> {
+        if response.content_length().is_some_and(|length| length > limit) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let mut part = vec![0; 64 << 10];
+        let mut alone = None;
+        let mut since = (Instant::now(), 0);
+        loop {
+            let count = response.read(&mut part).map_err(|error| chain(&error))?;
+            if count == 0 {
+                return Ok(Some(bytes));
+            }
+            bytes.extend_from_slice(&part[..count]);
+            if bytes.len() as u64 > limit {
+                return Ok(None);
+            }
+            if bytes.len() > LARGE && alone.is_none() {
+                alone = Some(locked(&self.large));
+            }
+            if since.0.elapsed() > SILENCE {
+                if bytes.len() - since.1 < SLOW {
+                    return Err(format!("the server sent less than {SLOW} bytes in {} s", SILENCE.as_secs()));
+                }
+                since = (Instant::now(), bytes.len());
+            }
+        }
     }
 
     /// Whether a server answers at all, asked once and with little patience.
@@ -163,6 +221,34 @@ impl Network {
         let asked = client.head(url).timeout(Duration::from_secs(5)).send();
         asked.is_ok_and(|response| response.status().is_success())
     }
+}
+
+/// The first pause between two tries; each is three times as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(300);
+
+/// How long a server asks to be left alone, in seconds or until a time.
+fn asked_to_wait(headers: &HeaderMap) -> Duration {
+    let said = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let seconds = said.parse().ok().map(Duration::from_secs);
+    let until = || httpdate::parse_http_date(said).ok()?.duration_since(SystemTime::now()).ok();
+    seconds.or_else(until).unwrap_or_default()
+}
+
+/// Follows a redirect to another address, of another host, too, but never out of the web, or from https to http.
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let is_secure = |url: &Url| url.scheme() == "https";
+    if !["http", "https"].contains(&attempt.url().scheme()) {
+        let to = attempt.url().to_string();
+        return attempt.error(format!("it redirects to {to}"));
+    }
+    if attempt.previous().len() > REDIRECTS {
+        return attempt.error(format!("more than {REDIRECTS} redirects"));
+    }
+    if attempt.previous().iter().any(is_secure) && !is_secure(attempt.url()) {
+        let to = attempt.url().to_string();
+        return attempt.error(format!("it redirects from https to {to}"));
+    }
+    attempt.follow()
 }
 
 /// TLS with the system's certificates: reading them takes longer than many a request, and each client would do it again. None

@@ -10,7 +10,7 @@ use tame_index::index::IndexConfig;
 
 use super::cache::Cache;
 use super::cargo_config::Place;
-use super::network::{self, Answer, Network};
+use super::network::{self, Answer, FILE_LIMIT, INDEX_LIMIT, Network};
 use super::parallel::{in_parallel, locked};
 use crate::model::digest::Sha256;
 use crate::model::krate::{CrateId, CrateName};
@@ -191,7 +191,7 @@ impl Registry {
         };
         let etag = before.as_ref().and(self.cache.read(&tag)?).and_then(|tag| String::from_utf8(tag).ok());
         let url = format!("{address}{path}");
-        let bytes = match (network.get(&url, etag.as_deref())?, before) {
+        let bytes = match (network.get(&url, etag.as_deref(), INDEX_LIMIT)?, before) {
             (Answer::NotModified, Some(bytes)) => bytes,
             (Answer::Body { bytes, etag }, _) => {
                 match etag {
@@ -236,7 +236,7 @@ impl Registry {
             }
         }
         let network = self.network.as_ref().ok_or_else(|| Error::Offline(id.to_string()))?;
-        let bytes = match network.get(&self.download_url(address, id, expected)?, None)? {
+        let bytes = match network.get(&self.download_url(address, id, expected)?, None, FILE_LIMIT)? {
             Answer::Body { bytes, .. } => bytes,
             Answer::Absent | Answer::NotModified => return Err(absent()),
         };

@@ -11,7 +11,7 @@ use gix::objs::tree::{Entry, EntryKind};
 use gix::objs::{Kind, Tree, Write as _};
 use serde::Deserialize;
 
-use super::network::{Answer, Network};
+use super::network::{Answer, FILE_LIMIT, INDEX_LIMIT, Network};
 use crate::contract::git::tree_of_commit;
 use crate::model::commit::CommitId;
 
@@ -51,7 +51,7 @@ impl SoftwareHeritage {
     /// Where the archive can't be asked, or what it gives is not that commit.
     pub fn commit(&self, id: CommitId, into: &gix::Repository) -> Result<bool, String> {
         let url = format!("{}/api/1/raw/swh:1:rev:{id}/", self.address);
-        let Some(raw) = body(self.network.get(&url, None))? else { return Ok(false) };
+        let Some(raw) = body(self.network.get(&url, None, INDEX_LIMIT))? else { return Ok(false) };
         // The archive hands objects out as git hashes them, header and all.
         let object = match raw.iter().position(|byte| *byte == 0) {
             Some(end) if raw.starts_with(b"commit ") => &raw[end + 1..],
@@ -78,11 +78,12 @@ impl SoftwareHeritage {
                 .map_err(|error| format!("the archive's answer can't be read: {error}"))?;
             match (cooking.status.as_str(), cooking.fetch_url) {
                 ("done", Some(fetch)) => {
-                    return body(self.network.get(&fetch, None))?.ok_or_else(|| format!("{fetch} is not there"));
+                    return body(self.network.get(&fetch, None, FILE_LIMIT))?
+                        .ok_or_else(|| format!("{fetch} is not there"));
                 }
                 ("new" | "pending", _) if started.elapsed() < PATIENCE => {
                     std::thread::sleep(PAUSE);
-                    answer = self.network.get(&url, None);
+                    answer = self.network.get(&url, None, INDEX_LIMIT);
                 }
                 (status, _) => {
                     let message = cooking.progress_message.unwrap_or_default();

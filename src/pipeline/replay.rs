@@ -14,7 +14,7 @@ use crate::edges::console::Console;
 use crate::edges::git::commit::Commit;
 use crate::edges::git::history::History;
 use crate::edges::git::lfs::Sizes;
-use crate::edges::network::Answer;
+use crate::edges::network::{Answer, FILE_LIMIT};
 use crate::edges::parallel::in_parallel;
 use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
@@ -246,7 +246,7 @@ impl Context {
         let (Some(url), Some(network)) = (&rebuild.url, &self.network) else {
             return Err(Cause::Error { reason: failed.into() });
         };
-        match network.get(url, None) {
+        match network.get(url, None, FILE_LIMIT) {
             Ok(Answer::Body { bytes, .. }) => Ok(bytes),
             Ok(Answer::Absent | Answer::NotModified) => {
                 Err(Cause::Error { reason: format!("{url} is not there").into() })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::context::{Context, Error, Program};
 use crate::edges::git;
 use crate::edges::git::commit::Commit;
-use crate::edges::network::Answer;
+use crate::edges::network::{Answer, FILE_LIMIT};
 use crate::edges::parallel::in_parallel;
 use crate::edges::registry::write_slice;
 use crate::model::digest::{Sha256, Sri};
@@ -61,7 +61,7 @@ impl Context {
         if inputs.is_empty() {
             return Ok(there);
         }
-        let staging = tempfile::tempdir()?;
+        let staging = tempfile::tempdir_in(self.cache.temporary()?)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let staged = in_parallel(cores, inputs.into_iter().enumerate().collect(), |(at, (input, content))| {
             let place = staging.path().join(at.to_string());
@@ -161,7 +161,7 @@ impl Context {
     fn fetch_archive(&self, url: &str, sha256: Sri, release: &str) -> Option<PathBuf> {
         let name = format!("archives/{}.tar.xz", names::toolchain(release));
         if self.cache.read(&name).ok()?.is_none() {
-            let Answer::Body { bytes, .. } = self.network.as_ref()?.get(url, None).ok()? else {
+            let Answer::Body { bytes, .. } = self.network.as_ref()?.get(url, None, FILE_LIMIT).ok()? else {
                 return None;
             };
             if Sha256::of(&bytes) != sha256.0 {

@@ -13,10 +13,16 @@ use crate::model::foreign::brief;
 use crate::model::krate::CrateId;
 use crate::model::packed::{self, Packed};
 
-/// What an archive may unpack to, in bytes. The largest crates on the registry unpack to less than a tenth of it.
-pub const UNPACKED_LIMIT: u64 = 1 << 30;
+/// What an archive may unpack to, in bytes: the registry's own limit (`max_unpack_size` in its source).
+pub const UNPACKED_LIMIT: u64 = 512 << 20;
+/// What a file may have that cargo or we read as a whole, in bytes. The longest Cargo.lock of 2,205 crates has 124 kB.
+pub const TEXT_LIMIT: u64 = 4 << 20;
+/// How long a name may be that has an entry of its own, in bytes: the system's own limit of paths.
+const NAME_LIMIT: u64 = 4096;
 /// From how many bytes on a tar is kept compressed.
 const PLAIN_LIMIT: u32 = 8 << 20;
+/// Of files that are larger, in bytes, it is only told that they differ: looking closer takes several times the memory.
+pub const LARGE: usize = 16 << 20;
 /// How many entries an archive may have.
 pub const ENTRY_LIMIT: usize = 100_000;
 /// How many characters of a path are told that is refused: an archive can hold one of any length.
@@ -34,6 +40,9 @@ pub const MANIFEST: &str = "Cargo.toml";
 pub const ORIGINAL_MANIFEST: &str = "Cargo.toml.orig";
 /// The lock file that cargo makes for the package.
 pub const LOCK: &str = "Cargo.lock";
+
+/// The files that are read as a whole.
+const TEXTS: [&str; 4] = [VCS_INFO, MANIFEST, ORIGINAL_MANIFEST, LOCK];
 
 /// A crate file whose bytes were checked against the checksum that was expected of them. There is no other way to
 /// make one.
@@ -98,9 +107,15 @@ pub enum Malformed {
     /// An entry lies outside the crate's own folder, has `..` in its path or lies too deep.
     #[error("entry `{0}` lies outside of the crate's folder or too deep in it")]
     Path(String),
-    /// An entry is not a plain file.
+    /// An entry is not a plain file, but a link, a folder or something that tells of the next one in a way that no cargo has.
     #[error("entry `{0}` is not a plain file")]
     Kind(String),
+    /// An entry's name is longer than [`NAME_LIMIT`].
+    #[error("an entry has a name of {0} bytes, more than {NAME_LIMIT}")]
+    Name(u64),
+    /// One of the files that are read as a whole is larger than [`TEXT_LIMIT`].
+    #[error("its {0} is larger than {TEXT_LIMIT} bytes")]
+    Text(&'static str),
 }
 
 /// The fields of a gzip header that differ between cargos.
@@ -232,6 +247,17 @@ impl Archive {
         self.tar.get(entry.body.clone())
     }
 
+    /// Whether an entry has the content of another archive's entry; without holding either as a whole.
+    #[must_use]
+    pub fn same_body(&self, own: &Entry, other: &Self, theirs: &Entry) -> bool {
+        const PART: usize = 1 << 20;
+        let part = |body: &Range<usize>, at: usize| body.start + at..(body.start + at + PART).min(body.end);
+        own.body.len() == theirs.body.len()
+            && (0..own.body.len())
+                .step_by(PART)
+                .all(|at| self.tar.get(part(&own.body, at)) == other.tar.get(part(&theirs.body, at)))
+    }
+
     /// The header block of an entry.
     #[must_use]
     pub fn header(&self, entry: &Entry) -> tar::Header {
@@ -310,12 +336,25 @@ fn read_entries(id: &CrateId, tar: &Tar) -> Result<Vec<Entry>, Malformed> {
     let root = format!("{}/", id.stem());
     let mut archive = tar::Archive::new(tar.reader());
     let mut entries: Vec<Entry> = Vec::new();
-    for entry in archive.entries().map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
+    // Raw: else the library reads whatever stands before an entry as a whole, however much it is.
+    let mut long_name: Option<Vec<u8>> = None;
+    for entry in archive.entries().map_err(unreadable)?.raw(true) {
+        let mut entry = entry.map_err(unreadable)?;
         if entries.len() == ENTRY_LIMIT {
             return Err(Malformed::TooMany);
         }
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let is_known = entry.header().as_gnu().is_some() || entry.header().as_ustar().is_some();
+        if is_known && long_name.is_none() && entry.header().entry_type().is_gnu_longname() {
+            if entry.size() > NAME_LIMIT {
+                return Err(Malformed::Name(entry.size()));
+            }
+            let mut name = Vec::new();
+            entry.read_to_end(&mut name).map_err(unreadable)?;
+            long_name = Some(name.strip_suffix(b"\0").map(<[u8]>::to_vec).unwrap_or(name));
+            continue;
+        }
+        let path = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        let path = String::from_utf8_lossy(&path).into_owned();
         let header = entry.header();
         if header.entry_type() != tar::EntryType::Regular {
             return Err(Malformed::Kind(brief(&path, PATH_LIMIT)));
@@ -330,6 +369,9 @@ fn read_entries(id: &CrateId, tar: &Tar) -> Result<Vec<Entry>, Malformed> {
         if end > tar.len() {
             return Err(Malformed::Unreadable(format!("the entry `{}` is cut off", brief(&path, PATH_LIMIT))));
         }
+        if let Some(text) = TEXTS.into_iter().find(|text| inside == *text && entry.size() > TEXT_LIMIT) {
+            return Err(Malformed::Text(text));
+        }
         // A long name stands in an entry of its own, right after the content before it.
         let start = entries.last().map_or(0, |last| last.body.end.next_multiple_of(512)).min(at);
         let time = &header.as_bytes()[136..148];
@@ -342,6 +384,9 @@ fn read_entries(id: &CrateId, tar: &Tar) -> Result<Vec<Entry>, Malformed> {
             mtime: if time.iter().all(|byte| *byte == 0) { None } else { header.mtime().ok() },
             gnu: header.as_gnu().is_some(),
         });
+    }
+    if long_name.is_some() {
+        return Err(Malformed::Unreadable("a name has no entry".to_owned()));
     }
     Ok(entries)
 }
@@ -461,6 +506,36 @@ pub(crate) mod tests {
         let bytes = pack(&id(), &[("d/".repeat(DEPTH_LIMIT + 1).trim_end_matches('/'), b"", 0o644)]);
         assert!(matches!(Archive::read(&id(), &bytes), Err(Malformed::Path(_))));
         assert!(Archive::read(&id(), &raw(&deep, tar::EntryType::Regular)).is_ok());
+    }
+
+    #[test]
+    fn what_stands_before_an_entry_is_never_read_as_a_whole() {
+        let said = |kind, size| {
+            let mut header = tar::Header::new_gnu();
+            header.set_path("@LongLink").unwrap();
+            header.set_entry_type(kind);
+            header.set_size(size);
+            header.set_cksum();
+            let mut tar = header.as_bytes().to_vec();
+            tar.resize(tar.len() + usize::try_from(size).unwrap().next_multiple_of(512), b'x');
+            Archive::read(&id(), &gzip(&tar)).unwrap_err().to_string()
+        };
+        assert_eq!(said(tar::EntryType::GNULongName, 5000), "an entry has a name of 5000 bytes, more than 4096");
+        assert!(said(tar::EntryType::GNULongName, 100).contains("a name has no entry"));
+        for kind in [tar::EntryType::GNULongLink, tar::EntryType::XHeader, tar::EntryType::XGlobalHeader] {
+            assert_eq!(said(kind, 100), "entry `@LongLink` is not a plain file");
+        }
+    }
+
+    #[test]
+    fn files_that_are_read_as_a_whole_have_a_limit_and_others_have_none() {
+        let large = vec![b'#'; TEXT_LIMIT as usize + 1];
+        for name in TEXTS {
+            let said = Archive::read(&id(), &pack(&id(), &[(name, &large, 0o644)])).unwrap_err().to_string();
+            assert_eq!(said, format!("its {name} is larger than 4194304 bytes"));
+            assert!(Archive::read(&id(), &pack(&id(), &[(name, &large[1..], 0o644)])).is_ok());
+        }
+        assert!(Archive::read(&id(), &pack(&id(), &[("data", &large, 0o644)])).is_ok());
     }
 
     #[test]

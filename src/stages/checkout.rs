@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::artefact::{Archive, MANIFEST, ORIGINAL_MANIFEST};
+use super::artefact::{Archive, LARGE, MANIFEST, ORIGINAL_MANIFEST};
 use super::findings::Condition;
 use crate::contract::checkout::{Checkout, Crlf, Executables, is_converted};
 use crate::contract::git::{Kind, ObjectId, hash};
@@ -47,11 +47,15 @@ impl Traces {
                 _ if entry.generated() => continue,
                 path => path.to_owned(),
             };
-            let body = &*archive.body(entry);
-            traces.files.insert(path.clone(), body.len() as u64);
+            traces.files.insert(path.clone(), entry.body.len() as u64);
             if entry.executable() {
                 traces.executable.insert(path.clone());
             }
+            // Their line endings tell nothing that others don't, and they need not be in memory as a whole.
+            if entry.body.len() > LARGE {
+                continue;
+            }
+            let body = &*archive.body(entry);
             if body.len() <= TARGET_LIMIT
                 && let Ok(text) = std::str::from_utf8(body)
             {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use super::artefact::{Archive, Entry, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
+use super::artefact::{Archive, Entry, LARGE, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
 use super::container::{Account, Form, Leftover};
 use super::lock::meaning::{self as lock_meaning, LockDifference};
 use super::manifest::changes::Sides;
@@ -172,7 +172,12 @@ fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, context: &C
                     vec![format!("published {}, in git {}", said(a.executable()), said(b.executable())).into()];
                 found.push(Difference { details, ..source(path, Kind::Mode) });
             }
-            found.extend(content(id, path, &published.body(a), (rebuilt, &rebuilt.body(b)), context));
+            let large = a.body.len().max(b.body.len()) > LARGE;
+            if !large {
+                found.extend(content(id, path, &published.body(a), (rebuilt, &rebuilt.body(b)), context));
+            } else if !published.same_body(a, rebuilt, b) {
+                found.push(source(path, Kind::Bytes));
+            }
         }
         // Whoever has it twice: which of them counts, unpackers decide.
         if theirs.len().max(mine.len()) > 1 {

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use similar::{Algorithm, ChangeTag, TextDiff};
 
-use super::artefact::{Archive, Entry};
+use super::artefact::{Archive, Entry, LARGE};
 use super::compare::{Kind, kind_of_change};
 use super::container::Form;
 use super::findings::Contents;
@@ -19,6 +19,8 @@ use crate::model::krate::CrateId;
 /// Past so many lines between the first and the last change two texts are not compared line by line: the time for it grows with
 /// the square.
 const COMPARED_LINES: usize = 10_000;
+/// Past so many lines a text is not taken apart: each takes memory, changed or not.
+const TAKEN_APART: usize = 1_000_000;
 /// The same of all files together, and how many lines of them are shown.
 const BUDGET: Budget = Budget { compared: 40_000, shown: 20_000 };
 /// How many lines of a file are shown.
@@ -46,6 +48,14 @@ pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, content
     let left = mine.into_values().flatten();
     pairs.extend(left.map(|own| (None, Some(own))));
     for (theirs, own) in pairs {
+        let size = |entry: Option<&Entry>| entry.map_or(0, |entry| entry.body.len());
+        if size(theirs).max(size(own)) > LARGE {
+            let is_same = theirs.zip(own).is_some_and(|(a, b)| published.same_body(a, rebuilt, b));
+            if !is_same {
+                write_large(&mut out, theirs, own);
+            }
+            continue;
+        }
         let [a, b] =
             [(published, theirs), (rebuilt, own)].map(|(archive, entry)| entry.map(|entry| archive.body(entry)));
         if a != b {
@@ -63,6 +73,20 @@ pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, content
     out
 }
 
+fn write_names(out: &mut String, path: Option<&str>, mine: bool, theirs: bool) {
+    let path = path.map(Foreign::from).unwrap_or_default();
+    let side = |there: bool| if there { path.clone() } else { Foreign::from("(none)") };
+    let _ = writeln!(out, "--- from git   {}\n+++ published  {}", side(mine), side(theirs));
+}
+
+/// A file that differs and is too large to be looked at.
+fn write_large(out: &mut String, theirs: Option<&Entry>, own: Option<&Entry>) {
+    let path = theirs.or(own).map(|entry| entry.path.as_str());
+    write_names(out, path, own.is_some(), theirs.is_some());
+    let size = |entry: Option<&Entry>| bytes(entry.map_or(0, |entry| entry.body.len()));
+    let _ = writeln!(out, "{}: {} and {}; not shown line by line", Kind::Bytes, size(own), size(theirs));
+}
+
 /// A file that is not the same on both sides, from git's to the published one; none where a side does not have it.
 fn write_file(
     out: &mut String,
@@ -71,9 +95,7 @@ fn write_file(
     colour: bool,
     budget: &mut Budget,
 ) {
-    let path = entry.map(|entry| Foreign::from(entry.path.as_str())).unwrap_or_default();
-    let side = |there: bool| if there { path.clone() } else { Foreign::from("(none)") };
-    let _ = writeln!(out, "--- from git   {}\n+++ published  {}", side(mine.is_some()), side(theirs.is_some()));
+    write_names(out, entry.map(|entry| entry.path.as_str()), mine.is_some(), theirs.is_some());
     let (mine, theirs) = (mine.unwrap_or_default(), theirs.unwrap_or_default());
     match (std::str::from_utf8(mine), std::str::from_utf8(theirs)) {
         (Ok(mine), Ok(theirs)) => write_lines(out, mine, theirs, colour, budget),
@@ -89,7 +111,8 @@ fn bytes(count: usize) -> String {
 
 fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool, budget: &mut Budget) {
     let between = lines_between(mine, theirs);
-    if between > COMPARED_LINES.min(budget.compared) {
+    let is_long = || mine.lines().count().max(theirs.lines().count()) > TAKEN_APART;
+    if between > COMPARED_LINES.min(budget.compared) || is_long() {
         let kind = kind_of_change(theirs.as_bytes(), mine.as_bytes());
         let _ = writeln!(out, "{kind}; not shown line by line: {between} lines between the first and the last change");
         return;

@@ -14,6 +14,24 @@ pub struct Server {
     http: Arc<tiny_http::Server>,
     log: Arc<Mutex<Vec<String>>>,
     sent: Arc<AtomicUsize>,
+    faults: Arc<Mutex<Vec<(String, Fault)>>>,
+}
+
+/// What a server does in place of answering.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// It says that it can't, and asks to be left alone for a second; so often.
+    Status(u16, u32),
+    /// It sends on to another address.
+    Redirect(String),
+    /// It says how long its answer is, and sends less.
+    CutOff,
+    /// It sends a byte a second.
+    Drops,
+    /// It never comes to an end.
+    Endless,
+    /// It sends nothing.
+    Silence,
 }
 
 impl Server {
@@ -27,19 +45,31 @@ impl Server {
         let http = Arc::new(tiny_http::Server::http("127.0.0.1:0").unwrap());
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let sent = Arc::new(AtomicUsize::new(0));
+        let faults: Arc<Mutex<Vec<(String, Fault)>>> = Arc::default();
         for _ in 0..WORKERS {
             let (http, log, sent) = (Arc::clone(&http), Arc::clone(&log), Arc::clone(&sent));
+            let faults = Arc::clone(&faults);
             let folder = folder.to_owned();
             std::thread::spawn(move || {
                 while let Ok(request) = http.recv() {
                     log.lock().unwrap().push(format!("{} {}", request.method(), request.url()));
                     let host = http.server_addr().to_string();
                     std::thread::sleep(away);
+                    if let Some(fault) = fault_for(&faults, request.url()) {
+                        // In a thread of its own: others are to be answered meanwhile.
+                        std::thread::spawn(move || drop(misbehave(request, fault)));
+                        continue;
+                    }
                     sent.fetch_add(answer(request, &folder, &host), Ordering::Relaxed);
                 }
             });
         }
-        Self { http, log, sent }
+        Self { http, log, sent, faults }
+    }
+
+    /// From now on misbehaves where addresses contain `part`.
+    pub fn misbehave(&self, part: &str, fault: Fault) {
+        self.faults.lock().unwrap().push((part.to_owned(), fault));
     }
 
     /// How many bytes of git repositories were sent since the last call.
@@ -62,6 +92,46 @@ impl Drop for Server {
     fn drop(&mut self) {
         (0..WORKERS).for_each(|_| self.http.unblock());
     }
+}
+
+fn fault_for(faults: &Mutex<Vec<(String, Fault)>>, url: &str) -> Option<Fault> {
+    let mut faults = faults.lock().unwrap();
+    let (_, fault) = faults.iter_mut().find(|(part, _)| url.contains(part.as_str()))?;
+    match fault {
+        Fault::Status(_, 0) => return None,
+        Fault::Status(_, times) => *times -= 1,
+        _ => {}
+    }
+    Some(fault.clone())
+}
+
+fn misbehave(request: Request, fault: Fault) -> std::io::Result<()> {
+    let mut to = request.into_writer();
+    match fault {
+        Fault::Status(code, _) => {
+            write!(to, "HTTP/1.1 {code} Alas\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")?;
+        }
+        Fault::Redirect(address) => {
+            write!(to, "HTTP/1.1 302 Found\r\nLocation: {address}\r\nContent-Length: 0\r\n\r\n")?;
+        }
+        Fault::CutOff => write!(to, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789")?,
+        Fault::Drops => {
+            write!(to, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")?;
+            loop {
+                to.write_all(b"x")?;
+                to.flush()?;
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }
+        Fault::Endless => {
+            write!(to, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+            loop {
+                write!(to, "10000\r\n{}\r\n", " ".repeat(0x10000))?;
+            }
+        }
+        Fault::Silence => std::thread::sleep(Duration::from_secs(60)),
+    }
+    to.flush()
 }
 
 /// How many requests are answered at once.

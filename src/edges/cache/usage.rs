@@ -23,6 +23,9 @@ pub const PARTS: [(&str, &str); 9] = [
 /// The folder of results.
 pub(super) const RESULTS: &str = "results";
 
+/// The folder of what is gone again soon.
+pub(super) const TEMPORARY: &str = "temporary";
+
 /// What results may take together.
 pub const RESULTS_LIMIT: u64 = 512 << 20;
 
@@ -69,6 +72,10 @@ impl Cache {
             self.write(TAG, TAG_TEXT.as_bytes())?;
         }
         let lock = self.lock()?;
+        // Nobody else works with it: what lies there was left by somebody who was killed.
+        if lock.file().try_lock().is_ok() {
+            remove(&self.path(TEMPORARY))?;
+        }
         lock.file().lock_shared()?;
         self.held = Some(std::sync::Arc::new(lock));
         Ok(self)
@@ -102,10 +109,7 @@ impl Cache {
         let lock = self.lock()?;
         lock.file().try_lock().map_err(|_| Refused::Busy(self.root.clone()))?;
         for part in parts {
-            match fs_err::remove_dir_all(self.path(part)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed?,
-            }
+            remove(&self.path(part))?;
         }
         Ok(())
     }
@@ -141,6 +145,14 @@ struct Found {
     bytes: u64,
     /// When it was written or, within a day, last of use.
     used: SystemTime,
+}
+
+/// Removes a folder, which need not exist.
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs_err::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// The files below a folder, which need not exist.

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 use fs_err::os::unix::fs::{OpenOptionsExt as _, symlink};
 use nix_archive::nar::Encoder;
@@ -54,8 +55,8 @@ pub enum Origin {
     Server {
         /// Its address.
         address: String,
-        /// Whether it may be asked.
-        asked: bool,
+        /// How long it may be asked; none where it must not be.
+        patience: Option<Duration>,
     },
 }
 
@@ -118,24 +119,23 @@ impl Commit {
 
     /// Gets files from the server, as far as they are not here.
     fn bring(&self, wanted: impl IntoIterator<Item = ObjectId>) -> Result<(), Error> {
-        let Origin::Server { address, asked } = &self.origin else { return Ok(()) };
-        let repository = self.repository.to_thread_local();
-        let wanted = lacking(&repository, wanted);
+        let Origin::Server { address, patience } = &self.origin else { return Ok(()) };
+        let wanted = lacking(&self.repository.to_thread_local(), wanted);
         if wanted.is_empty() {
             return Ok(());
         }
-        if !asked {
-            return Err(Error::Offline(self.id));
-        }
-        let ask = |address: &str| {
+        let Some(patience) = *patience else { return Err(Error::Offline(self.id)) };
+        let (into, id) = (self.repository.clone(), self.id);
+        let ask = move |address: &str| {
+            let repository = into.to_thread_local();
             let blobs = Wish { wanted: wanted.clone(), history: true, ..Wish::default() };
             // A server that does not give files by their ids gives the commit with all of them.
             Server::connect(&repository, address)?.receive(blobs).or_else(|_| {
-                let whole = Wish { wanted: vec![object_id(self.id)], ..Wish::default() };
+                let whole = Wish { wanted: vec![object_id(id)], ..Wish::default() };
                 Server::connect(&repository, address)?.receive(whole)
             })
         };
-        by_either_name(address, ask).map_err(|reason| Error::Unreachable { url: address.clone(), reason })
+        by_either_name(address, patience, ask).map_err(|reason| Error::Unreachable { url: address.clone(), reason })
     }
 
     /// The content of a file.

@@ -124,12 +124,14 @@ impl Git {
             if self.network.is_none() || fresh && wanted.iter().all(shown) {
                 return Ok(history);
             }
-        } else if self.network.is_none() {
+        }
+        let Some(network) = &self.network else {
             let reason = "it was not asked before, and --offline is set".to_owned();
             return Err(Error::Unreachable { url: address, reason });
-        }
-        let local = copy.to_thread_local();
-        let refs = by_either_name(&address, |address| fetch_history(&local, &refs_before, address));
+        };
+        let into = copy.clone();
+        let ask = move |address: &str| fetch_history(&into.to_thread_local(), &refs_before, address);
+        let refs = by_either_name(&address, network.patience, ask);
         let refs = refs.map_err(|reason| Error::of_server(&address, reason))?;
         let asked = Memo { at: Timestamp::now(), refs };
         let text = serde_json::to_vec(&asked).expect("a memo is plain data");

@@ -1,8 +1,11 @@
 //! Talking to a git server: what it is asked for, and the packs that it sends.
 
+use std::io::{BufRead, Read};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gix::progress::Discard;
 use gix::protocol::fetch::{self, Arguments, Negotiate, Response, Shallow, negotiate, refmap};
@@ -134,25 +137,75 @@ impl<'a> Server<'a> {
 }
 
 /// Asks a repository. Code hosts take its name with and without the suffix; a plain web server knows only one.
-pub fn by_either_name<T>(address: &str, ask: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
-    match ask(address) {
-        Err(reason) if is_not_there(&reason) => ask(&format!("{address}.git")),
-        done => done,
-    }
+///
+/// A server that sends something now and then is not silent, and still keeps everybody waiting: past its time it is left alone,
+/// with whatever it was asked.
+///
+/// # Errors
+/// What came of asking, or that it took too long.
+pub fn by_either_name<T: Send + 'static>(
+    address: &str,
+    patience: Duration,
+    ask: impl Fn(&str) -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let (done, wait) = channel();
+    let address = address.to_owned();
+    std::thread::spawn(move || {
+        let answer = match ask(&address) {
+            Err(reason) if is_not_there(&reason) => ask(&format!("{address}.git")),
+            answer => answer,
+        };
+        // Nobody waits any more where it took too long.
+        let _ = done.send(answer);
+    });
+    wait.recv_timeout(patience).unwrap_or_else(|_| Err(format!("the server took more than {} s", patience.as_secs())))
 }
 
 fn write_pack(
     found: &gix::Repository,
     folder: &Path,
-    pack: &mut dyn std::io::BufRead,
+    pack: &mut dyn BufRead,
     progress: &mut dyn gix::DynNestedProgress,
     stop: &AtomicBool,
 ) -> gix::Result<bool> {
+    let mut pack = Bounded { from: pack, left: PACK_LIMIT };
     let bases = Some(Box::new(found.objects.clone()));
     let options = gix::odb::pack::bundle::write::Options::default();
     let kind = found.object_hash();
-    gix::odb::pack::Bundle::write_to_directory(pack, Some(folder), progress, stop, bases, kind, options)?;
+    gix::odb::pack::Bundle::write_to_directory(&mut pack, Some(folder), progress, stop, bases, kind, options)?;
     Ok(true)
+}
+
+/// What a server may send at once, in bytes. The whole history of the largest repositories is less, without files.
+const PACK_LIMIT: u64 = 4 << 30;
+
+/// Takes so many bytes and no more.
+struct Bounded<'a> {
+    from: &'a mut dyn BufRead,
+    left: u64,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.from.read(into)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(too_large)?;
+        Ok(count)
+    }
+}
+
+impl BufRead for Bounded<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.left == 0 { Err(too_large()) } else { self.from.fill_buf() }
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.left = self.left.saturating_sub(count as u64);
+        self.from.consume(count);
+    }
+}
+
+fn too_large() -> std::io::Error {
+    std::io::Error::other(format!("the server sent more than {PACK_LIMIT} bytes"))
 }
 
 /// Asks for what is wished, in one round.
