@@ -318,6 +318,23 @@ let
     _: verdict:
     judged "gate-${verdict.name}" "gate" "fails unless the policy accepts the package" { inherit verdict; };
 
+  # What recrate can't look at is no reason to accept a lock file: each is a gate that fails.
+  unlookedAt = builtins.listToAttrs (
+    builtins.genList (
+      number:
+      let
+        inherit (builtins.elemAt unsupported number) name version;
+      in
+      {
+        name = "unsupported-${toString number}";
+        value = judged "gate-unsupported" "unsupported" "fails: a package can't be looked at" {
+          package = "${name} ${version}";
+        };
+      }
+    ) (builtins.length unsupported)
+  );
+  unsupported = builtins.filter (skipped: skipped.kind ? unsupported) plan.skipped;
+
   # What nix-eval-jobs and its kin walk into.
   walked = jobs: jobs // { recurseForDerivations = true; };
 
@@ -535,7 +552,7 @@ in
   verdicts = walked verdicts;
 
   # One per verdict, that fails where the policy does not accept the package: for `nix flake check`.
-  gates = walked (builtins.mapAttrs gate verdicts);
+  gates = walked (unlookedAt // builtins.mapAttrs gate verdicts);
 
   # One over all. To Hydra it is an aggregate, too, and red where a verdict is.
   report = judged "report" "report" "whether these crates are what their commits give" {

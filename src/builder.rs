@@ -14,6 +14,7 @@
 
 pub mod checkout;
 pub mod commit;
+pub mod contents;
 pub mod extra_sources;
 pub mod git;
 pub mod links;

@@ -141,7 +141,7 @@ fn index() -> Result<(), String> {
         None => CargoConfig::default().default_registry().map_err(text_of)?,
     };
     let registry = Registry::new(place, cache(), Network::acquire(false, PATIENCE));
-    let lines = registry.indexes(&pin.names).map_err(text_of)?;
+    let lines = registry.indexes(&pin.names, None).map_err(text_of)?;
     if let Some(lacking) = pin.names.iter().find(|name| !lines.contains_key(*name)) {
         return Err(format!("the registry has no {lacking}"));
     }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::program::exit;
 use crate::contract::status::{FILE, Outcome, Status};
+use crate::model::foreign::Foreign;
 use crate::stages::artefact::Archive;
 use crate::stages::decision::{DecisionName, Exit};
 use crate::stages::diff::differences;
@@ -66,6 +67,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         "verdict" => verdict(),
         "obstacle" => obstacle(),
         "gate" => gate(),
+        "unsupported" => unsupported(),
         "report" => report(),
         _ => return exit::<String>("recrate-judge", None),
     };
@@ -80,7 +82,11 @@ pub fn read_output(place: &Path) -> Result<Output, String> {
     let status: Status = parse(&place.join(FILE))?;
     let rebuilt = match &status.outcome {
         Outcome::Packaged { file } => read(&place.join(file))?,
-        Outcome::Refused { .. } | Outcome::LinkLeavesTree { .. } | Outcome::NoPackage { .. } => Vec::new(),
+        Outcome::Refused { .. }
+        | Outcome::LinkLeavesTree { .. }
+        | Outcome::NotOfCommit { .. }
+        | Outcome::OwnSources { .. }
+        | Outcome::NoPackage { .. } => Vec::new(),
     };
     Ok(Output::Built { status, rebuilt })
 }
@@ -148,6 +154,11 @@ fn gate() -> Result<(), String> {
         return Err("not accepted by the policy".to_owned());
     }
     fs_err::os::unix::fs::symlink(&verdict, path("out")?).map_err(text_of)
+}
+
+fn unsupported() -> Result<(), String> {
+    let package = std::env::var("package").unwrap_or_default();
+    Err(format!("{} can't be looked at: the report says why", Foreign::from(package.as_str())))
 }
 
 fn report() -> Result<(), String> {

@@ -172,3 +172,47 @@ fn one_bad_crate_among_good_ones_does_not_end_the_run() {
     let kinds: Vec<_> = report["packages"].as_array().unwrap().iter().map(|one| one["verdict"].clone()).collect();
     assert_eq!(kinds, ["malformed-archive", "reproduced"]);
 }
+
+#[test]
+fn what_cargo_packs_from_outside_of_the_commit_makes_a_rebuild_worth_nothing() {
+    for (more, file) in [
+        ("readme = \"/etc/passwd\"\n", "passwd"),
+        ("readme = \"../cargo-home/config.toml\"\n", "config.toml"),
+        ("license-file = \"../rustc\"\n", "rustc"),
+        ("include = [\"src\", \".git/HEAD\"]\n", ".git/HEAD"),
+    ] {
+        let said = from_commit(|tree, _| {
+            let Some(Item::File(manifest)) = tree.get_mut("Cargo.toml") else { panic!() };
+            manifest.extend_from_slice(more.as_bytes());
+        });
+        assert_eq!(said["verdict"], "packaging-failed", "{more}: {said:#}");
+        let reason = said["findings"]["rebuild"]["reason"].as_str().unwrap();
+        let packs = format!("cargo packs {file}, which the commit does not have like that");
+        assert!(reason == packs || reason.starts_with("cargo: "), "{more}: {reason}");
+    }
+}
+
+#[test]
+fn a_registry_in_the_repository_does_not_stand_for_the_index() {
+    let site = Site::new();
+    let dep = Release { name: "dep", version: "1.0.0", published: "2025-01-01T12:00:00Z", requires: &[] };
+    site.registry.publish(&dep, b"never read");
+    // With a Cargo.lock, which shows which index it was.
+    let manifest = "[package]\nname = \"bait\"\nversion = \"1.0.0\"\nedition = \"2018\"\nlicense = \"MIT\"\n\
+        description = \"x\"\nrepository = \"https://git.example/team/bait\"\n[dependencies]\ndep = \"1\"\n";
+    let line = "{\"name\":\"dep\",\"vers\":\"1.9.9\",\"deps\":[],\"cksum\":\"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\",\"features\":{},\"yanked\":false}\n";
+    let config = "[source.crates-io]\nreplace-with = \"own\"\n\
+        [source.own]\nlocal-registry = \"own\"\n";
+    let bare = site.repository("bait");
+    let code = ("src/main.rs", "fn main() {}\n");
+    let tree = files([("Cargo.toml", manifest), code, (".cargo/config.toml", config), ("own/index/3/d/dep", line)]);
+    bare.commit(&tree, "own registry");
+    let cargo = common::workshop::Cargo::find(85).expect("cargo 1.85 is imported");
+    let bytes = cargo.package(&bare, "", &site.registry.path, &Files::new());
+    let lock = String::from_utf8(entry(&mut unpack(&bytes), "Cargo.lock").body.clone()).unwrap();
+    assert!(lock.contains("1.9.9"), "cargo takes the repository's word: {lock}");
+    let release = Release { name: "bait", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+    site.registry.publish(&release, &bytes);
+    let said = verdict_as_it_is(&site);
+    assert!(!["reproduced", "same-contents"].contains(&said["verdict"].as_str().unwrap()), "{said:#}");
+}

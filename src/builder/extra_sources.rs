@@ -13,6 +13,7 @@ use super::checkout::Conversion;
 use super::commit::{check_out, unproven};
 use super::worktree::Worktree;
 use super::{Fault, git, links};
+use crate::contract::git::ObjectId;
 use crate::contract::recipe::{CommitInput, GitDependencyInput, Reference};
 use crate::model::commit::CommitId;
 use crate::model::sub_path::SubPath;
@@ -51,6 +52,8 @@ pub fn check_out_submodules(
         let submodule = check_out(commit, &place, &conversion.below(path))?;
         git::write_repository(&place, &submodule, commit, &[])?;
         worktree.links.extend(submodule.links.iter().map(|link| Path::new(path).join(link)));
+        let below = |(file, content): (&Vec<u8>, &ObjectId)| ([path.as_bytes(), b"/", file].concat(), *content);
+        worktree.contents.extend(submodule.contents.iter().map(below));
         gitlinks.extend(named(&submodule, &format!("{path}/")));
     }
     Ok(())
@@ -93,6 +96,7 @@ pub fn provide(
     place: &Path,
     root: &Path,
     package_path: &str,
+    salt: &str,
 ) -> Result<Provided, Fault> {
     let locks = locks(root, package_path);
     let manifests = beside(root, package_path, "Cargo.toml").filter_map(|text| text.parse::<Table>().ok());
@@ -126,7 +130,7 @@ pub fn provide(
                 provided.locked += &lock_entry(&tree, &package, url, &commit.id.to_string());
             }
         }
-        provided.config += &replacement(number, url, reference, &source);
+        provided.config += &replacement((number, salt), url, reference, &source);
     }
     Ok(provided)
 }
@@ -150,8 +154,9 @@ fn lock_entry(tree: &Path, package: &Path, url: &str, commit: &str) -> String {
     format!("\n[[package]]\nname = {name}\nversion = {version}\nsource = {source}\n")
 }
 
-/// The part of cargo's configuration that replaces a repository with a folder.
-fn replacement(number: usize, url: &str, reference: &Reference, folder: &Path) -> String {
+/// The part of cargo's configuration that replaces a repository with a folder. `salt` is something that the repository's own
+/// configuration can't name.
+fn replacement((number, salt): (usize, &str), url: &str, reference: &Reference, folder: &Path) -> String {
     // Every string of JSON is one of TOML.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let reference = match reference {
@@ -161,8 +166,8 @@ fn replacement(number: usize, url: &str, reference: &Reference, folder: &Path) -
         Reference::Rev(name) => format!("rev = {}\n", quoted(name)),
     };
     format!(
-        "[source.git-{number}]\ngit = {}\n{reference}replace-with = \"recrate-git-{number}\"\n\
-         [source.recrate-git-{number}]\ndirectory = {}\n",
+        "[source.git-{number}-{salt}]\ngit = {}\n{reference}replace-with = \"recrate-git-{number}-{salt}\"\n\
+         [source.recrate-git-{number}-{salt}]\ndirectory = {}\n",
         quoted(url),
         quoted(&folder.display().to_string())
     )
@@ -175,7 +180,7 @@ mod tests {
     #[test]
     fn the_configuration_quotes_whatever_a_lock_file_may_hold() {
         let branch = Reference::Branch("a\"]\n[build]\nrustc = \"evil".to_owned());
-        let config = replacement(0, "https://git.example/a?b", &branch, Path::new("/build/git/0"));
+        let config = replacement((0, "x"), "https://git.example/a?b", &branch, Path::new("/build/git/0"));
         let lines: Vec<&str> = config.lines().collect();
         assert_eq!(lines[2], r#"branch = "a\"]\n[build]\nrustc = \"evil""#);
         assert_eq!(lines.len(), 6);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use super::checkout::Conversion;
+use super::contents::Committed;
 use super::extra_sources::{self, Provided};
 use super::worktree::Worktree;
 use super::{Fault, commit, file_variable, git, links, place, prune, sandbox, variable};
@@ -39,10 +40,12 @@ pub fn run() -> Result<(), Fault> {
     let mut worktree = commit::check_out(&recipe.commit, &root, &conversion)?;
     extra_sources::check_out_submodules(&recipe.submodules, &root, &mut worktree, &conversion)?;
     let git_place = build.join("git");
-    let from_git = extra_sources::provide(&recipe.git_dependencies, &git_place, &root, recipe.package_path.as_str())?;
+    let path = recipe.package_path.as_str();
+    let salt = recipe.commit.id.to_string();
+    let from_git = extra_sources::provide(&recipe.git_dependencies, &git_place, &root, path, &salt)?;
 
     fs_err::create_dir(&out)?;
-    let outcome = match obstacle(&recipe, &worktree, &root) {
+    let outcome = match obstacle(&recipe, minor, &worktree, &root) {
         Some(outcome) => outcome,
         None => Rebuild { recipe: &recipe, minor, build: &build, root: &root }.package(&worktree, &out, &from_git)?,
     };
@@ -52,13 +55,19 @@ pub fn run() -> Result<(), Fault> {
 }
 
 /// What makes it needless, or unsafe, to run cargo at all.
-fn obstacle(recipe: &Recipe, worktree: &Worktree, root: &Path) -> Option<Outcome> {
+fn obstacle(recipe: &Recipe, minor: Minor, worktree: &Worktree, root: &Path) -> Option<Outcome> {
     let path = recipe.package_path.as_str();
     let manifest = Path::new(path).join("Cargo.toml");
     // A package has one path: by another, through a link, other files would be its own.
     let is_there = links::place(root, Path::new(path)).is_some() || path.is_empty();
     if !is_there || !root.join(manifest).is_file() {
         return Some(Outcome::NoPackage { path: path.to_owned() });
+    }
+    // The repository's configuration outranks the one of cargo's home.
+    if !takes_configuration(minor)
+        && let Some(file) = own_sources(root, path)
+    {
+        return Some(Outcome::OwnSources { path: file });
     }
     // cargo packs what a link points at. What lies outside of the repository, or in a `.git`, or is put where the commit has
     // nothing, is not in git at all.
@@ -73,6 +82,29 @@ fn obstacle(recipe: &Recipe, worktree: &Worktree, root: &Path) -> Option<Outcome
         Some(Outcome::LinkLeavesTree { link: link.display().to_string(), target: target.display().to_string() })
     })
 }
+
+/// Whether configuration can be given on the command line, where it outranks the repository's own: from the first cargo that has
+/// this option on.
+fn takes_configuration(Minor(minor): Minor) -> bool {
+    minor >= 63
+}
+
+/// A file of the repository's cargo configuration that says where crates come from, or may: one that can't be read, or includes
+/// others.
+fn own_sources(root: &Path, package: &str) -> Option<String> {
+    let folders = Path::new(package).ancestors();
+    let files = folders.flat_map(|folder| ["config", "config.toml"].map(|name| folder.join(".cargo").join(name)));
+    let mut found = files.filter(|file| root.join(file).exists());
+    let says = |file: &PathBuf| {
+        let text = fs_err::read_to_string(root.join(file)).ok();
+        let table = text.and_then(|text| text.parse::<toml::Table>().ok());
+        table.is_none_or(|table| SOURCE_KEYS.iter().any(|key| table.contains_key(*key)))
+    };
+    found.find(says).map(|file| file.display().to_string())
+}
+
+/// What of cargo's configuration has a say in where crates come from.
+const SOURCE_KEYS: [&str; 4] = ["include", "registries", "registry", "source"];
 
 /// A rebuild whose source is proven.
 struct Rebuild<'a> {
@@ -139,6 +171,10 @@ impl Rebuild<'_> {
         let Some((made, name)) = made.as_ref().and_then(|path| Some((path, path.file_name()?.to_str()?))) else {
             return Ok(Outcome::Refused { exit, message: "cargo left no crate behind".to_owned() });
         };
+        let committed = Committed { contents: &worktree.contents, links: &worktree.links, root };
+        if let Some(path) = committed.lacks(made, package_path)? {
+            return Ok(Outcome::NotOfCommit { path });
+        }
         fs_err::copy(made, out.join(name))?;
         Ok(Outcome::Packaged { file: name.to_owned() })
     }
@@ -148,9 +184,10 @@ impl Rebuild<'_> {
         let Self { recipe, minor: Minor(minor), build, .. } = self;
         let home = build.join("cargo-home");
         fs_err::create_dir(&home)?;
+        // No commit can hold its own id: the repository's own configuration, which cargo adds to this, can't name this source.
+        let slice = format!("recrate-{}", recipe.commit.id);
         let config = format!(
-            "[source.crates-io]\nreplace-with = \"recrate-slice\"\n\
-             [source.recrate-slice]\nlocal-registry = \"{}\"\n{from_git}",
+            "[source.crates-io]\nreplace-with = \"{slice}\"\n[source.{slice}]\nlocal-registry = \"{}\"\n{from_git}",
             recipe.index.display()
         );
         // The name without ending is the one that cargos before 1.39 know.
@@ -162,7 +199,12 @@ impl Rebuild<'_> {
         }
         let rustc = build.join("rustc");
         fs_err::os::unix::fs::symlink(std::env::current_exe()?, &rustc)?;
-        Ok(Cargo { recipe, build, loader: loader(&recipe.cargo)?, takes_configuration: *minor >= 63 })
+        Ok(Cargo {
+            recipe,
+            build,
+            loader: loader(&recipe.cargo)?,
+            takes_configuration: takes_configuration(Minor(*minor)),
+        })
     }
 
     /// The arguments of `cargo package`.
@@ -209,8 +251,7 @@ impl Cargo<'_> {
             }
             None => Command::new(&cargo),
         };
-        // What the repository's own .cargo/config could say about the index is outranked by the command line, from the
-        // first cargo that has this option on.
+        // What the repository's own .cargo/config could say about the index is outranked by the command line.
         if self.takes_configuration {
             command.arg("--config").arg(home.join("config.toml"));
         }
@@ -317,6 +358,26 @@ pub fn stand_in_for_rustc(arguments: &[OsString]) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repository_that_says_where_crates_come_from_is_noticed() {
+        let said = |place: &str, text: &str| {
+            let root = tempfile::tempdir().unwrap();
+            let file = root.path().join(place);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+            own_sources(root.path(), "a/b")
+        };
+        let vendored = "[source.crates-io]\nreplace-with = \"vendored\"\n";
+        for place in [".cargo/config", "a/.cargo/config.toml", "a/b/.cargo/config"] {
+            assert_eq!(said(place, vendored).as_deref(), Some(place));
+        }
+        for text in ["registry.default = \"own\"", "include = \"more.toml\"", "no TOML"] {
+            assert!(said(".cargo/config.toml", text).is_some(), "{text}");
+        }
+        assert_eq!(said(".cargo/config.toml", "[build]\njobs = 1\n"), None);
+        assert_eq!(said("elsewhere/.cargo/config.toml", vendored), None);
+    }
 
     #[test]
     fn messages_keep_the_name_of_a_store_path_and_lose_its_hash() {

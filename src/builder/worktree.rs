@@ -39,6 +39,9 @@ pub struct Worktree {
     pub trees: Trees,
     /// Every tracked path, in the order of git's index.
     pub tracked: Vec<Tracked>,
+    /// What was written to each file, as the id of a blob: what the commit has, or what the checkout makes of that. Those of
+    /// submodules, too.
+    pub contents: BTreeMap<Vec<u8>, ObjectId>,
     /// Links of the worktree, relative to its root.
     pub links: Vec<PathBuf>,
     /// The submodules, by path: the commits that the trees name. Where they are there their folders are empty.
@@ -73,6 +76,7 @@ impl Source<'_> {
         let mut worktree = Worktree {
             trees,
             tracked: Vec::with_capacity(self.leaves.len()),
+            contents: BTreeMap::new(),
             links: Vec::new(),
             submodules: submodules(self.leaves),
             conversion: conversion.clone(),
@@ -98,9 +102,14 @@ impl Source<'_> {
                         }
                         Err(error) => return Err(error.into()),
                     };
-                    if mode_of(&found) != Some(leaf.mode) || copy_leaf(&from, &to, path, *leaf, conversion)? != leaf.id
-                    {
+                    let right = mode_of(&found) == Some(leaf.mode);
+                    let Some(written) =
+                        right.then(|| copy_leaf(&from, &to, path, *leaf, conversion)).transpose()?.flatten()
+                    else {
                         return Ok(Err(format!("its {} is another one", relative.display())));
+                    };
+                    if leaf.mode != Mode::Link || conversion.checkout.links_as_text {
+                        worktree.contents.insert(path.clone(), written);
                     }
                     copied += 1;
                 }
@@ -146,18 +155,26 @@ fn count_files(folder: &Path) -> Result<usize, Fault> {
     Ok(count)
 }
 
-/// Copies one file or link; gives the id of its blob.
-fn copy_leaf(from: &Path, to: &Path, path: &[u8], leaf: Leaf, conversion: &Conversion) -> Result<ObjectId, Fault> {
+/// Copies one file or link where it is the commit's; gives the id of a blob with what was written then.
+fn copy_leaf(
+    from: &Path,
+    to: &Path,
+    path: &[u8],
+    leaf: Leaf,
+    conversion: &Conversion,
+) -> Result<Option<ObjectId>, Fault> {
     let checkout = &conversion.checkout;
     if leaf.mode == Mode::Link {
         let target = fs_err::read_link(from)?;
-        let id = hash(Kind::Blob, target.as_os_str().as_bytes());
+        if hash(Kind::Blob, target.as_os_str().as_bytes()) != leaf.id {
+            return Ok(None);
+        }
         if checkout.links_as_text {
             write_file(to, target.as_os_str().as_bytes(), 0o644)?;
         } else {
             symlink(&target, to)?;
         }
-        return Ok(id);
+        return Ok(Some(leaf.id));
     }
     let body = fs_err::read(from)?;
     let kept = match checkout.executables {
@@ -166,11 +183,13 @@ fn copy_leaf(from: &Path, to: &Path, path: &[u8], leaf: Leaf, conversion: &Conve
         Executables::All => true,
     };
     let permissions = if kept { 0o755 } else { 0o644 };
-    let id = hash(Kind::Blob, &body);
-    if id == leaf.id {
-        write_file(to, &conversion.file(path, body)?, permissions)?;
+    if hash(Kind::Blob, &body) != leaf.id {
+        return Ok(None);
     }
-    Ok(id)
+    let body = conversion.file(path, body)?;
+    write_file(to, &body, permissions)?;
+    let is_converted = *conversion != Conversion::default();
+    Ok(Some(if is_converted { hash(Kind::Blob, &body) } else { leaf.id }))
 }
 
 fn write_file(to: &Path, body: &[u8], permissions: u32) -> Result<(), Fault> {

@@ -36,6 +36,9 @@ const DEFAULT_FILES: [&str; 6] = ["src/lib.rs", "src/main.rs", "build.rs", "READ
 /// Keys of manifests whose values name files or folders.
 const NAMING_KEYS: [&str; 7] = ["build", "default-members", "license-file", "members", "path", "readme", "workspace"];
 
+/// Keys of cargo's configuration that may lead to crates in the repository.
+const SOURCE_KEYS: [&str; 4] = ["patch", "registries", "registry", "source"];
+
 /// How many links are followed on the way to one file, as Linux does.
 const LINKS_LIMIT: usize = 40;
 
@@ -304,6 +307,8 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
     /// Selects what a file of cargo's configuration names; gives the files of configuration among that.
     fn configuration(&mut self, path: &str) -> Result<Vec<String>, E> {
         let Some(table) = self.table(path)? else { return Ok(Vec::new()) };
+        // A registry in the repository, or something that stands for one: cargo would not miss what is left out of it.
+        self.is_clear &= !SOURCE_KEYS.iter().any(|key| table.contains_key(*key));
         let folder = split(path).0;
         let (mut included, mut packages) = (Vec::new(), Vec::new());
         collect(&Value::Table(table.clone()), &["include"], true, &mut included);

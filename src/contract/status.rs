@@ -46,6 +46,16 @@ pub enum Outcome {
         /// Where it leads.
         target: String,
     },
+    /// cargo packed a file that is not the commit's: the crate is worth nothing, and is not kept.
+    NotOfCommit {
+        /// The file, relative to the crate.
+        path: String,
+    },
+    /// The repository's own cargo configuration says where crates come from, and this cargo can't be told otherwise.
+    OwnSources {
+        /// The configuration, relative to the repository.
+        path: String,
+    },
     /// The folder that the crate claims to come from is not in the commit, or holds no manifest.
     NoPackage {
         /// The folder, relative to the repository.

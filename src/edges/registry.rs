@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use tame_index::KrateName;
 use tame_index::index::IndexConfig;
 
@@ -18,9 +19,20 @@ use crate::stages::artefact::{Artefact, ChecksumMismatch};
 use crate::stages::index::{Index, IndexLine, index_path, read_index};
 use crate::stages::slice::Slice;
 
-/// How long an index file is believed before the registry is asked again. A slice is cut before a time that has
-/// passed, so an older file lacks nothing of it; only `yanked` may have changed.
+/// How long an index file is believed before the registry is asked again. A slice that is cut at a time that had passed when it
+/// was asked lacks nothing; only `yanked` may have changed.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Which answer of a registry is believed without asking again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Believed {
+    /// One of the last day.
+    Lately,
+    /// Such a one that is not older than this, either.
+    Since(SystemTime),
+    /// None.
+    Never,
+}
 
 /// How long it is believed that a registry has no such crate: somebody may publish one.
 const ABSENT: Duration = Duration::from_secs(60 * 60);
@@ -41,7 +53,24 @@ pub struct Registry {
 type Hash = Arc<Mutex<Option<Option<Sha256>>>>;
 
 /// The lines of a crate, none where the registry does not have it; nothing before it was asked. Whoever comes first asks.
-type Held = Arc<Mutex<Option<Option<Arc<Vec<IndexLine>>>>>>;
+type Held = Arc<Mutex<Option<Lines>>>;
+
+/// What the registry said, and when.
+#[derive(Debug, Clone)]
+struct Lines {
+    lines: Option<Arc<Vec<IndexLine>>>,
+    at: SystemTime,
+}
+
+/// From when on a registry's answer tells all that was published up to a time. It shows a new version after a while; what it
+/// dates at that time and a little later, packages of the same workspace, is wanted, too.
+#[must_use]
+pub fn told_by(published: Timestamp) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(published.as_second().max(0).unsigned_abs()) + SHOWN
+}
+
+/// How long a registry takes to show a version, at most.
+const SHOWN: Duration = Duration::from_secs(10 * 60);
 
 /// The registry's own description. One that has none is set up wrongly, and may be right the next moment.
 const DESCRIPTION: &str = "config.json";
@@ -84,36 +113,48 @@ impl Registry {
     /// # Errors
     /// Where the registry has no such crate or can't be asked.
     pub fn index(&self, name: &CrateName) -> Result<Arc<Vec<IndexLine>>, Error> {
-        self.index_of_age(name, FRESH, false)
+        self.index_since(name, Believed::Lately)
     }
 
-    fn index_of_age(&self, name: &CrateName, age: Duration, again: bool) -> Result<Arc<Vec<IndexLine>>, Error> {
+    fn index_since(&self, name: &CrateName, believed: Believed) -> Result<Arc<Vec<IndexLine>>, Error> {
         let held = {
             let mut read = locked(&self.read);
             Arc::clone(read.entry(name.clone()).or_default())
         };
         let mut held = locked(&held);
-        if held.is_none() || again {
-            *held = Some(match self.read_index(name, age) {
-                Ok(bytes) => {
+        let is_enough = |held: &Lines| match believed {
+            Believed::Lately => true,
+            Believed::Since(time) => held.at >= time || self.network.is_none(),
+            Believed::Never => false,
+        };
+        if !held.as_ref().is_some_and(is_enough) {
+            let (lines, at) = match self.read_index(name, believed) {
+                Ok((bytes, at)) => {
                     let hash = self.hash_of(name);
                     *locked(&hash) = Some(Some(Sha256::of(&bytes)));
-                    Some(Arc::new(read_index(&bytes)))
+                    (Some(Arc::new(read_index(&bytes))), at)
                 }
-                Err(Error::Absent(_)) => None,
+                Err(Error::Absent(_)) => {
+                    *locked(&self.hash_of(name)) = Some(None);
+                    // Believed for an hour where it was cached, and that was asked.
+                    (None, if believed == Believed::Lately { SystemTime::UNIX_EPOCH } else { SystemTime::now() })
+                }
                 Err(error) => return Err(error),
-            });
+            };
+            *held = Some(Lines { lines, at });
         }
-        held.clone().flatten().ok_or_else(|| Error::Absent(name.to_string()))
+        let lines = held.as_ref().and_then(|held| held.lines.clone());
+        lines.ok_or_else(|| Error::Absent(name.to_string()))
     }
 
-    fn read_index(&self, name: &CrateName, age: Duration) -> Result<Vec<u8>, Error> {
+    /// An index file, and when it was the registry's.
+    fn read_index(&self, name: &CrateName, believed: Believed) -> Result<(Vec<u8>, SystemTime), Error> {
         match &self.place {
             Place::Local(root) => match fs_err::read(root.join(index_path(name))) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Absent(name.to_string())),
-                read => Ok(read?),
+                read => Ok((read?, SystemTime::now())),
             },
-            Place::Sparse(address) => self.fetch(address, index_path(name).trim_start_matches("index/"), age),
+            Place::Sparse(address) => self.fetch(address, index_path(name).trim_start_matches("index/"), believed),
         }
     }
 
@@ -122,7 +163,7 @@ impl Registry {
     /// # Errors
     /// Where the registry has no such crate or can't be asked.
     pub fn newest_index(&self, name: &CrateName) -> Result<Arc<Vec<IndexLine>>, Error> {
-        self.index_of_age(name, Duration::ZERO, true)
+        self.index_since(name, Believed::Never)
     }
 
     /// A hash of the index file of a crate, without reading its lines; none where the registry has no such crate.
@@ -135,8 +176,8 @@ impl Registry {
         if let Some(hash) = *hash {
             return Ok(hash);
         }
-        let found = match self.read_index(name, FRESH) {
-            Ok(bytes) => Some(Sha256::of(&bytes)),
+        let found = match self.read_index(name, Believed::Lately) {
+            Ok((bytes, _)) => Some(Sha256::of(&bytes)),
             Err(Error::Absent(_)) => None,
             Err(error) => return Err(error),
         };
@@ -149,19 +190,21 @@ impl Registry {
         Arc::clone(hashes.entry(name.clone()).or_default())
     }
 
-    /// The index lines of several crates. One that the registry does not have is left out: cargo will say if it wants
-    /// it.
+    /// The index lines of several crates, as the registry told them at a time or `since`. One that it does not have is left
+    /// out: cargo will say if it wants it.
     ///
     /// # Errors
     /// Where the registry can't be asked.
-    pub fn indexes(&self, names: &BTreeSet<CrateName>) -> Result<Index, Error> {
+    pub fn indexes(&self, names: &BTreeSet<CrateName>, since: Option<SystemTime>) -> Result<Index, Error> {
         let mut index = Index::new();
+        // A time that is still to come is never reached.
+        let believed = since.map_or(Believed::Lately, |since| Believed::Since(since.min(SystemTime::now())));
         let is_held = |name: &&CrateName| {
             let held = locked(&self.read).get(*name).cloned();
             held.is_some_and(|held| held.try_lock().is_ok_and(|held| held.is_some()))
         };
         let (held, fresh): (Vec<_>, Vec<_>) = names.iter().partition(is_held);
-        let ask = |name| (name, self.index(name));
+        let ask = |name| (name, self.index_since(name, believed));
         let asked = in_parallel(TOGETHER, fresh, ask);
         for (name, lines) in held.into_iter().map(ask).chain(asked) {
             match lines {
@@ -173,43 +216,53 @@ impl Registry {
         Ok(index)
     }
 
-    /// A file of the index, or the registry's own description beside it: believed up to an age, then asked for again.
-    fn fetch(&self, address: &str, path: &str, most: Duration) -> Result<Vec<u8>, Error> {
+    /// A file of the index, or the registry's own description beside it, and when it was the registry's: believed as far as
+    /// it is to be, then asked for again. It is sealed: what an index says is what a crate is compared with.
+    fn fetch(&self, address: &str, path: &str, believed: Believed) -> Result<(Vec<u8>, SystemTime), Error> {
         let absent = || Error::Absent(path.rsplit('/').next().unwrap_or(path).to_owned());
         let cached = format!("index/{}/index/{path}", folder_of(address));
-        let (file, tag) = (format!("{cached}.json"), format!("{cached}.etag"));
-        let before = self.cache.read(&file)?;
+        let (file, tag) = (format!("{cached}.lines"), format!("{cached}.tag"));
+        let before = self.cache.read_sealed(&file);
+        let age = self.cache.age(&file);
+        let at = age.and_then(|age| SystemTime::now().checked_sub(age)).unwrap_or(SystemTime::UNIX_EPOCH);
         // That there is nothing is kept as an empty file.
-        let most = if before.as_ref().is_some_and(Vec::is_empty) { most.min(ABSENT) } else { most };
-        let fresh = self.cache.age(&file).is_some_and(|age| age < most);
+        let most = if before.as_ref().is_some_and(Vec::is_empty) { ABSENT } else { FRESH };
+        let fresh = age.is_some_and(|age| age < most)
+            && match believed {
+                Believed::Lately => true,
+                Believed::Since(time) => at >= time,
+                Believed::Never => false,
+            };
         let network = match (before.clone(), &self.network) {
             (Some(bytes), network) if fresh || network.is_none() => {
-                return if bytes.is_empty() { Err(absent()) } else { Ok(bytes) };
+                return if bytes.is_empty() { Err(absent()) } else { Ok((bytes, at)) };
             }
             (_, Some(network)) => network,
             (_, None) => return Err(Error::Offline(format!("the registry's {path}"))),
         };
-        let etag = before.as_ref().and(self.cache.read(&tag)?).and_then(|tag| String::from_utf8(tag).ok());
+        let etag = before.as_ref().and_then(|_| self.cache.read_sealed(&tag));
+        let etag = etag.and_then(|tag| String::from_utf8(tag).ok());
         let url = format!("{address}{path}");
+        let now = SystemTime::now();
         let bytes = match (network.get(&url, etag.as_deref(), INDEX_LIMIT)?, before) {
             (Answer::NotModified, Some(bytes)) => bytes,
             (Answer::Body { bytes, etag }, _) => {
                 match etag {
-                    Some(etag) => self.cache.write(&tag, etag.as_bytes())?,
+                    Some(etag) => self.cache.write_sealed(&tag, etag.as_bytes()),
                     None => drop(fs_err::remove_file(self.cache.path(&tag))),
                 }
                 bytes
             }
             (Answer::Absent, _) => {
                 if path != DESCRIPTION {
-                    self.cache.write(&file, b"")?;
+                    self.cache.write_sealed(&file, b"");
                 }
                 return Err(absent());
             }
             (Answer::NotModified, None) => return Err(absent()),
         };
-        self.cache.write(&file, &bytes)?;
-        Ok(bytes)
+        self.cache.write_sealed(&file, &bytes);
+        Ok((bytes, now))
     }
 
     /// A published crate, checked against its checksum: nothing else leaves this module. What a server gave is cached by
@@ -276,7 +329,7 @@ impl Registry {
     }
 
     fn read_config(&self, address: &str) -> Result<IndexConfig, String> {
-        let bytes = self.fetch(address, DESCRIPTION, FRESH).map_err(|error| error.to_string())?;
+        let bytes = self.fetch(address, DESCRIPTION, Believed::Lately).map_err(|error| error.to_string())?.0;
         // Only this of it matters here; the rest is written in more ways than the library takes, like a null `api`.
         #[derive(serde::Deserialize)]
         struct Wire {

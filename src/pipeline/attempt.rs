@@ -114,6 +114,7 @@ impl Context {
                     return Step::Done(Box::new(attempted));
                 }
             };
+            let published = attempted.package.blueprint.claims.published;
             let blueprint = &attempted.package.blueprint;
             let mut need = blueprint.index_need(&attempt);
             let mut index = attempted.package.index.clone();
@@ -123,7 +124,7 @@ impl Context {
                 if lacking.is_empty() {
                     break;
                 }
-                let found = match sources.indexes(&lacking) {
+                let found = match sources.indexes(&lacking, published) {
                     Ok(found) => found,
                     Err(reason) => {
                         attempted.ended = Some(Cause::Error { reason: reason.into() });

@@ -139,7 +139,7 @@ impl Context {
             prefer(&mut candidates, minor);
         }
         let wanted = wanted(&fetched, &files, &[&path, &workspace]);
-        let index = match sources.indexes(&wanted.names) {
+        let index = match sources.indexes(&wanted.names, fetched.published) {
             Ok(index) => index,
             Err(reason) => return end(fetched, reason.into()),
         };

@@ -17,6 +17,7 @@ use crate::edges::git::lfs::Sizes;
 use crate::edges::network::{Answer, FILE_LIMIT};
 use crate::edges::parallel::in_parallel;
 use crate::edges::registry::Registry;
+use crate::edges::registry::told_by;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
@@ -109,7 +110,11 @@ impl Context {
     /// The plan's cargos that are neither official archives nor imported here.
     fn untrusted_toolchains<'a>(&self, plan: &'a Plan) -> BTreeSet<&'a str> {
         let trusted = |toolchain: &Toolchain| {
-            toolchain.is_official() || self.available.iter().any(|own| own.origin == toolchain.origin)
+            // A cargo goes by its content; which release it is says whoever imported it here, and no plan.
+            let is_own = |own: &Toolchain| {
+                (&own.origin, &own.release, own.minor) == (&toolchain.origin, &toolchain.release, toolchain.minor)
+            };
+            toolchain.is_official() || self.available.iter().any(is_own)
         };
         plan.toolchains.iter().filter(|(_, toolchain)| !trusted(toolchain)).map(|(name, _)| name.as_str()).collect()
     }
@@ -183,7 +188,7 @@ impl Context {
         let registry = self.registry(&RegistryName::Default);
         let pins = plan.indexes.values().filter(|pin| lacks(&FixedInput::Index(pin.nar_hash))).collect();
         let slices = in_parallel(self.workers, pins, |pin| {
-            let slice = pin.cut(&registry.as_ref().ok()?.indexes(&pin.names).ok()?);
+            let slice = pin.cut(&registry.as_ref().ok()?.indexes(&pin.names, None).ok()?);
             (slice.nar_hash() == pin.nar_hash).then_some((pin.nar_hash, slice))
         });
         // An imported cargo goes by its content, whatever it is called here and there.
@@ -319,7 +324,9 @@ impl Replay<'_> {
     fn slice_of(&self, rebuild: &PlannedRebuild, lock: &str) -> Index {
         let names = locked_versions(lock).into_keys().collect();
         let registry = &self.registries[&RegistryName::Default];
-        let index = registry.as_ref().ok().and_then(|registry| registry.indexes(&names).ok()).unwrap_or_default();
+        let since = rebuild.claims.published.map(told_by);
+        let index =
+            registry.as_ref().ok().and_then(|registry| registry.indexes(&names, since).ok()).unwrap_or_default();
         let pin = self.plan.indexes.get(&rebuild.recipe.index);
         // As cargo saw it: what the plan takes to be yanked is in the slice.
         let cut = pin.map(|pin| pin.cut(&index));
@@ -341,7 +348,13 @@ impl Replay<'_> {
         let lines = match registry.map(|registry| registry.index(&package.key.name)) {
             Some(Ok(lines)) => lines,
             Some(Err(crate::edges::registry::Error::Absent(_))) => Arc::default(),
-            Some(Err(_)) | None => return Ok((claims, true)),
+            // Offline the plan's word is all there is, and the verdict says so. A registry that will not answer may have a reason.
+            _ if self.context.network.is_none() => return Ok((claims, true)),
+            Some(Err(error)) => return Err(Cause::Error { reason: error.to_string().into() }),
+            None => {
+                let reason = format!("the registry of {} can't be asked", package.key);
+                return Err(Cause::Error { reason: reason.into() });
+            }
         };
         let Some(line) = lines.iter().find(|line| line.version == package.key.version) else {
             let reason = format!("the registry has no {}", package.key).into();
@@ -380,7 +393,13 @@ impl Replay<'_> {
     fn index_label(&self, rebuild: &PlannedRebuild, claims: &Claims) -> Result<Option<IndexMode>, String> {
         let pin = self.plan.indexes.get(&rebuild.recipe.index).ok_or("the plan lacks its index")?;
         let registry = self.registries[&RegistryName::Default].as_ref().ok();
-        let index = registry.and_then(|registry| registry.indexes(&pin.names).ok());
+        let since = claims.published.map(told_by);
+        let index = match registry.map(|registry| registry.indexes(&pin.names, since)) {
+            Some(Ok(index)) => Some(index),
+            _ if self.context.network.is_none() => None,
+            Some(Err(error)) => return Err(error.to_string()),
+            None => return Err("the registry can't be asked".to_owned()),
+        };
         let files = self.context.commit_files(&claims.repository, rebuild.recipe.commit);
         let (Some(index), Some(files)) = (index, files) else { return Ok(None) };
         let of_commit = files.manifests.values().flat_map(|text| Manifest::read(text).requirements());

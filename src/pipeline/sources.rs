@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::context::{Context, Registries};
@@ -105,13 +106,15 @@ impl<'a> Sources<'a> {
         if newest { registry.newest_index(name) } else { registry.index(name) }
     }
 
-    /// The index lines of crates, from the default registry: what cargo resolves against.
+    /// The index lines of crates, from the default registry: what cargo resolves against, for a package that was `published` at
+    /// a time.
     ///
     /// # Errors
     /// Where it can't be asked, in words.
-    pub fn indexes(&self, names: &BTreeSet<CrateName>) -> Result<Index, String> {
+    pub fn indexes(&self, names: &BTreeSet<CrateName>, published: Option<Timestamp>) -> Result<Index, String> {
         self.asked().index.entry(RegistryName::Default).or_default().extend(names.iter().cloned());
-        self.registry(&RegistryName::Default)?.indexes(names).map_err(|error| error.to_string())
+        let since = published.map(registry::told_by);
+        self.registry(&RegistryName::Default)?.indexes(names, since).map_err(|error| error.to_string())
     }
 
     fn repository(&self, url: &RepositoryUrl) -> Arc<Repository> {

@@ -226,6 +226,12 @@ fn built(case: &Case<'_>, outcome: &Outcome, rebuilt: &[u8]) -> (Rebuild, Conten
         Outcome::LinkLeavesTree { link, target } => {
             refused(format!("the repository's link {link} leads out of it, to {target}"))
         }
+        Outcome::NotOfCommit { path } => {
+            refused(format!("cargo packs {path}, which the commit does not have like that"))
+        }
+        Outcome::OwnSources { path } => refused(format!(
+            "the repository's {path} says where crates come from, and cargo before 1.63 can't be told otherwise"
+        )),
         Outcome::NoPackage { path } => {
             let at = if path.is_empty() { "the root" } else { path };
             refused(format!("the commit has no Cargo.toml in {at}"))

@@ -192,3 +192,17 @@ fn everything_is_selected_where_a_manifest_can_not_be_read_or_a_repository_lies_
         "a",
     );
 }
+
+#[test]
+fn where_the_configuration_may_lead_to_crates_in_the_repository_everything_is_selected() {
+    for (text, everything) in [
+        ("[source.crates-io]\nreplace-with = \"own\"\n[source.own]\nlocal-registry = \"vend\"\n", true),
+        ("[registries.own]\nindex = \"file:///x\"\n", true),
+        ("[patch.crates-io]\na = { path = \"vend/a\" }\n", true),
+        ("[build]\njobs = 1\n", false),
+    ] {
+        let files =
+            [(".cargo/config.toml", text), ("a/Cargo.toml", "[package]\nname = \"a\"\n"), ("vend/index/1/a", "")];
+        assert_eq!(selected(&files, "a").len() == files.len(), everything, "{text}");
+    }
+}

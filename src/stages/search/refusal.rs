@@ -27,7 +27,10 @@ impl Refusal {
         match outcome {
             Outcome::Packaged { .. } => None,
             Outcome::Refused { message, .. } => Some(Self::read(message)),
-            Outcome::LinkLeavesTree { .. } | Outcome::NoPackage { .. } => Some(Self::Other),
+            Outcome::LinkLeavesTree { .. }
+            | Outcome::NotOfCommit { .. }
+            | Outcome::OwnSources { .. }
+            | Outcome::NoPackage { .. } => Some(Self::Other),
         }
     }
 
