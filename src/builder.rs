@@ -21,6 +21,7 @@ pub mod links;
 pub mod package;
 pub mod place;
 pub mod prune;
+pub mod resolution;
 pub mod sandbox;
 pub mod toolchain;
 pub mod worktree;

@@ -31,7 +31,7 @@ use crate::stages::decision::{DecisionName, Exit};
 use crate::stages::diff::differences;
 use crate::stages::findings::Contents;
 use crate::stages::html;
-use crate::stages::index::{Index, index_path, read_index};
+use crate::stages::index::{Index, read_index};
 use crate::stages::judge::{Output, Replayed, judge_obstacle};
 use crate::stages::lock::Skipped;
 use crate::stages::lock_evidence::locked_versions;
@@ -86,6 +86,7 @@ pub fn read_output(place: &Path) -> Result<Output, String> {
         | Outcome::LinkLeavesTree { .. }
         | Outcome::NotOfCommit { .. }
         | Outcome::OwnSources { .. }
+        | Outcome::Undecided { .. }
         | Outcome::NoPackage { .. } => Vec::new(),
     };
     Ok(Output::Built { status, rebuilt })
@@ -132,7 +133,7 @@ fn verdict() -> Result<(), String> {
 fn read_slice(folder: &Path, lock: &str) -> Result<Index, String> {
     let mut index = Index::new();
     for name in locked_versions(lock).into_keys() {
-        let file = folder.join(index_path(&name));
+        let file = folder.join(name.index_path());
         if file.is_file() {
             index.insert(name, Arc::new(read_index(&read(&file)?)));
         }

@@ -3,7 +3,6 @@
 pub mod commit;
 pub mod digest;
 pub mod foreign;
-#[cfg(feature = "stages")]
 pub mod krate;
 pub mod nonempty;
 #[cfg(feature = "stages")]

@@ -9,7 +9,7 @@ use super::checkout::Conversion;
 use super::contents::Committed;
 use super::extra_sources::{self, Provided};
 use super::worktree::Worktree;
-use super::{Fault, commit, file_variable, git, links, place, prune, sandbox, variable};
+use super::{Fault, commit, file_variable, git, links, place, prune, resolution, sandbox, variable};
 use crate::contract::recipe::{Completion, PublishedLockfile, Recipe, WORKSPACE_LOCK};
 use crate::contract::status::{FILE, LOG, Outcome, SCHEMA, Status};
 use crate::model::release::Minor;
@@ -144,6 +144,7 @@ impl Rebuild<'_> {
             }
         }
         prune::prune(&recipe.prune, root, package_path)?;
+        let tracked = extra_sources::locks(root, package_path);
         let package = root.join(package_path);
         let cargo = self.set_up(&from_git.config)?;
         let mut log = String::new();
@@ -174,6 +175,13 @@ impl Rebuild<'_> {
         let committed = Committed { contents: &worktree.contents, links: &worktree.links, root };
         if let Some(path) = committed.lacks(made, package_path)? {
             return Ok(Outcome::NotOfCommit { path });
+        }
+        // A published Cargo.lock that was put in pins what it pins, and the verdict says that it was.
+        if lockfile.is_none()
+            && let Some(undecided) =
+                resolution::undecided(made, &recipe.index, &tracked, self.minor, &recipe.cargo_release)?
+        {
+            return Ok(undecided);
         }
         fs_err::copy(made, out.join(name))?;
         Ok(Outcome::Packaged { file: name.to_owned() })

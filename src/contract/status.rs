@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::krate::CrateName;
+
 /// Name of the status file in a rebuild's output.
 pub const FILE: &str = "status.json";
 /// Name of cargo's own output, kept beside the status.
@@ -55,6 +57,14 @@ pub enum Outcome {
     OwnSources {
         /// The configuration, relative to the repository.
         path: String,
+    },
+    /// cargo took an older version than the index slice has, and it can't be told whether that is for want of something that the
+    /// slice does not have: the crate is worth nothing, and is not kept.
+    Undecided {
+        /// The newer version, like `dep 1.1.0`.
+        passed_over: String,
+        /// The crates that the slice lacks.
+        lacks: Vec<CrateName>,
     },
     /// The folder that the crate claims to come from is not in the commit, or holds no manifest.
     NoPackage {

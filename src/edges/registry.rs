@@ -16,7 +16,7 @@ use super::parallel::{in_parallel, locked};
 use crate::model::digest::Sha256;
 use crate::model::krate::{CrateId, CrateName};
 use crate::stages::artefact::{Artefact, ChecksumMismatch};
-use crate::stages::index::{Index, IndexLine, index_path, read_index};
+use crate::stages::index::{Index, IndexLine, read_index};
 use crate::stages::slice::Slice;
 
 /// How long an index file is believed before the registry is asked again. A slice that is cut at a time that had passed when it
@@ -150,11 +150,11 @@ impl Registry {
     /// An index file, and when it was the registry's.
     fn read_index(&self, name: &CrateName, believed: Believed) -> Result<(Vec<u8>, SystemTime), Error> {
         match &self.place {
-            Place::Local(root) => match fs_err::read(root.join(index_path(name))) {
+            Place::Local(root) => match fs_err::read(root.join(name.index_path())) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Absent(name.to_string())),
                 read => Ok((read?, SystemTime::now())),
             },
-            Place::Sparse(address) => self.fetch(address, index_path(name).trim_start_matches("index/"), believed),
+            Place::Sparse(address) => self.fetch(address, name.index_path().trim_start_matches("index/"), believed),
         }
     }
 

@@ -18,6 +18,20 @@ impl CrateName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Where an index keeps a crate: `index/1/a`, `index/2/ab`, `index/3/a/abc`, `index/ab/cd/abcd`, in lower case.
+    ///
+    /// Not from the index library: that takes no name which is reserved today, and old crates require `alloc`.
+    #[must_use]
+    pub fn index_path(&self) -> String {
+        let name = self.0.to_ascii_lowercase();
+        // A crate name is ASCII and not empty.
+        match name.len() {
+            1 | 2 => format!("index/{}/{name}", name.len()),
+            3 => format!("index/3/{}/{name}", &name[..1]),
+            _ => format!("index/{}/{}/{name}", &name[..2], &name[2..4]),
+        }
+    }
 }
 
 /// Text that is not a crate name.
@@ -100,6 +114,14 @@ impl FromStr for CrateId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_has_its_place_in_an_index() {
+        let paths =
+            ["a", "ab", "aBc", "Some-Crate", "alloc"].map(|name| name.parse::<CrateName>().unwrap().index_path());
+        let expected = ["index/1/a", "index/2/ab", "index/3/a/abc", "index/so/me/some-crate", "index/al/lo/alloc"];
+        assert_eq!(paths, expected);
+    }
 
     #[test]
     fn ids_print_as_cargo_takes_them() {

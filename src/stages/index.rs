@@ -199,30 +199,3 @@ impl IndexLine {
 
 /// The index files of a registry, by crate.
 pub type Index = BTreeMap<CrateName, Arc<Vec<IndexLine>>>;
-
-/// Where an index keeps a crate: `index/1/a`, `index/2/ab`, `index/3/a/abc`, `index/ab/cd/abcd`, in lower case.
-///
-/// Not from the index library: that takes no name which is reserved today, and old crates require `alloc`.
-#[must_use]
-pub fn index_path(name: &CrateName) -> String {
-    let name = name.as_str().to_ascii_lowercase();
-    // A crate name is ASCII and not empty.
-    match name.len() {
-        1 | 2 => format!("index/{}/{name}", name.len()),
-        3 => format!("index/3/{}/{name}", &name[..1]),
-        _ => format!("index/{}/{}/{name}", &name[..2], &name[2..4]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_has_its_place_in_an_index() {
-        let path = |name: &str| index_path(&name.parse().unwrap());
-        let paths = ["a", "ab", "aBc", "Some-Crate", "alloc"].map(path);
-        let expected = ["index/1/a", "index/2/ab", "index/3/a/abc", "index/so/me/some-crate", "index/al/lo/alloc"];
-        assert_eq!(paths, expected);
-    }
-}

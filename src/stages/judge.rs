@@ -26,7 +26,7 @@ use crate::contract::recipe::Base64;
 use crate::contract::status::{Outcome, Status};
 use crate::model::digest::Sha256;
 use crate::model::foreign::Foreign;
-use crate::model::krate::CrateId;
+use crate::model::krate::{CrateId, CrateName};
 use crate::model::nonempty::NonEmpty;
 use crate::model::release::{Minor, Span};
 
@@ -225,6 +225,12 @@ fn built(case: &Case<'_>, outcome: &Outcome, rebuilt: &[u8]) -> (Rebuild, Conten
         }
         Outcome::LinkLeavesTree { link, target } => {
             refused(format!("the repository's link {link} leads out of it, to {target}"))
+        }
+        Outcome::Undecided { passed_over, lacks } => {
+            let lacks: Vec<&str> = lacks.iter().map(CrateName::as_str).take(5).collect();
+            let reason =
+                format!("cargo passed {passed_over} over, perhaps as the index slice lacks {}", lacks.join(", "));
+            (Rebuild::Error { reason: reason.into() }, Contents::NotCompared)
         }
         Outcome::NotOfCommit { path } => {
             refused(format!("cargo packs {path}, which the commit does not have like that"))

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use semver::{Version, VersionReq};
 
-use super::index::{Index, IndexLine, On, index_path, raw};
+use super::index::{Index, IndexLine, On, raw};
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
 pub use names::Closure;
@@ -130,9 +130,13 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
         wanted.has_out(name, line, cut) && !pushed_out && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
     };
     let mut kept: BTreeMap<&CrateName, BTreeSet<usize>> = BTreeMap::new();
+    let mut absent = BTreeSet::new();
     // Takes the usable lines of a crate that are wanted; gives what those require that were not taken before.
     let mut take = |name: &CrateName, is_wanted: &dyn Fn(&IndexLine) -> bool| {
-        let Some((name, lines)) = index.get_key_value(name) else { return Vec::<&On>::new() };
+        let Some((name, lines)) = index.get_key_value(name) else {
+            absent.insert(name.clone());
+            return Vec::<&On>::new();
+        };
         let taken = kept.entry(name).or_default();
         let fresh = lines.iter().enumerate().filter(|(_, line)| usable(name, line) && is_wanted(line));
         let fresh = fresh.filter(|(at, _)| taken.insert(*at));
@@ -150,8 +154,11 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
             queue.extend(take(name, &|line| *versions == VersionReq::STAR || versions.matches(&line.version)));
         }
     }
-    kept.retain(|_, lines| !lines.is_empty());
-    write(index, &kept, wanted)
+    let mut slice = write(index, &kept, wanted);
+    // That nothing of a crate was there is not the same as that the slice does not say.
+    let nothing = || SliceFile { of: Arc::default(), lines: Vec::new() };
+    slice.files.extend(absent.into_iter().map(|name| (name.index_path(), nothing())));
+    slice
 }
 
 /// The series of compatible versions that a version is of: cargo has only one of each in a Cargo.lock.
@@ -181,7 +188,7 @@ fn write(index: &Index, kept: &BTreeMap<&CrateName, BTreeSet<usize>>, wanted: &W
                 SliceLine { at: *at, yanked }
             })
             .collect();
-        slice.files.insert(index_path(name), SliceFile { of: Arc::clone(&index[*name]), lines });
+        slice.files.insert(name.index_path(), SliceFile { of: Arc::clone(&index[*name]), lines });
     }
     slice
 }
@@ -190,7 +197,7 @@ impl Slice {
     /// The index file of a crate, as cargo reads it.
     #[must_use]
     pub fn file(&self, name: &CrateName) -> Option<String> {
-        self.files.get(&index_path(name)).map(SliceFile::text)
+        self.files.get(&name.index_path()).map(SliceFile::text)
     }
 }
 
@@ -336,7 +343,7 @@ mod tests {
 
     #[test]
     fn names_lie_where_cargo_looks_for_them() {
-        let path = |text: &str| index_path(&name(text));
+        let path = |text: &str| name(text).index_path();
         assert_eq!([path("A"), path("ab"), path("abc")], ["index/1/a", "index/2/ab", "index/3/a/abc"]);
         assert_eq!(path("Serde_json"), "index/se/rd/serde_json");
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
-use crate::stages::index::{Index, index_path};
+use crate::stages::index::Index;
 use crate::stages::slice::{Cut, Slice, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut};
 
 /// An index slice: its hash, and how it is cut out of the default registry's index again, whatever came later.
@@ -42,7 +42,7 @@ impl IndexPin {
     /// it came about: the same slice is to have the same pin.
     #[must_use]
     pub fn of(slice: &Slice, wanted: &Wanted, cargo: Minor) -> Self {
-        let has = |name: &CrateName| slice.files.contains_key(&index_path(name));
+        let has = |name: &CrateName| slice.files.contains_key(&name.index_path());
         let mut requirements: BTreeMap<CrateName, BTreeSet<String>> = BTreeMap::new();
         for (name, versions) in wanted.requirements.iter().filter(|(name, _)| has(name)) {
             requirements.entry(name.clone()).or_default().insert(versions.to_string());
@@ -52,7 +52,7 @@ impl IndexPin {
         let those = |versions: &BTreeMap<CrateName, BTreeSet<Version>>| {
             versions.iter().filter(|(name, _)| has(name)).map(|(name, them)| (name.clone(), them.clone())).collect()
         };
-        let newest = |name: &CrateName| slice.files.get(&index_path(name))?.newest(wanted.late.get(name));
+        let newest = |name: &CrateName| slice.files.get(&name.index_path())?.newest(wanted.late.get(name));
         Self {
             nar_hash: slice.nar_hash(),
             until: names.iter().filter_map(newest).max(),

@@ -1,13 +1,15 @@
 //! Why cargo refused, read in its own words.
 
+use std::collections::BTreeSet;
+
 use crate::contract::status::Outcome;
 use crate::model::krate::CrateName;
 
 /// Why cargo refused, as far as its words show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The index slice lacks a crate.
-    MissingCrate(CrateName),
+    /// The index slice lacks crates.
+    MissingCrates(BTreeSet<CrateName>),
     /// No version in the slice will do: one may have been yanked, or the lock file was made from another index.
     NoVersion,
     /// Something else.
@@ -27,6 +29,7 @@ impl Refusal {
         match outcome {
             Outcome::Packaged { .. } => None,
             Outcome::Refused { message, .. } => Some(Self::read(message)),
+            Outcome::Undecided { lacks, .. } => Some(Self::MissingCrates(lacks.iter().cloned().collect())),
             Outcome::LinkLeavesTree { .. }
             | Outcome::NotOfCommit { .. }
             | Outcome::OwnSources { .. }
@@ -42,7 +45,7 @@ impl Refusal {
             rest.split('`').next()?.parse().ok()
         });
         if let Some(name) = missing.or_else(|| lacking_file(message)) {
-            return Self::MissingCrate(name);
+            return Self::MissingCrates(BTreeSet::from([name]));
         }
         if NO_VERSION.iter().any(|words| message.contains(words)) { Self::NoVersion } else { Self::Other }
     }
@@ -67,10 +70,10 @@ mod tests {
             "error: no matching package named `foo-bar` found\nlocation searched: registry `crates-io`",
             "no matching package found\nsearched package name: `foo-bar`\nperhaps you meant: x",
         ] {
-            assert_eq!(Refusal::read(words), Refusal::MissingCrate("foo-bar".parse().unwrap()));
+            assert_eq!(Refusal::read(words), Refusal::MissingCrates(["foo-bar".parse().unwrap()].into()));
         }
         let file = "failed to read `/nix/store/x-index-slice/index/un/ic/unicode-ident`\n\nCaused by:\n  No such file or directory (os error 2)";
-        assert_eq!(Refusal::read(file), Refusal::MissingCrate("unicode-ident".parse().unwrap()));
+        assert_eq!(Refusal::read(file), Refusal::MissingCrates(["unicode-ident".parse().unwrap()].into()));
         assert_eq!(Refusal::read(&file.replace("/index/", "/worktree/")), Refusal::Other);
         assert_eq!(Refusal::read("error: failed to select a version for `x`."), Refusal::NoVersion);
         assert_eq!(Refusal::read("error: license-file missing"), Refusal::Other);

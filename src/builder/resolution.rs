@@ -1,0 +1,358 @@
+//! The proof that cargo chose among everything that the registry had.
+//!
+//! An index slice has the crates that cargo is expected to ask for. Where it lacks one, cargo does not always say so: it may take
+//! an older version of something that does not need it. So the Cargo.lock that cargo made is looked at: wherever a newer version
+//! than the one it took would have done, everything that the newer one may need must be in the slice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::Path;
+
+use flate2::bufread::GzDecoder;
+use semver::{Version, VersionReq};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::contract::status::Outcome;
+use crate::model::krate::CrateName;
+use crate::model::release::Minor;
+
+/// What a lock file calls the default registry.
+const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+/// The first cargo that can choose versions by the compiler that they need.
+const CHOOSES_BY_COMPILER: Minor = Minor(84);
+
+/// A version that was taken.
+type Taken = (CrateName, Version);
+
+/// An index slice, as far as it was looked at.
+struct Index<'a> {
+    folder: &'a Path,
+    read: BTreeMap<CrateName, Option<Vec<Line>>>,
+}
+
+/// A line of it.
+#[derive(Debug, Clone, Deserialize)]
+struct Line {
+    vers: Version,
+    #[serde(default)]
+    deps: Vec<Dependency>,
+    #[serde(default)]
+    yanked: bool,
+    rust_version: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Dependency {
+    name: String,
+    package: Option<String>,
+    req: String,
+    kind: Option<String>,
+    registry: Option<String>,
+}
+
+impl Line {
+    /// What it requires of the default registry, development apart: of which crate, and which versions.
+    fn requires(&self) -> impl Iterator<Item = (CrateName, VersionReq)> + '_ {
+        let plain = |one: &&Dependency| one.kind.as_deref() != Some("dev") && one.registry.is_none();
+        self.deps
+            .iter()
+            .filter(plain)
+            .filter_map(|one| Some((one.package.as_ref().unwrap_or(&one.name).parse().ok()?, one.req.parse().ok()?)))
+    }
+}
+
+impl Index<'_> {
+    /// The lines of a crate; none where the slice does not say anything of it.
+    fn lines(&mut self, name: &CrateName) -> Option<&[Line]> {
+        let read = || {
+            let text = fs_err::read_to_string(self.folder.join(name.index_path())).ok()?;
+            Some(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        };
+        self.read.entry(name.clone()).or_insert_with(read).as_deref()
+    }
+
+    /// The crates that the slice lacks of what a line may need.
+    fn lacks(&mut self, line: &Line) -> BTreeSet<CrateName> {
+        let mut lacks = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut ahead: Vec<(CrateName, VersionReq)> = line.requires().collect();
+        while let Some((name, versions)) = ahead.pop() {
+            let Some(lines) = self.lines(&name) else {
+                lacks.insert(name);
+                continue;
+            };
+            for line in lines.iter().filter(|line| versions.matches(&line.vers)) {
+                if seen.insert((name.clone(), line.vers.clone())) {
+                    ahead.extend(line.requires());
+                }
+            }
+        }
+        lacks
+    }
+}
+
+/// A Cargo.lock, as far as it is about the default registry.
+struct Lock {
+    /// What each package took; none is the package itself.
+    took: Vec<(Option<Taken>, Vec<Taken>)>,
+}
+
+impl Lock {
+    fn read(text: &str) -> Option<Self> {
+        let table: Table = text.parse().ok()?;
+        let packages = table.get("package")?.as_array()?;
+        let text_of = |package: &Value, key: &str| Some(package.get(key)?.as_str()?.to_owned());
+        let mut versions: BTreeMap<String, Vec<Version>> = BTreeMap::new();
+        for package in packages {
+            if let (Some(name), Some(version)) = (text_of(package, "name"), text_of(package, "version")) {
+                versions.entry(name).or_default().push(version.parse().ok()?);
+            }
+        }
+        let taken = |said: &Value| -> Option<Taken> {
+            let mut parts = said.as_str()?.split(' ');
+            let name = parts.next()?;
+            let version = match parts.next() {
+                Some(version) => version.parse().ok()?,
+                None => versions.get(name)?.first()?.clone(),
+            };
+            Some((name.parse().ok()?, version))
+        };
+        let took = packages.iter().filter_map(|package| {
+            let own = match text_of(package, "source") {
+                None => None,
+                Some(source) if source == REGISTRY => {
+                    Some((text_of(package, "name")?.parse().ok()?, text_of(package, "version")?.parse().ok()?))
+                }
+                Some(_) => return None,
+            };
+            let dependencies = package.get("dependencies").and_then(Value::as_array).into_iter().flatten();
+            Some((own, dependencies.filter_map(taken).collect()))
+        });
+        Some(Self { took: took.collect() })
+    }
+}
+
+/// What a manifest requires of crates, development included.
+fn required_by_manifest(manifest: &Table) -> Vec<(CrateName, VersionReq)> {
+    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
+    let tables = targets.filter_map(|(_, target)| target.as_table()).chain([manifest]);
+    let of_table = |table: &Table| -> Vec<(CrateName, VersionReq)> {
+        let kinds =
+            ["dependencies", "dev-dependencies", "build-dependencies", "dev_dependencies", "build_dependencies"];
+        let all = kinds.iter().filter_map(|kind| table.get(*kind)?.as_table()).flatten();
+        all.filter_map(|(key, said)| {
+            let name = said.get("package").and_then(Value::as_str).unwrap_or(key);
+            let versions = said.as_str().or_else(|| said.get("version")?.as_str()).unwrap_or("*");
+            Some((name.parse().ok()?, versions.parse().ok()?))
+        })
+        .collect()
+    };
+    tables.flat_map(of_table).collect()
+}
+
+/// The oldest compiler that a package is for, where cargo chooses by that; none where it does not.
+fn compiler(manifest: &Table, minor: Minor, release: &str) -> Option<Vec<u64>> {
+    let package = manifest.get("package")?;
+    let says = |key: &str, value: &str| package.get(key).and_then(Value::as_str) == Some(value);
+    let chooses = minor >= CHOOSES_BY_COMPILER && (says("resolver", "3") || says("edition", "2024"));
+    let said = package.get("rust-version").and_then(Value::as_str).unwrap_or(release);
+    chooses.then(|| numbers(said))
+}
+
+/// A compiler's version, to be compared: 1.70 is 1.70.0.
+fn numbers(version: &str) -> Vec<u64> {
+    let mut numbers: Vec<u64> = version.split(['.', '-']).map_while(|part| part.parse().ok()).collect();
+    while numbers.last() == Some(&0) {
+        numbers.pop();
+    }
+    numbers
+}
+
+/// What keeps a crate's Cargo.lock from showing what the registry's index gives; none where nothing does. `tracked` are lock
+/// files of the commit: what cargo took from those it did not choose.
+///
+/// # Errors
+/// Where the crate can't be read.
+pub fn undecided(
+    made: &Path,
+    index: &Path,
+    tracked: &[String],
+    minor: Minor,
+    release: &str,
+) -> std::io::Result<Option<Outcome>> {
+    let (mut lock, mut manifest) = (None, Table::new());
+    let decoder = GzDecoder::new(std::io::BufReader::new(fs_err::File::open(made)?));
+    for entry in tar::Archive::new(decoder).entries()? {
+        let mut entry = entry?;
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let mut text = String::new();
+        match path.split_once('/').map(|(_, inside)| inside) {
+            Some("Cargo.lock") => {
+                entry.read_to_string(&mut text)?;
+                lock = Lock::read(&text);
+            }
+            Some("Cargo.toml") => {
+                entry.read_to_string(&mut text)?;
+                manifest = text.parse().unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    let Some(lock) = lock else { return Ok(None) };
+    let pinned: BTreeSet<Taken> = tracked
+        .iter()
+        .filter_map(|text| Lock::read(text))
+        .flat_map(|lock| lock.took)
+        .filter_map(|(own, _)| own)
+        .collect();
+    let mut index = Index { folder: index, read: BTreeMap::new() };
+    let compiler = compiler(&manifest, minor, release);
+    Ok(lock.passed_over(&mut index, &required_by_manifest(&manifest), &pinned, compiler.as_deref()))
+}
+
+impl Lock {
+    fn passed_over(
+        &self,
+        index: &mut Index<'_>,
+        required: &[(CrateName, VersionReq)],
+        pinned: &BTreeSet<Taken>,
+        compiler: Option<&[u64]>,
+    ) -> Option<Outcome> {
+        // What was asked of each version that was taken, by whoever took it.
+        let mut asked: BTreeMap<&Taken, Vec<VersionReq>> = BTreeMap::new();
+        for (own, took) in &self.took {
+            let requires: Vec<(CrateName, VersionReq)> = match own {
+                None => required.to_vec(),
+                Some((name, version)) => {
+                    let lines = index.lines(name).unwrap_or_default();
+                    lines.iter().filter(|line| line.vers == *version).flat_map(Line::requires).collect()
+                }
+            };
+            for taken in took {
+                let of_it = requires.iter().filter(|(name, versions)| *name == taken.0 && versions.matches(&taken.1));
+                asked.entry(taken).or_default().extend(of_it.map(|(_, versions)| versions.clone()));
+            }
+        }
+        for (taken, asked) in asked.into_iter().filter(|(taken, _)| !pinned.contains(*taken)) {
+            let (name, version) = taken;
+            let lines = index.lines(name).unwrap_or_default();
+            let newer: Vec<Line> = lines.iter().filter(|line| line.vers > *version && !line.yanked).cloned().collect();
+            for line in newer {
+                let fits = |versions: &VersionReq| versions.matches(&line.vers);
+                // There is one version of each series for all who ask for one.
+                let would_do =
+                    if is_compatible(&line.vers, version) { asked.iter().all(fits) } else { asked.iter().any(fits) };
+                let too_new =
+                    line.rust_version.as_deref().zip(compiler).is_some_and(|(its, own)| numbers(its).as_slice() > own);
+                if asked.is_empty() || !would_do || too_new {
+                    continue;
+                }
+                let lacks: Vec<CrateName> = index.lacks(&line).into_iter().collect();
+                if !lacks.is_empty() {
+                    return Some(Outcome::Undecided { passed_over: format!("{name} {}", line.vers), lacks });
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Whether cargo takes one version for the other: the first number that is not zero is the same.
+fn is_compatible(one: &Version, other: &Version) -> bool {
+    let series = |version: &Version| match (version.major, version.minor) {
+        (0, 0) => (0, 0, version.patch),
+        (0, minor) => (0, minor, 0),
+        (major, _) => (major, 0, 0),
+    };
+    series(one) == series(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An index line with requirements, each `NAME REQ`.
+    fn line(name: &str, version: &str, requires: &[&str], more: &str) -> String {
+        let one = |said: &&str| {
+            let (name, req) = said.split_once(' ').unwrap();
+            format!(r#"{{"name":"{name}","req":"{req}","kind":"normal","optional":true,"features":[]}}"#)
+        };
+        let deps = requires.iter().map(one).collect::<Vec<_>>().join(",");
+        format!(r#"{{"name":"{name}","vers":"{version}","deps":[{deps}],"cksum":"","features":{{}}{more}}}"#)
+    }
+
+    /// What is undecided where a package that requires `required` took `took`, and the index slice has `lines`.
+    fn found(
+        lines: &[(&str, String)],
+        required: &str,
+        took: &[&str],
+        pinned: &[&str],
+        compiler: Option<&str>,
+    ) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, line) in lines {
+            let file = folder.path().join(name.parse::<CrateName>().unwrap().index_path());
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            let before = std::fs::read_to_string(&file).unwrap_or_default();
+            std::fs::write(&file, format!("{before}{line}\n")).unwrap();
+        }
+        let taken = |said: &&str| {
+            let (name, version) = said.split_once(' ').unwrap();
+            (name.parse().unwrap(), version.parse().unwrap())
+        };
+        let mut lock = "[[package]]\nname = \"own\"\nversion = \"1.0.0\"\ndependencies = [\"dep\"]\n".to_owned();
+        for said in took {
+            let (name, version) = said.split_once(' ').unwrap();
+            lock += &format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \"{REGISTRY}\"\n");
+        }
+        let manifest: Table = format!("[dependencies]\n{required}\n").parse().unwrap();
+        let mut index = Index { folder: folder.path(), read: BTreeMap::new() };
+        let pinned = pinned.iter().map(taken).collect();
+        let compiler = compiler.map(numbers);
+        let lock = Lock::read(&lock).unwrap();
+        match lock.passed_over(&mut index, &required_by_manifest(&manifest), &pinned, compiler.as_deref()) {
+            Some(Outcome::Undecided { passed_over, lacks }) => {
+                let lacks: Vec<&str> = lacks.iter().map(CrateName::as_str).collect();
+                Some(format!("{passed_over}: {}", lacks.join(" ")))
+            }
+            None => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_older_version_counts_only_where_the_newer_one_could_have_been_taken() {
+        let lines = [
+            ("dep", line("dep", "1.0.0", &[], "")),
+            ("dep", line("dep", "1.1.0", &["far ^1", "near ^1"], "")),
+            ("near", line("near", "1.0.0", &["farther *"], "")),
+        ];
+        let undecided = Some("dep 1.1.0: far farther".to_owned());
+        assert_eq!(found(&lines, "dep = \"1\"", &["dep 1.0.0"], &[], None), undecided);
+        assert_eq!(found(&lines, "dep = \"1\"", &["dep 1.1.0"], &[], None), None, "the newest was taken");
+        assert_eq!(found(&lines, "dep = \"=1.0.0\"", &["dep 1.0.0"], &[], None), None, "the newest would not do");
+        assert_eq!(found(&lines, "dep = \"1\"", &["dep 1.0.0"], &["dep 1.0.0"], None), None, "the commit's own lock");
+        // A slice that says of each whether there is such a crate.
+        let (far, farther) = (("far", String::new()), ("farther", String::new()));
+        let complete: Vec<_> = lines.iter().cloned().chain([far, farther]).collect();
+        assert_eq!(found(&complete, "dep = \"1\"", &["dep 1.0.0"], &[], None), None);
+    }
+
+    #[test]
+    fn a_newer_version_of_another_series_yanked_or_for_another_compiler() {
+        let newer = |version: &str, more: &str| {
+            [("dep", line("dep", "1.0.0", &[], "")), ("dep", line("dep", version, &["far ^1"], more))]
+        };
+        let dep = "dep = \">=1, <3\"";
+        let undecided = |version: &str| Some(format!("dep {version}: far"));
+        assert_eq!(found(&newer("2.0.0", ""), dep, &["dep 1.0.0"], &[], None), undecided("2.0.0"));
+        assert_eq!(found(&newer("3.0.0", ""), dep, &["dep 1.0.0"], &[], None), None);
+        assert_eq!(found(&newer("1.1.0", ",\"yanked\":true"), dep, &["dep 1.0.0"], &[], None), None);
+        let young = newer("1.1.0", ",\"rust_version\":\"1.80\"");
+        assert_eq!(found(&young, dep, &["dep 1.0.0"], &[], Some("1.70.0")), None);
+        assert_eq!(found(&young, dep, &["dep 1.0.0"], &[], Some("1.80.0")), undecided("1.1.0"));
+        assert_eq!(found(&young, dep, &["dep 1.0.0"], &[], None), undecided("1.1.0"));
+    }
+}
