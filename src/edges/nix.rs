@@ -3,18 +3,18 @@
 //! `nix build x.drv` builds nothing on current versions and exits 0; it is not used. Whether a build came about is
 //! asked of the store afterwards; the log is for progress only.
 
+mod under_way;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use duct::cmd;
-use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use super::parallel::locked;
 use crate::stages::derivation::RebuildDrv;
+pub use under_way::stop_builds;
 
 /// The Nix of this host.
 #[derive(Debug, Clone, Default)]
@@ -210,7 +210,7 @@ impl Nix {
             .unchecked()
             .reader()
             .map_err(absent)?;
-        let _under_way = UnderWay::of(reader.pids());
+        let _under_way = under_way::UnderWay::of(reader.pids());
         let mut errors = Vec::new();
         for line in BufReader::new(&reader).lines() {
             let Ok(line) = line else { break };
@@ -373,34 +373,6 @@ impl Nix {
         let out = self.run("nix-store", ["--realise", "--option", "substitute", "false", drv])?;
         let out = out.lines().last().unwrap_or_default().to_owned();
         fs_err::read_to_string(&out).map_err(|source| Error::Absent { command: "nix-store", source })
-    }
-}
-
-/// The processes of Nix that build.
-static BUILDING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
-
-/// Some of them, until they have ended.
-struct UnderWay(Vec<u32>);
-
-impl UnderWay {
-    fn of(pids: Vec<u32>) -> Self {
-        locked(&BUILDING).extend(&pids);
-        Self(pids)
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let mut building = locked(&BUILDING);
-        building.retain(|pid| !self.0.contains(pid));
-    }
-}
-
-/// Has Nix stop whatever it builds, as ^C in its own terminal would.
-pub fn stop_builds() {
-    for pid in locked(&BUILDING).iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)) {
-        // One that has ended needs no stopping.
-        let _ = kill_process(pid, Signal::INT);
     }
 }
 

@@ -134,7 +134,8 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
     // Takes the usable lines of a crate that are wanted; gives what those require that were not taken before.
     let mut take = |name: &CrateName, is_wanted: &dyn Fn(&IndexLine) -> bool| {
         let Some((name, lines)) = index.get_key_value(name) else {
-            absent.insert(name.clone());
+            // Of others nobody has looked.
+            absent.extend(wanted.names.get(name).cloned());
             return Vec::<&On>::new();
         };
         let taken = kept.entry(name).or_default();
