@@ -5,6 +5,7 @@ mod common;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use common::measure::measure;
 use common::site::Site;
 use common::workshop::{Bare, Entry, Files, Item, Release, edit, entry, files, name_commit, pack, unpack};
 use serde_json::Value;
@@ -60,23 +61,66 @@ fn repositories_at_addresses_that_git_would_run_something_for() {
     assert!(!std::path::Path::new("/tmp/recrate-was-fooled").exists());
 }
 
+/// A crate that says it has a file of 8 GiB, and unpacks to as many MiB.
+fn bomb(mebibytes: usize) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut header = tar::Header::new_gnu();
+    header.set_path("bait-1.0.0/zeros").unwrap();
+    header.set_size(8 << 30);
+    header.set_mode(0o644);
+    header.set_cksum();
+    gzip.write_all(header.as_bytes()).unwrap();
+    let zeros = vec![0; 1 << 20];
+    (0..mebibytes).for_each(|_| gzip.write_all(&zeros).unwrap());
+    gzip.finish().unwrap()
+}
+
 #[test]
-fn archives_that_grow_without_end() {
+fn archives_that_grow_without_end_many_at_once() {
+    let site = Site::new();
+    let bytes = bomb(1024);
+    let names: Vec<String> = (0..16).map(|number| format!("bomb{number}")).collect();
+    for name in &names {
+        let release = Release { name, version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+        site.registry.publish(&release, &bytes);
+    }
+    site.configure(&format!(
+        "[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nlocal-registry = \"{}\"\n",
+        site.registry.path.display()
+    ));
+    let mut recrate = std::process::Command::new(env!("CARGO_BIN_EXE_recrate"));
+    recrate.current_dir(site.project()).env("RECRATE_CACHE", site.folder.path().join("cache"));
+    recrate.args(["verify", "--toolchains", "imported", "--format", "json", "--quiet", "--out"]);
+    recrate.arg(site.folder.path().join("run")).args(names.iter().map(|name| format!("{name}@1.0.0")));
+    let measured = measure(&mut recrate);
+    let report: Value = serde_json::from_slice(&measured.output.stdout).unwrap();
+    for package in report["packages"].as_array().unwrap() {
+        assert_eq!(package["verdict"], "malformed-archive", "{package:#}");
+        let reason = package["findings"]["archive"]["reason"].as_str().unwrap();
+        assert_eq!(reason, "unpacks to more than 536870912 bytes");
+    }
+    assert!(measured.peak < 300, "{} MB", measured.peak);
+    assert!(measured.time < Duration::from_secs(60), "{:?}", measured.time);
+}
+
+#[test]
+fn a_name_of_half_a_gigabyte_is_not_read() {
     let site = Site::new();
     site.publish("bait", "bait", |_| {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let mut header = tar::Header::new_gnu();
-        header.set_path("bait-1.0.0/zeros").unwrap();
-        header.set_size(8 << 30);
-        header.set_mode(0o644);
+        header.set_path("@LongLink").unwrap();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(500 << 20);
         header.set_cksum();
         gzip.write_all(header.as_bytes()).unwrap();
-        let zeros = vec![0; 1 << 20];
-        (0..2048).for_each(|_| gzip.write_all(&zeros).unwrap());
+        let text = vec![b'x'; 1 << 20];
+        (0..500).for_each(|_| gzip.write_all(&text).unwrap());
         gzip.finish().unwrap()
     });
     let said = verdict_as_it_is(&site);
     assert_eq!(said["verdict"], "malformed-archive", "{said:#}");
+    assert_eq!(said["findings"]["archive"]["reason"], "an entry has a name of 524288000 bytes, more than 4096");
 }
 
 #[test]

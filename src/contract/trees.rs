@@ -73,6 +73,8 @@ pub enum Mode {
 impl Mode {
     /// From a tree entry. Old gits wrote other permissions than today's: only the owner's executable bit counts.
     fn read(octal: &[u8]) -> Option<Self> {
+        // The library would take a sign.
+        let octal = octal.iter().all(u8::is_ascii_digit).then_some(octal)?;
         let bits = u32::from_str_radix(std::str::from_utf8(octal).ok()?, 8).ok()?;
         Some(match bits & 0o170_000 {
             0o100_000 if bits & 0o100 == 0 => Self::File,
@@ -262,6 +264,14 @@ mod tests {
     fn gathered() -> Trees {
         let (root, bodies) = example();
         Trees::gather::<BadTrees>(root, |id| Ok(bodies[&id].clone())).unwrap()
+    }
+
+    #[test]
+    fn a_mode_is_octal_digits_and_nothing_else() {
+        for mode in ["+100644", "-0", "", "100648", "0x1", "100644 "] {
+            assert_eq!(Mode::read(mode.as_bytes()), None, "{mode}");
+        }
+        assert_eq!(Mode::read(b"100644"), Some(Mode::File));
     }
 
     #[test]

@@ -95,7 +95,11 @@ fn ends_with_answers(kept: &Kept, answers: &Answers, context: &Context) -> bool 
     let KeptBuild::Obstacle(obstacle) = &kept.build else { return false };
     let Cause::Impossible { missing, .. } = &obstacle.cause else { return false };
     match missing {
-        Missing::VcsInfo | Missing::ReadableVcsInfo | Missing::Repository | Missing::AllowedRepository => true,
+        Missing::VcsInfo
+        | Missing::ReadableVcsInfo
+        | Missing::ReadableManifest
+        | Missing::Repository
+        | Missing::AllowedRepository => true,
         // Neither what an archive has is noted, nor which parts of a commit are there.
         Missing::RepositoryAtAddress => context.git.archive.is_none(),
         Missing::Commit => answers.lack_a_commit() && context.git.archive.is_none(),

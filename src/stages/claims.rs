@@ -170,6 +170,8 @@ pub enum Missing {
     VcsInfo,
     /// Its vcs info can't be read.
     ReadableVcsInfo,
+    /// Its manifest can't be read.
+    ReadableManifest,
     /// Its manifest names no repository.
     Repository,
     /// Its manifest names something that is not an allowed address.
@@ -194,6 +196,7 @@ impl std::fmt::Display for Missing {
             Self::Version => "the registry has no such version",
             Self::VcsInfo => "no vcs info, and no tag of the version was found",
             Self::ReadableVcsInfo => "the vcs info can't be read",
+            Self::ReadableManifest => "the manifest can't be read",
             Self::Repository => "no repository named",
             Self::AllowedRepository => "not an allowed repository URL",
             Self::RepositoryAtAddress => "the repository is not there, or not public",

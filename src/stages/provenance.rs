@@ -35,6 +35,12 @@ pub enum Untraceable {
     /// The vcs info has an id of a SHA-256 repository.
     #[error("{0}")]
     Sha256(String),
+    /// There is no manifest.
+    #[error("there is no {MANIFEST}, or it is no text")]
+    NoManifest,
+    /// The manifest can't be read: it is no TOML, or nested too deeply.
+    #[error("{MANIFEST} can't be read: {0}")]
+    BadManifest(String),
     /// The manifest names no repository.
     #[error("{MANIFEST} names no repository")]
     NoRepository,
@@ -51,6 +57,7 @@ impl Untraceable {
             Self::NoVcsInfo => Missing::VcsInfo,
             Self::BadVcsInfo(_) => Missing::ReadableVcsInfo,
             Self::Sha256(_) => Missing::Sha1Ids,
+            Self::NoManifest | Self::BadManifest(_) => Missing::ReadableManifest,
             Self::NoRepository => Missing::Repository,
             Self::BadRepository(_) => Missing::AllowedRepository,
         }
@@ -95,7 +102,11 @@ impl VcsInfo {
 /// # Errors
 /// Where it names none, or none that is an allowed address: a finding about the crate.
 pub fn repository(archive: &Archive) -> Result<RepositoryUrl, Untraceable> {
-    let manifest = Manifest::of(archive);
+    let text = archive.text(MANIFEST).ok_or(Untraceable::NoManifest)?;
+    if let Err(error) = text.parse::<toml::Table>() {
+        return Err(Untraceable::BadManifest(error.message().to_owned()));
+    }
+    let manifest = Manifest::read(&text);
     let named = manifest.repository().ok_or(Untraceable::NoRepository)?;
     named.parse().map_err(|_| Untraceable::BadRepository(named.to_owned()))
 }
@@ -168,6 +179,12 @@ mod tests {
     fn what_is_missing_is_said() {
         assert_eq!(VcsInfo::of(&archive(&[(MANIFEST, b"", 0o644)])), Err(Untraceable::NoVcsInfo));
         assert_eq!(repository(&archive(&[(MANIFEST, b"", 0o644)])), Err(Untraceable::NoRepository));
+        assert_eq!(repository(&archive(&[(VCS_INFO, VCS, 0o644)])), Err(Untraceable::NoManifest));
+        let deep = format!("a = {}{}", "[".repeat(10_000), "]".repeat(10_000));
+        for text in ["no TOML", &deep] {
+            let said = repository(&archive(&[(MANIFEST, text.as_bytes(), 0o644)]));
+            assert!(matches!(said, Err(Untraceable::BadManifest(_))), "{said:?}");
+        }
         let option = b"[package]\nrepository = \"ext::sh -c id\"\n";
         let said = repository(&archive(&[(MANIFEST, option, 0o644)]));
         assert!(matches!(said, Err(Untraceable::BadRepository(_))), "{said:?}");

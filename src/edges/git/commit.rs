@@ -24,6 +24,7 @@ use crate::edges::parallel::locked;
 use crate::model::commit::CommitId;
 use crate::model::digest::{Sha256, Sri};
 use crate::model::sub_path::SubPath;
+use crate::stages::artefact::TEXT_LIMIT;
 use crate::stages::manifest::Manifest;
 
 /// How large the files of a source may be together.
@@ -166,7 +167,7 @@ impl Commit {
         // Names that are no text are none that cargo looks for.
         let named = leaves.iter().filter_map(|(path, leaf)| Some((std::str::from_utf8(path).ok()?, leaf)));
         for (path, leaf) in named {
-            let text = || Ok::<_, Error>(String::from_utf8_lossy(&blob(&repository, leaf.id)?).into_owned());
+            let text = || Ok::<_, Error>(String::from_utf8_lossy(&text_blob(&repository, leaf.id)?).into_owned());
             match leaf.mode {
                 Mode::Link => {
                     found.links.insert(path.to_owned(), text()?);
@@ -177,12 +178,12 @@ impl Commit {
                 Mode::Tree | Mode::Submodule => continue,
             }
             if path == ".gitmodules" {
-                found.submodules = addresses(&blob(&repository, leaf.id)?);
+                found.submodules = addresses(&text_blob(&repository, leaf.id)?);
             }
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             if name == ".gitattributes" {
-                let blob = blob(&repository, leaf.id)?;
-                found.uses_lfs |= blob.windows(LFS.len()).any(|word| word == LFS);
+                let text = text_blob(&repository, leaf.id)?;
+                found.uses_lfs |= text.windows(LFS.len()).any(|word| word == LFS);
             }
             if name == "rust-toolchain.toml" || name == "rust-toolchain" && !found.toolchains.contains_key(folder) {
                 found.toolchains.insert(folder.to_owned(), text()?);
@@ -267,8 +268,25 @@ const TARGET_FOLDERS: [&str; 4] = ["bin", "examples", "tests", "benches"];
 /// How the names of files begin that packages often take from the root.
 const TEXTS: [&str; 4] = ["README", "LICENSE", "COPYING", "NOTICE"];
 
+/// What one file of a commit may have, in bytes: it is in memory as a whole. Code hosts take no larger ones.
+const BLOB_LIMIT: u64 = 512 << 20;
+
 /// The content of a blob.
 fn blob(repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
+    blob_up_to(repository, id, BLOB_LIMIT)
+}
+
+/// The same, of a file that is read as a whole and taken apart.
+fn text_blob(repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
+    blob_up_to(repository, id, TEXT_LIMIT)
+}
+
+/// It is looked at how large it is before it is read.
+fn blob_up_to(repository: &gix::Repository, id: ObjectId, limit: u64) -> Result<Vec<u8>, Error> {
+    let size = repository.find_header(gix::ObjectId::Sha1(id.0)).map_err(gone)?.size();
+    if size > limit {
+        return Err(refused(format!("it has a file of {size} bytes, {id}, where {limit} are the most")));
+    }
     Ok(repository.find_object(gix::ObjectId::Sha1(id.0)).map_err(gone)?.detach().data)
 }
 
