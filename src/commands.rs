@@ -73,9 +73,16 @@ impl Failure {
 
     /// recrate or the machine is at fault.
     pub fn internal(error: impl std::fmt::Display) -> Self {
-        Self::Internal(error.to_string())
+        let text = error.to_string();
+        let help = if text.contains(NO_SPACE) { NO_SPACE_HELP } else { "" };
+        Self::Internal(text + help)
     }
 }
+
+/// The system's words for a full file system.
+const NO_SPACE: &str = "(os error 28)";
+const NO_SPACE_HELP: &str = "\nhelp: a disk is full: make room there (`recrate cache show`, `nix-collect-garbage`), or put the cache \
+    elsewhere with RECRATE_CACHE and the run directory with --out; the same command goes on from where it was";
 
 impl Cli {
     /// Runs the command; prints what went wrong on stderr and gives the exit status.

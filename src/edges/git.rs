@@ -167,17 +167,24 @@ impl Git {
     /// before, with their files; `history` those that the branches and tags of one address reach, without.
     fn bare(&self, copies: &str, name: &str) -> Result<gix::ThreadSafeRepository, Error> {
         let folder = self.copy(copies, name);
-        if folder.join("HEAD").is_file() {
-            gix::ThreadSafeRepository::open_opts(&folder, with_room()).map_err(refused)
-        } else {
-            fs_err::create_dir_all(&folder)?;
-            let options = gix::create::Options::default();
-            gix::ThreadSafeRepository::init_opts(&folder, gix::create::Kind::Bare, options, with_room())
-                .map_err(refused)
+        let is_there = || folder.join("HEAD").is_file();
+        if !is_there() {
+            // Made elsewhere and moved as a whole: others may be making it, too, or be killed meanwhile.
+            let made = tempfile::tempdir_in(self.cache.temporary()?)?;
+            let (place, options) = (made.path().join("made"), gix::create::Options::default());
+            fs_err::create_dir(&place)?;
+            gix::ThreadSafeRepository::init_opts(&place, gix::create::Kind::Bare, options, with_room())
+                .map_err(refused)?;
+            fs_err::create_dir_all(folder.parent().unwrap_or(&folder))?;
+            if fs_err::rename(&place, &folder).is_err() && !is_there() {
+                fs_err::remove_dir_all(&folder)?;
+                fs_err::rename(&place, &folder)?;
+            }
         }
+        gix::ThreadSafeRepository::open_opts(&folder, with_room()).map_err(refused)
     }
 
-    /// The same where it is there already: for who only looks, while somebody else may be making it.
+    /// The same where it is there already: for who only looks.
     fn existing(&self, copies: &str, name: &str) -> Option<gix::ThreadSafeRepository> {
         let folder = self.copy(copies, name);
         let there = folder.join("HEAD").is_file();

@@ -31,7 +31,10 @@ impl Context {
         if seen != SANDBOXED {
             return Err(Error::CannotBuild(format!("Nix builds without a sandbox: {seen}\n{HELP}")));
         }
-        self.cache.write(&memo, b"sandboxed\n")?;
+        // That it can't be noted costs time only.
+        if let Err(error) = self.cache.write(&memo, b"sandboxed\n") {
+            tracing::warn!("{error}");
+        }
         Ok(())
     }
 

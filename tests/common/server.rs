@@ -72,6 +72,11 @@ impl Server {
         self.faults.lock().unwrap().push((part.to_owned(), fault));
     }
 
+    /// Behaves again.
+    pub fn behave(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
     /// How many bytes of git repositories were sent since the last call.
     pub fn sent(&self) -> usize {
         self.sent.swap(0, Ordering::Relaxed)

@@ -108,6 +108,7 @@ impl<'a> Server<'a> {
             *self = Self::connect(self.found, &self.address)?;
         }
         let found = self.found;
+        let _alone = alone(found.git_dir()).map_err(|error| error.to_string())?;
         let packs = found.objects.store_ref().path().join("pack");
         let shallow = if wish.history { Shallow::NoChange } else { Shallow::DepthAtRemote(std::num::NonZeroU32::MIN) };
         let options = fetch::Options {
@@ -159,6 +160,17 @@ pub fn by_either_name<T: Send + 'static>(
         let _ = done.send(answer);
     });
     wait.recv_timeout(patience).unwrap_or_else(|_| Err(format!("the server took more than {} s", patience.as_secs())))
+}
+
+/// Has a copy of a repository for itself, until what it gives is dropped: git's library does not wait for others who fetch into it,
+/// and one that was killed has left its lock behind.
+fn alone(folder: &Path) -> std::io::Result<fs_err::File> {
+    let lock = fs_err::OpenOptions::new().append(true).create(true).open(folder.join("recrate.lock"))?;
+    lock.file().lock()?;
+    match fs_err::remove_file(folder.join("shallow.lock")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(lock),
+    }
 }
 
 fn write_pack(
