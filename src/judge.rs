@@ -86,6 +86,7 @@ pub fn read_output(place: &Path) -> Result<Output, String> {
         | Outcome::LinkLeavesTree { .. }
         | Outcome::NotOfCommit { .. }
         | Outcome::OwnSources { .. }
+        | Outcome::LeadsOut { .. }
         | Outcome::Undecided { .. }
         | Outcome::NoPackage { .. } => Vec::new(),
     };

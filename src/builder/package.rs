@@ -9,7 +9,7 @@ use super::checkout::Conversion;
 use super::contents::Committed;
 use super::extra_sources::{self, Provided};
 use super::worktree::Worktree;
-use super::{Fault, commit, file_variable, git, links, place, prune, resolution, sandbox, variable};
+use super::{Fault, commit, file_variable, git, index, links, outside, place, prune, resolution, sandbox, variable};
 use crate::contract::recipe::{Completion, PublishedLockfile, Recipe, WORKSPACE_LOCK};
 use crate::contract::status::{FILE, LOG, Outcome, SCHEMA, Status};
 use crate::model::release::Minor;
@@ -39,7 +39,8 @@ pub fn run() -> Result<(), Fault> {
     let conversion = Conversion { checkout: recipe.checkout.clone(), lfs: recipe.lfs.clone() };
     let mut worktree = commit::check_out(&recipe.commit, &root, &conversion)?;
     extra_sources::check_out_submodules(&recipe.submodules, &root, &mut worktree, &conversion)?;
-    let git_place = build.join("git");
+    // What lies beside the worktree has names that no commit can hold.
+    let git_place = build.join(format!("git-{}", recipe.commit.id));
     let path = recipe.package_path.as_str();
     let salt = recipe.commit.id.to_string();
     let from_git = extra_sources::provide(&recipe.git_dependencies, &git_place, &root, path, &salt)?;
@@ -62,6 +63,9 @@ fn obstacle(recipe: &Recipe, minor: Minor, worktree: &Worktree, root: &Path) -> 
     let is_there = links::place(root, Path::new(path)).is_some() || path.is_empty();
     if !is_there || !root.join(manifest).is_file() {
         return Some(Outcome::NoPackage { path: path.to_owned() });
+    }
+    if let Some(file) = outside::leads_out(root, path) {
+        return Some(Outcome::LeadsOut { path: file });
     }
     // The repository's configuration outranks the one of cargo's home.
     if !takes_configuration(minor)
@@ -92,9 +96,7 @@ fn takes_configuration(Minor(minor): Minor) -> bool {
 /// A file of the repository's cargo configuration that says where crates come from, or may: one that can't be read, or includes
 /// others.
 fn own_sources(root: &Path, package: &str) -> Option<String> {
-    let folders = Path::new(package).ancestors();
-    let files = folders.flat_map(|folder| ["config", "config.toml"].map(|name| folder.join(".cargo").join(name)));
-    let mut found = files.filter(|file| root.join(file).exists());
+    let mut found = outside::configurations(package).filter(|file| root.join(file).exists());
     let says = |file: &PathBuf| {
         let text = fs_err::read_to_string(root.join(file)).ok();
         let table = text.and_then(|text| text.parse::<toml::Table>().ok());
@@ -176,8 +178,9 @@ impl Rebuild<'_> {
         if let Some(path) = committed.lacks(made, package_path)? {
             return Ok(Outcome::NotOfCommit { path });
         }
-        // A published Cargo.lock that was put in pins what it pins, and the verdict says that it was.
+        // Others stop by themselves. A published Cargo.lock that was put in pins what it pins, and the verdict says that it was.
         if lockfile.is_none()
+            && self.minor < index::STOPS
             && let Some(undecided) =
                 resolution::undecided(made, &recipe.index, &tracked, self.minor, &recipe.cargo_release)?
         {
@@ -190,13 +193,15 @@ impl Rebuild<'_> {
     /// Writes cargo's configuration, and gives the cargo that reads it.
     fn set_up(&self, from_git: &str) -> Result<Cargo<'_>, Fault> {
         let Self { recipe, minor: Minor(minor), build, .. } = self;
-        let home = build.join("cargo-home");
+        let home = self.home();
         fs_err::create_dir(&home)?;
         // No commit can hold its own id: the repository's own configuration, which cargo adds to this, can't name this source.
         let slice = format!("recrate-{}", recipe.commit.id);
+        let index = build.join(format!("index-{}", recipe.commit.id));
+        index::lay_out(&recipe.index, &index)?;
         let config = format!(
             "[source.crates-io]\nreplace-with = \"{slice}\"\n[source.{slice}]\nlocal-registry = \"{}\"\n{from_git}",
-            recipe.index.display()
+            index.display()
         );
         // The name without ending is the one that cargos before 1.39 know.
         for name in ["config", "config.toml"] {
@@ -210,9 +215,14 @@ impl Rebuild<'_> {
         Ok(Cargo {
             recipe,
             build,
+            home,
             loader: loader(&recipe.cargo)?,
             takes_configuration: takes_configuration(Minor(*minor)),
         })
+    }
+
+    fn home(&self) -> PathBuf {
+        self.build.join(format!("cargo-home-{}", self.recipe.commit.id))
     }
 
     /// The arguments of `cargo package`.
@@ -240,6 +250,8 @@ impl Rebuild<'_> {
 struct Cargo<'a> {
     recipe: &'a Recipe,
     build: &'a Path,
+    /// Its `CARGO_HOME`.
+    home: PathBuf,
     /// The dynamic loader that it is started through.
     loader: Option<PathBuf>,
     /// Whether configuration can be given on the command line.
@@ -249,8 +261,8 @@ struct Cargo<'a> {
 impl Cargo<'_> {
     /// Runs cargo in the package's folder; gives its exit code and what it printed, which is the same wherever it works.
     fn run(&self, package: &Path, arguments: &[&str]) -> Result<(Option<i32>, String), Fault> {
-        let Self { recipe, build, .. } = self;
-        let (home, cargo) = (build.join("cargo-home"), recipe.cargo.join("bin/cargo"));
+        let Self { recipe, build, home, .. } = self;
+        let cargo = recipe.cargo.join("bin/cargo");
         let mut command = match &self.loader {
             Some(loader) => {
                 let mut command = Command::new(loader);

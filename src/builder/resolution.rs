@@ -56,10 +56,9 @@ impl Line {
     /// What it requires of the default registry, development apart: of which crate, and which versions.
     fn requires(&self) -> impl Iterator<Item = (CrateName, VersionReq)> + '_ {
         let plain = |one: &&Dependency| one.kind.as_deref() != Some("dev") && one.registry.is_none();
-        self.deps
-            .iter()
-            .filter(plain)
-            .filter_map(|one| Some((one.package.as_ref().unwrap_or(&one.name).parse().ok()?, one.req.parse().ok()?)))
+        self.deps.iter().filter(plain).filter_map(|one| {
+            Some((one.package.as_ref().unwrap_or(&one.name).parse().ok()?, one.req.parse().unwrap_or(VersionReq::STAR)))
+        })
     }
 }
 
@@ -145,7 +144,7 @@ fn required_by_manifest(manifest: &Table) -> Vec<(CrateName, VersionReq)> {
         all.filter_map(|(key, said)| {
             let name = said.get("package").and_then(Value::as_str).unwrap_or(key);
             let versions = said.as_str().or_else(|| said.get("version")?.as_str()).unwrap_or("*");
-            Some((name.parse().ok()?, versions.parse().ok()?))
+            Some((name.parse().ok()?, versions.parse().unwrap_or(VersionReq::STAR)))
         })
         .collect()
     };
@@ -241,12 +240,11 @@ impl Lock {
             let newer: Vec<Line> = lines.iter().filter(|line| line.vers > *version && !line.yanked).cloned().collect();
             for line in newer {
                 let fits = |versions: &VersionReq| versions.matches(&line.vers);
-                // There is one version of each series for all who ask for one.
-                let would_do =
-                    if is_compatible(&line.vers, version) { asked.iter().all(fits) } else { asked.iter().any(fits) };
+                // What others asked for may be for want of a crate, too. Who asked may not be known: then it is anybody.
+                let would_do = asked.is_empty() || asked.iter().any(fits);
                 let too_new =
                     line.rust_version.as_deref().zip(compiler).is_some_and(|(its, own)| numbers(its).as_slice() > own);
-                if asked.is_empty() || !would_do || too_new {
+                if !would_do || too_new {
                     continue;
                 }
                 let lacks: Vec<CrateName> = index.lacks(&line).into_iter().collect();
@@ -257,16 +255,6 @@ impl Lock {
         }
         None
     }
-}
-
-/// Whether cargo takes one version for the other: the first number that is not zero is the same.
-fn is_compatible(one: &Version, other: &Version) -> bool {
-    let series = |version: &Version| match (version.major, version.minor) {
-        (0, 0) => (0, 0, version.patch),
-        (0, minor) => (0, minor, 0),
-        (major, _) => (major, 0, 0),
-    };
-    series(one) == series(other)
 }
 
 #[cfg(test)]

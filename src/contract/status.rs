@@ -58,6 +58,11 @@ pub enum Outcome {
         /// The configuration, relative to the repository.
         path: String,
     },
+    /// A manifest or the repository's cargo configuration takes something from outside of the repository.
+    LeadsOut {
+        /// The file that does so, relative to the repository.
+        path: String,
+    },
     /// cargo took an older version than the index slice has, and it can't be told whether that is for want of something that the
     /// slice does not have: the crate is worth nothing, and is not kept.
     Undecided {

@@ -235,6 +235,7 @@ fn built(case: &Case<'_>, outcome: &Outcome, rebuilt: &[u8]) -> (Rebuild, Conten
         Outcome::NotOfCommit { path } => {
             refused(format!("cargo packs {path}, which the commit does not have like that"))
         }
+        Outcome::LeadsOut { path } => refused(format!("the repository's {path} takes something from outside of it")),
         Outcome::OwnSources { path } => refused(format!(
             "the repository's {path} says where crates come from, and cargo before 1.63 can't be told otherwise"
         )),

@@ -129,19 +129,21 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
         });
         wanted.has_out(name, line, cut) && !pushed_out && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
     };
-    let mut kept: BTreeMap<&CrateName, BTreeSet<usize>> = BTreeMap::new();
+    let mut kept: BTreeMap<String, Kept<'_>> = BTreeMap::new();
     let mut absent = BTreeSet::new();
     // Takes the usable lines of a crate that are wanted; gives what those require that were not taken before.
     let mut take = |name: &CrateName, is_wanted: &dyn Fn(&IndexLine) -> bool| {
         let Some((name, lines)) = index.get_key_value(name) else {
             // Of others nobody has looked.
-            absent.extend(wanted.names.get(name).cloned());
+            absent.extend(wanted.names.get(name).map(CrateName::index_path));
             return Vec::<&On>::new();
         };
-        let taken = kept.entry(name).or_default();
-        let fresh = lines.iter().enumerate().filter(|(_, line)| usable(name, line) && is_wanted(line));
-        let fresh = fresh.filter(|(at, _)| taken.insert(*at));
-        let required = fresh.flat_map(|(_, line)| line.required());
+        // A name in other letters is the same crate: it has the same file.
+        let taken = kept.entry(name.index_path()).or_insert_with(|| Kept::of(lines));
+        taken.names.insert(name);
+        let fresh = taken.of.iter().enumerate().filter(|(_, line)| usable(name, line) && is_wanted(line));
+        let fresh: Vec<(usize, &IndexLine)> = fresh.filter(|(at, _)| taken.lines.insert(*at)).collect();
+        let required = fresh.into_iter().flat_map(|(_, line)| line.required());
         required.filter(|(name, _)| wanted.names.contains(name)).collect()
     };
     let mut queue: Vec<&On> = wanted.requirements.iter().collect();
@@ -155,11 +157,26 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
             queue.extend(take(name, &|line| *versions == VersionReq::STAR || versions.matches(&line.version)));
         }
     }
-    let mut slice = write(index, &kept, wanted);
+    let mut slice = write(&kept, wanted);
     // That nothing of a crate was there is not the same as that the slice does not say.
-    let nothing = || SliceFile { of: Arc::default(), lines: Vec::new() };
-    slice.files.extend(absent.into_iter().map(|name| (name.index_path(), nothing())));
+    for path in absent {
+        slice.files.entry(path).or_insert_with(|| SliceFile { of: Arc::default(), lines: Vec::new() });
+    }
     slice
+}
+
+/// What a slice has of an index file.
+struct Kept<'a> {
+    of: &'a Arc<Vec<IndexLine>>,
+    /// The crate, in all letters that somebody wrote it in.
+    names: BTreeSet<&'a CrateName>,
+    lines: BTreeSet<usize>,
+}
+
+impl<'a> Kept<'a> {
+    fn of(of: &'a Arc<Vec<IndexLine>>) -> Self {
+        Self { of, names: BTreeSet::new(), lines: BTreeSet::new() }
+    }
 }
 
 /// The series of compatible versions that a version is of: cargo has only one of each in a Cargo.lock.
@@ -175,21 +192,17 @@ pub fn series(version: &Version) -> (u64, u64, u64) {
 /// The first cargo that understands lines of format 2; older ones would misread them (1.46) or pass them over.
 pub const UNDERSTANDS_FORMAT_2: Minor = Minor(60);
 
-fn write(index: &Index, kept: &BTreeMap<&CrateName, BTreeSet<usize>>, wanted: &Wanted) -> Slice {
+fn write(kept: &BTreeMap<String, Kept<'_>>, wanted: &Wanted) -> Slice {
     let mut slice = Slice { files: BTreeMap::new(), yanked: Vec::new() };
-    for (name, lines) in kept {
-        let lines: Vec<SliceLine> = lines
-            .iter()
-            .map(|at| {
-                let line = &index[*name][*at];
-                let yanked = wanted.yanked.says(name, line);
-                if yanked {
-                    slice.yanked.push(format!("{name}@{}", line.version));
-                }
-                SliceLine { at: *at, yanked }
-            })
-            .collect();
-        slice.files.insert(name.index_path(), SliceFile { of: Arc::clone(&index[*name]), lines });
+    for (path, Kept { of, names, lines }) in kept {
+        let mut write = |at: &usize| {
+            let line = &of[*at];
+            let yanked = names.iter().find(|name| wanted.yanked.says(name, line));
+            slice.yanked.extend(yanked.map(|name| format!("{name}@{}", line.version)));
+            SliceLine { at: *at, yanked: yanked.is_some() }
+        };
+        let lines = lines.iter().map(&mut write).collect();
+        slice.files.insert(path.clone(), SliceFile { of: Arc::clone(of), lines });
     }
     slice
 }
@@ -296,6 +309,36 @@ mod tests {
         assert_eq!(versions(&slice, "index/3/b/bcd"), ["1.0.0"], "required by a 1");
         let slice = cut(&index(), &wanted("^2"), None, Minor(95));
         assert!(!slice.files.contains_key("index/3/b/bcd"), "nothing that is in requires it");
+    }
+
+    #[test]
+    fn a_name_in_other_letters_is_the_same_crate_and_takes_nothing_from_it() {
+        let lines = [
+            line("Cap", "1.0.0", "2020-01-01T00:00:00Z", false, ""),
+            line("Cap", "1.2.0", "2020-01-01T00:00:00Z", false, ""),
+        ];
+        let lines = std::sync::Arc::new(read_index(lines.join("\n").as_bytes()));
+        let index = Index::from([(name("Cap"), Arc::clone(&lines)), (name("cap"), lines)]);
+        let both = [(name("Cap"), "^1".parse().unwrap()), (name("cap"), "=1.0.0".parse().unwrap())];
+        let names = [name("Cap"), name("cap"), name("CAP")];
+        // However they are ordered, and whether or not the registry was asked for each spelling.
+        for requirements in [both.to_vec(), both.iter().rev().cloned().collect()] {
+            let wanted = Wanted { names: names.clone().into(), requirements, ..Wanted::default() };
+            assert_eq!(versions(&cut(&index, &wanted, None, Minor(95)), "index/3/c/cap"), ["1.0.0", "1.2.0"]);
+        }
+        let absent = vec![(name("Cap"), VersionReq::STAR), (name("CAP"), VersionReq::STAR)];
+        let wanted = Wanted { names: names.into(), requirements: absent, ..Wanted::default() };
+        assert_eq!(versions(&cut(&index, &wanted, None, Minor(95)), "index/3/c/cap"), ["1.0.0", "1.2.0"]);
+    }
+
+    #[test]
+    fn what_the_registry_does_not_have_is_an_empty_file() {
+        let mut wanted = wanted("*");
+        wanted.names.insert(name("far"));
+        let slice = cut(&index(), &wanted, None, Minor(95));
+        assert_eq!(slice.files["index/3/f/far"].text(), "", "required by a 2.0.0, and asked for");
+        wanted.names.remove(&name("far"));
+        assert!(!cut(&index(), &wanted, None, Minor(95)).files.contains_key("index/3/f/far"), "nobody has asked");
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Refusal {
             Outcome::LinkLeavesTree { .. }
             | Outcome::NotOfCommit { .. }
             | Outcome::OwnSources { .. }
+            | Outcome::LeadsOut { .. }
             | Outcome::NoPackage { .. } => Some(Self::Other),
         }
     }
@@ -51,12 +52,17 @@ impl Refusal {
     }
 }
 
-/// The crate whose file a local registry lacks, where a cargo says only that: from 1.57 to 1.61 at least.
+/// The system's words for a file that is not there, and for a folder in its place.
+const UNREAD: [&str; 2] = ["No such file", "Is a directory"];
+
+/// The crate whose file a local registry lacks, where a cargo says only that: from 1.57 to 1.61 at least of one that is not there,
+/// and all but old ones of a folder in its place, which the builder puts there.
 fn lacking_file(message: &str) -> Option<CrateName> {
     let (_, rest) = message.split_once("failed to read `")?;
     let (path, rest) = rest.split_once('`')?;
-    let found =
-        path.contains("/index/") && rest.trim_start().starts_with("Caused by:") && rest.contains("No such file");
+    let found = path.contains("/index/")
+        && rest.trim_start().starts_with("Caused by:")
+        && UNREAD.iter().any(|words| rest.contains(words));
     path.rsplit_once('/').filter(|_| found)?.1.parse().ok()
 }
 
