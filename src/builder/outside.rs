@@ -124,7 +124,7 @@ mod tests {
             "paths = [\"../../x\"]",
             "[patch.crates-io]\nlater = { path = \"../git/0/tree/pat\" }\n",
         ] {
-            assert_eq!(leads(&[(".cargo/config.toml", text)]).as_deref().is_some(), true, "{text}");
+            assert!(leads(&[(".cargo/config.toml", text)]).is_some(), "{text}");
         }
         let inside = [
             (".cargo/config.toml", "include = \"more.toml\"\npaths = [\"vendored\"]\n"),

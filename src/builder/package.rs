@@ -285,7 +285,7 @@ impl Cargo<'_> {
             .env("PATH", build.join("no-programs"))
             .env("TERM", "dumb")
             .env("CARGO", &cargo)
-            .env("CARGO_HOME", &home)
+            .env("CARGO_HOME", home)
             .env("CARGO_TARGET_DIR", build.join("target"))
             .env("CARGO_TERM_COLOR", "never")
             .env("RUSTC", build.join("rustc"))
