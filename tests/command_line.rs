@@ -117,6 +117,15 @@ fn the_doctor_finds_this_machine_well() {
 }
 
 #[test]
+fn the_doctor_notices_a_limit_that_is_too_low() {
+    let line = format!("ulimit -n 300 && exec '{}' doctor", env!("CARGO_BIN_EXE_recrate"));
+    let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("fix:  open files: 300 at once: `ulimit -n 1024` allows more"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn the_doctor_tells_what_is_to_be_fixed() {
     let folder = tempfile::tempdir().unwrap();
     // A builder that links libraries, and no toolchain.

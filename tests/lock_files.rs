@@ -24,6 +24,11 @@ fn said(then: &[Release<'_>], now: &[Release<'_>]) -> Value {
 
 /// The same for a requirement, with anything done to the registry.
 fn said_after(requirement: &str, then: &[Release<'_>], change: impl Fn(&LocalRegistry)) -> Value {
+    said_between(requirement, |registry| then.iter().for_each(|one| registry.list(one, CHECKSUM)), change)
+}
+
+/// The same, with anything done to the registry before and after the crate is packaged.
+fn said_between(requirement: &str, before: impl Fn(&LocalRegistry), change: impl Fn(&LocalRegistry)) -> Value {
     let place = Place::new();
     let package = "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2024\"\nrust-version = \"1.85\"\nlicense = \"MIT\"\n\
         description = \"In need of help\"\nrepository = \"https://git.example/recrate/own\"\n\
@@ -31,7 +36,7 @@ fn said_after(requirement: &str, then: &[Release<'_>], change: impl Fn(&LocalReg
     let manifest = format!("{package}helper = \"{requirement}\"\n");
     let repository = place.repository("own");
     repository.commit(&files([("Cargo.toml", &manifest), ("src/lib.rs", "//! Own.\n")]), "own 1.0.0");
-    then.iter().for_each(|one| place.registry.list(one, CHECKSUM));
+    before(&place.registry);
     let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
     let bytes = cargo.package_as(&repository, "", &place.registry.path, |_| {});
     change(&place.registry);
@@ -131,4 +136,39 @@ fn a_lock_file_that_lay_there_is_completed_around_what_it_has() {
     let requires = [("helper", "^1"), ("tool", "^1")];
     place.registry.publish(&Release { name: "own", version: "1.0.0", published: OWN, requires: &requires }, &bytes);
     assert_reproduced(&place.verify("own@1.0.0"), &["published-lockfile"]);
+}
+
+/// Two versions of the helper. The older one needs something more; the newer one needs a younger compiler than the crate is for, so
+/// that cargo takes the older one: where nobody looks at compilers, that it needs something more is not known beforehand.
+fn list_helpers(registry: &LocalRegistry) {
+    let time = "2024-01-01T00:00:00Z";
+    registry.list(&Release { requires: &[("hidden", "^1")], ..helper("1.0.0", time) }, CHECKSUM);
+    registry.list(&helper("1.1.0", time), CHECKSUM);
+    let file = registry.path.join("index/he/lp/helper");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, text.replace("\"vers\":\"1.1.0\"", "\"rust_version\":\"1.99\",\"vers\":\"1.1.0\"")).unwrap();
+}
+
+fn list_hidden(registry: &LocalRegistry) {
+    let hidden = Release { name: "hidden", version: "1.0.0", published: "2024-01-01T00:00:00Z", requires: &[] };
+    registry.list(&hidden, CHECKSUM);
+}
+
+#[test]
+fn what_cargo_takes_for_the_sake_of_a_compiler_is_what_the_index_gives() {
+    let all = |registry: &LocalRegistry| {
+        list_helpers(registry);
+        list_hidden(registry);
+    };
+    let said = said_between("1", all, |_| {});
+    assert_reproduced(&said, &[]);
+}
+
+#[test]
+fn what_cargo_takes_for_want_of_a_crate_is_not_what_the_index_gives() {
+    // The publisher's cargo saw no `hidden`, and took the newer helper without a word.
+    let said = said_between("1", list_helpers, list_hidden);
+    assert_ne!(common::conditions(&said), [""; 0], "{said:#}");
+    // The first slice lacked it, too: cargo stopped there, and was given it.
+    assert_eq!(said["attempts"][0]["verdict"], "packaging-failed", "{said:#}");
 }

@@ -32,7 +32,8 @@ impl Doctor {
         let settings = nix.settings().unwrap_or_default();
         let setting = |name: &str| settings.get(name).cloned().unwrap_or_default();
         let toolchains = self.places.toolchains()?.imported().map_err(Failure::internal)?;
-        let checks: [(&str, Check); 8] = [
+        let cache = self.places.cache()?;
+        let checks: [(&str, Check); 13] = [
             ("Nix", nix.version().map_err(|error| error.to_string())),
             ("builder", static_program(names::BUILDER)),
             ("fetcher", static_program(names::FETCHER)),
@@ -52,6 +53,11 @@ impl Doctor {
                     jobs => Ok(jobs.to_owned()),
                 },
             ),
+            ("cache", room(cache.path("crates").parent().unwrap_or(std::path::Path::new("/")))),
+            ("store", room(std::path::Path::new("/nix/store"))),
+            ("memory", memory()),
+            ("open files", open_files()),
+            ("clock", clock()),
             (
                 "toolchains",
                 if toolchains.is_empty() {
@@ -97,6 +103,68 @@ impl Doctor {
             leak => Err(format!("off: {leak}\n{HELP}")),
         }
     }
+}
+
+/// What a run of some hundred crates needs on each disk: sources and crates take a few hundred megabytes.
+const ROOM: u64 = 1 << 30;
+
+/// How much room the file system of a folder has.
+fn room(folder: &std::path::Path) -> Check {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
+    let found = rustix::fs::statvfs(there).map_err(|error| format!("{}: {error}", there.display()))?;
+    let (free, place) = (found.f_bavail.saturating_mul(found.f_frsize), there.display());
+    if free < ROOM {
+        return Err(format!(
+            "{} MB are free in {place}: make room, `recrate cache clean` and `nix-collect-garbage` do",
+            free >> 20
+        ));
+    }
+    Ok(format!("{:.1} GB free in {place}", free as f64 / 1e9))
+}
+
+/// What the driver needs for some hundred crates, in bytes; builds take theirs besides.
+const MEMORY: u64 = 512 << 20;
+
+fn memory() -> Check {
+    let text = fs_err::read_to_string("/proc/meminfo").map_err(|error| error.to_string())?;
+    let available = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let available = available.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    match available.map(|kilobytes| kilobytes << 10) {
+        Some(bytes) if bytes < MEMORY => {
+            Err(format!("{} MB are available: a run takes up to {}", bytes >> 20, MEMORY >> 20))
+        }
+        Some(bytes) => Ok(format!(
+            "{:.1} GB available; builds work in memory where there is room, else on disk",
+            bytes as f64 / 1e9
+        )),
+        None => Err("the system does not say how much there is".to_owned()),
+    }
+}
+
+/// How many files a run has open at once, at most: repositories are maps of many packs.
+const FILES: u64 = 1024;
+
+fn open_files() -> Check {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    if limit < FILES {
+        Err(format!("{limit} at once: `ulimit -n {FILES}` allows more"))
+    } else {
+        Ok(format!("{limit} at once"))
+    }
+}
+
+/// Seconds since 1970 when this was written: no clock that is right says less.
+const WRITTEN: u64 = 1_795_000_000;
+
+fn clock() -> Check {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    if now < WRITTEN {
+        return Err(
+            "it is in the past: certificates are not believed then, and cached index files are too old or too new"
+                .to_owned(),
+        );
+    }
+    Ok("not in the past".to_owned())
 }
 
 /// Whether one of recrate's own programs is there, and static.

@@ -110,7 +110,7 @@ pub enum Malformed {
     /// An entry is not a plain file, but a link, a folder or something that tells of the next one in a way that no cargo has.
     #[error("entry `{0}` is not a plain file")]
     Kind(String),
-    /// An entry's name is longer than [`NAME_LIMIT`].
+    /// An entry's name is longer than a path can be.
     #[error("an entry has a name of {0} bytes, more than {NAME_LIMIT}")]
     Name(u64),
     /// One of the files that are read as a whole is larger than [`TEXT_LIMIT`].
