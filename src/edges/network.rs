@@ -141,14 +141,14 @@ impl Network {
         let mut reason = String::new();
         let mut wait = Duration::ZERO;
         for attempt in 0..TRIES {
-            let left = end.saturating_duration_since(Instant::now());
-            if wait >= left {
+            let left = end.saturating_duration_since(Instant::now()).saturating_sub(wait);
+            if left.is_zero() {
                 return Err(failed(format!("{reason}; it was given {} s", self.patience.as_secs())));
             }
             std::thread::sleep(wait);
             wait = FIRST_PAUSE * 3_u32.pow(attempt);
             // A total: also for what comes in drops.
-            let response = match request(client).timeout(left - wait.min(left)).send() {
+            let response = match request(client).timeout(left).send() {
                 Ok(response) => response,
                 Err(error) => {
                     reason = chain(&error);

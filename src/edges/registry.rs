@@ -124,35 +124,25 @@ impl Registry {
         let mut held = locked(&held);
         let is_enough = |held: &Lines| match believed {
             Believed::Lately => true,
-            Believed::Since(time) => held.at >= time || self.network.is_none(),
+            Believed::Since(time) => held.at >= time,
             Believed::Never => false,
         };
         if !held.as_ref().is_some_and(is_enough) {
-            let (lines, at) = match self.read_index(name, believed) {
-                Ok((bytes, at)) => {
-                    let hash = self.hash_of(name);
-                    *locked(&hash) = Some(Some(Sha256::of(&bytes)));
-                    (Some(Arc::new(read_index(&bytes))), at)
-                }
-                Err(Error::Absent(_)) => {
-                    *locked(&self.hash_of(name)) = Some(None);
-                    // Believed for an hour where it was cached, and that was asked.
-                    (None, if believed == Believed::Lately { SystemTime::UNIX_EPOCH } else { SystemTime::now() })
-                }
-                Err(error) => return Err(error),
-            };
+            let (bytes, at) = self.read_index(name, believed)?;
+            *locked(&self.hash_of(name)) = Some(bytes.as_deref().map(Sha256::of));
+            let lines = bytes.map(|bytes| Arc::new(read_index(&bytes)));
             *held = Some(Lines { lines, at });
         }
         let lines = held.as_ref().and_then(|held| held.lines.clone());
         lines.ok_or_else(|| Error::Absent(name.to_string()))
     }
 
-    /// An index file, and when it was the registry's.
-    fn read_index(&self, name: &CrateName, believed: Believed) -> Result<(Vec<u8>, SystemTime), Error> {
+    /// An index file, and when it was the registry's; none where the registry has no such crate.
+    fn read_index(&self, name: &CrateName, believed: Believed) -> Result<(Option<Vec<u8>>, SystemTime), Error> {
         match &self.place {
             Place::Local(root) => match fs_err::read(root.join(name.index_path())) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Absent(name.to_string())),
-                read => Ok((read?, SystemTime::now())),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((None, SystemTime::now())),
+                read => Ok((Some(read?), SystemTime::now())),
             },
             Place::Sparse(address) => self.fetch(address, name.index_path().trim_start_matches("index/"), believed),
         }
@@ -176,11 +166,7 @@ impl Registry {
         if let Some(hash) = *hash {
             return Ok(hash);
         }
-        let found = match self.read_index(name, Believed::Lately) {
-            Ok((bytes, _)) => Some(Sha256::of(&bytes)),
-            Err(Error::Absent(_)) => None,
-            Err(error) => return Err(error),
-        };
+        let found = self.read_index(name, Believed::Lately)?.0.as_deref().map(Sha256::of);
         *hash = Some(found);
         Ok(found)
     }
@@ -216,52 +202,51 @@ impl Registry {
         Ok(index)
     }
 
-    /// A file of the index, or the registry's own description beside it, and when it was the registry's: believed as far as
-    /// it is to be, then asked for again. It is sealed: what an index says is what a crate is compared with.
-    fn fetch(&self, address: &str, path: &str, believed: Believed) -> Result<(Vec<u8>, SystemTime), Error> {
-        let absent = || Error::Absent(path.rsplit('/').next().unwrap_or(path).to_owned());
+    /// A file of the index, or the registry's own description beside it, and when it was the registry's; none where there is
+    /// no such file. Believed as far as it is to be, then asked for again. It is sealed: what an index says is what a crate is
+    /// compared with.
+    fn fetch(&self, address: &str, path: &str, believed: Believed) -> Result<(Option<Vec<u8>>, SystemTime), Error> {
         let cached = format!("index/{}/index/{path}", folder_of(address));
         let (file, tag) = (format!("{cached}.lines"), format!("{cached}.tag"));
         let before = self.cache.read_sealed(&file);
         let age = self.cache.age(&file);
         let at = age.and_then(|age| SystemTime::now().checked_sub(age)).unwrap_or(SystemTime::UNIX_EPOCH);
         // That there is nothing is kept as an empty file.
+        let told = |bytes: Vec<u8>| Some(bytes).filter(|bytes| !bytes.is_empty());
         let most = if before.as_ref().is_some_and(Vec::is_empty) { ABSENT } else { FRESH };
-        let fresh = age.is_some_and(|age| age < most)
-            && match believed {
-                Believed::Lately => true,
-                Believed::Since(time) => at >= time,
-                Believed::Never => false,
-            };
-        let network = match (before.clone(), &self.network) {
-            (Some(bytes), network) if fresh || network.is_none() => {
-                return if bytes.is_empty() { Err(absent()) } else { Ok((bytes, at)) };
-            }
-            (_, Some(network)) => network,
-            (_, None) => return Err(Error::Offline(format!("the registry's {path}"))),
+        let is_recent = age.is_some_and(|age| age < most);
+        let Some(network) = &self.network else {
+            // Nobody can be asked again; what is older than the crate would still hide something.
+            let is_enough = !matches!(believed, Believed::Since(time) if at < time);
+            let bytes = before.filter(|_| is_enough);
+            return Ok((told(bytes.ok_or_else(|| Error::Offline(format!("the registry's {path}")))?), at));
+        };
+        let is_believed = match believed {
+            Believed::Lately => is_recent,
+            Believed::Since(time) => is_recent && at >= time,
+            Believed::Never => false,
+        };
+        let before = match before {
+            Some(bytes) if is_believed => return Ok((told(bytes), at)),
+            before => before.and_then(told),
         };
         let etag = before.as_ref().and_then(|_| self.cache.read_sealed(&tag));
         let etag = etag.and_then(|tag| String::from_utf8(tag).ok());
-        let url = format!("{address}{path}");
         let now = SystemTime::now();
-        let bytes = match (network.get(&url, etag.as_deref(), INDEX_LIMIT)?, before) {
-            (Answer::NotModified, Some(bytes)) => bytes,
+        let bytes = match (network.get(&format!("{address}{path}"), etag.as_deref(), INDEX_LIMIT)?, before) {
+            (Answer::NotModified, before) => before,
             (Answer::Body { bytes, etag }, _) => {
                 match etag {
                     Some(etag) => self.cache.write_sealed(&tag, etag.as_bytes()),
                     None => drop(fs_err::remove_file(self.cache.path(&tag))),
                 }
-                bytes
+                Some(bytes)
             }
-            (Answer::Absent, _) => {
-                if path != DESCRIPTION {
-                    self.cache.write_sealed(&file, b"");
-                }
-                return Err(absent());
-            }
-            (Answer::NotModified, None) => return Err(absent()),
+            (Answer::Absent, _) => None,
         };
-        self.cache.write_sealed(&file, &bytes);
+        if bytes.is_some() || path != DESCRIPTION {
+            self.cache.write_sealed(&file, bytes.as_deref().unwrap_or_default());
+        }
         Ok((bytes, now))
     }
 
@@ -329,7 +314,8 @@ impl Registry {
     }
 
     fn read_config(&self, address: &str) -> Result<IndexConfig, String> {
-        let bytes = self.fetch(address, DESCRIPTION, Believed::Lately).map_err(|error| error.to_string())?.0;
+        let (bytes, _) = self.fetch(address, DESCRIPTION, Believed::Lately).map_err(|error| error.to_string())?;
+        let bytes = bytes.ok_or_else(|| Error::Absent(DESCRIPTION.to_owned()).to_string())?;
         // Only this of it matters here; the rest is written in more ways than the library takes, like a null `api`.
         #[derive(serde::Deserialize)]
         struct Wire {
