@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::contract::program::NO_SPACE;
 use crate::model::foreign::Foreign;
 
 /// Rebuild every crate of a Cargo.lock from its git commit, and compare bit for bit.
@@ -79,8 +80,7 @@ impl Failure {
     }
 }
 
-/// The system's words for a full file system.
-const NO_SPACE: &str = "(os error 28)";
+/// What to do where a file system is full.
 const NO_SPACE_HELP: &str = "\nhelp: a disk is full: make room there (`recrate cache show`, `nix-collect-garbage`), or put the cache \
     elsewhere with RECRATE_CACHE and the run directory with --out; the same command goes on from where it was";
 

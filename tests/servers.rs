@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use common::server::Fault;
 use common::site::Site;
-use serde_json::Value;
 
 /// How long one question may take here, in seconds.
 const PATIENCE: u64 = 4;
@@ -23,20 +22,7 @@ fn beside_a_good_one(part: &str, fault: Fault) -> (String, String) {
     assert!(started.elapsed() < Duration::from_secs(PATIENCE * 4), "{:?}", started.elapsed());
     let verdict = |at: usize| report["packages"][at]["verdict"].as_str().unwrap().to_owned();
     assert_eq!(verdict(1), "reproduced", "{report:#}");
-    let findings = &report["packages"][0]["findings"];
-    (verdict(0), reasons(findings).join("; "))
-}
-
-/// Every reason in there.
-fn reasons(findings: &Value) -> Vec<String> {
-    match findings {
-        Value::Object(fields) => {
-            let own = fields.get("reason").and_then(Value::as_str).map(str::to_owned);
-            own.into_iter().chain(fields.values().flat_map(reasons)).collect()
-        }
-        Value::Array(items) => items.iter().flat_map(reasons).collect(),
-        _ => Vec::new(),
-    }
+    (verdict(0), common::reason(&report["packages"][0]).to_owned())
 }
 
 const INDEX: &str = "index/ba/it/bait";

@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 use crate::model::foreign::Foreign;
 
+/// The system's words for a full file system.
+pub const NO_SPACE: &str = "(os error 28)";
+
 /// The exit status of a program that Nix runs; prints the error. `done` is none where the program has no such verb.
 pub fn exit<E: std::fmt::Display>(program: &str, done: Option<Result<(), E>>) -> ExitCode {
     match done {

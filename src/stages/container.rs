@@ -438,7 +438,7 @@ mod tests {
         // A name that is not too long for a header.
         let name = format!("{}/a\0", id().stem());
         let mut header = tar::Header::new_gnu();
-        header.set_path("././@LongLink").unwrap_or_else(|_| header.set_path("@LongLink").unwrap());
+        header.set_path("@LongLink").unwrap();
         header.set_entry_type(tar::EntryType::GNULongName);
         header.set_size(name.len() as u64);
         header.set_cksum();
@@ -446,8 +446,7 @@ mod tests {
         tar.resize(1024, 0);
         tar.extend(tar_of(&FILES, |_| {}));
         let found = accounted(&pack(&tar, Compressor::Zlib8), &plain()).unwrap_err();
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with("a: 1024 bytes before its header"), "{found:?}");
+        assert_eq!(found, ["a: 1024 bytes before its header: GNU long name"]);
     }
 
     #[test]

@@ -25,10 +25,9 @@ pub(super) fn name_head(published: &[u8], written: &[u8]) -> Option<String> {
     if before != ours {
         return Some(match (before.len(), ours.len()) {
             (0, _) => "its long name stands in no block of its own".to_owned(),
-            (_, 0) => format!("{} bytes before its header: {}", before.len(), kinds(before)),
-            _ => {
-                format!("{} bytes before its header, not as cargo writes a long name: {}", before.len(), kinds(before))
-            }
+            // Nothing else can stand there: other kinds are malformed.
+            (length, 0) => format!("{length} bytes before its header: GNU long name"),
+            (length, _) => format!("{length} bytes before its header, not as cargo writes a long name"),
         });
     }
     if header == own {
@@ -50,20 +49,6 @@ fn differing_fields(published: &[u8], written: &[u8]) -> Vec<&'static str> {
         start = end;
     }
     found
-}
-
-/// The kinds of headers in blocks, by their type flags.
-fn kinds(blocks: &[u8]) -> String {
-    let known = |flag: u8| match flag {
-        b'x' => Some("PAX"),
-        b'g' => Some("global PAX"),
-        b'L' => Some("GNU long name"),
-        b'K' => Some("GNU long link"),
-        _ => None,
-    };
-    let mut found: Vec<&str> = blocks.chunks(512).filter_map(|block| known(*block.get(156)?)).collect();
-    found.dedup();
-    if found.is_empty() { "of an unknown kind".to_owned() } else { found.join(", ") }
 }
 
 /// What stands after the last entry other than the two empty blocks with which a tar ends; none where nothing does.
