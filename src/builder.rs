@@ -14,12 +14,12 @@
 
 pub mod checkout;
 pub mod commit;
+pub mod configuration;
 pub mod contents;
 pub mod extra_sources;
 pub mod git;
 pub mod index;
 pub mod links;
-pub mod outside;
 pub mod package;
 pub mod place;
 pub mod prune;

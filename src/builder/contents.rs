@@ -4,7 +4,7 @@
 //! pruned: cargo packs whatever it finds. So the crate is opened, and a file in it that no commit has makes it worth nothing.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -37,33 +37,31 @@ impl Committed<'_> {
     ///
     /// # Errors
     /// Where the crate can't be read.
-    pub fn lacks(self, made: &Path, folder: &str) -> std::io::Result<Option<String>> {
-        let decoder = || Ok::<_, std::io::Error>(GzDecoder::new(std::io::BufReader::new(File::open(made)?)));
-        let mut has_original = false;
-        for entry in tar::Archive::new(decoder()?).entries()? {
-            has_original |= inside(&entry?).is_some_and(|path| path == ORIGINAL_MANIFEST);
-        }
-        for entry in tar::Archive::new(decoder()?).entries()? {
-            let mut entry = entry?;
-            let Some(path) = inside(&entry) else {
-                return Ok(Some(String::from_utf8_lossy(&entry.path_bytes()).into_owned()));
-            };
-            let source = match path.as_str() {
-                path if WRITTEN.contains(&path) => continue,
-                MANIFEST if has_original => continue,
+    pub fn lacks(self, made: &Path, folder: &str) -> io::Result<Option<String>> {
+        // Whether cargo wrote the manifest shows once all files are seen.
+        let (mut foreign, mut foreign_manifest, mut has_original) = (None, false, false);
+        each_file(made, |path, file| {
+            let source = match path {
+                _ if foreign.is_some() => return Ok(()),
+                path if WRITTEN.contains(&path) => return Ok(()),
                 ORIGINAL_MANIFEST => MANIFEST,
                 path => path,
             };
             let mut body = Vec::new();
-            entry.read_to_end(&mut body)?;
+            file.read_to_end(&mut body)?;
             let (place, content) = (Path::new(folder).join(source), hash(Kind::Blob, &body));
             // A readme or a licence from elsewhere is copied to the crate's own folder.
             let is_copied = !source.contains('/') && source == path;
-            if self.at(&place) != Some(content) && !(is_copied && self.has_named(&place, content)) {
-                return Ok(Some(path));
+            let is_foreign = self.at(&place) != Some(content) && !(is_copied && self.has_named(&place, content));
+            has_original |= path == ORIGINAL_MANIFEST;
+            if path == MANIFEST {
+                foreign_manifest |= is_foreign;
+            } else if is_foreign {
+                foreign = Some(path.to_owned());
             }
-        }
-        Ok(None)
+            Ok(())
+        })?;
+        Ok(foreign.or_else(|| (foreign_manifest && !has_original).then(|| MANIFEST.to_owned())))
     }
 
     /// Whether a file with this name and content lies anywhere.
@@ -82,11 +80,20 @@ impl Committed<'_> {
     }
 }
 
-/// The path of an entry in the crate's own folder; none where it has none.
-fn inside<R: std::io::Read>(entry: &tar::Entry<'_, R>) -> Option<String> {
-    let path = String::from_utf8(entry.path_bytes().into_owned()).ok()?;
-    let (_, inside) = path.split_once('/')?;
-    entry.header().entry_type().is_file().then(|| inside.to_owned())
+/// Shows every file of a crate, with its path in the crate's own folder.
+///
+/// # Errors
+/// Where the crate can't be read, or has something else than files in that folder: no cargo writes such a thing.
+pub fn each_file(made: &Path, mut see: impl FnMut(&str, &mut dyn Read) -> io::Result<()>) -> io::Result<()> {
+    let decoder = GzDecoder::new(io::BufReader::new(File::open(made)?));
+    for entry in tar::Archive::new(decoder).entries()? {
+        let mut entry = entry?;
+        let path = String::from_utf8(entry.path_bytes().into_owned()).ok();
+        let inside = path.as_deref().and_then(|path| Some(path.split_once('/')?.1));
+        let inside = inside.filter(|_| entry.header().entry_type().is_file());
+        see(inside.ok_or_else(|| io::Error::other("cargo has packed something that is no file"))?, &mut entry)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use super::checkout::Conversion;
 use super::contents::Committed;
 use super::extra_sources::{self, Provided};
 use super::worktree::Worktree;
-use super::{Fault, commit, file_variable, git, index, links, outside, place, prune, resolution, sandbox, variable};
+use super::{
+    Fault, commit, configuration, file_variable, git, index, links, place, prune, resolution, sandbox, variable,
+};
+use crate::contract::program::NO_SPACE;
 use crate::contract::recipe::{Completion, PublishedLockfile, Recipe, WORKSPACE_LOCK};
 use crate::contract::status::{FILE, LOG, Outcome, SCHEMA, Status};
 use crate::model::release::Minor;
@@ -39,16 +42,18 @@ pub fn run() -> Result<(), Fault> {
     let conversion = Conversion { checkout: recipe.checkout.clone(), lfs: recipe.lfs.clone() };
     let mut worktree = commit::check_out(&recipe.commit, &root, &conversion)?;
     extra_sources::check_out_submodules(&recipe.submodules, &root, &mut worktree, &conversion)?;
-    // What lies beside the worktree has names that no commit can hold.
-    let git_place = build.join(format!("git-{}", recipe.commit.id));
+    // No commit can hold its own id: nothing of the repository can name what lies in here.
+    let beside = build.join(recipe.commit.id.to_string());
+    fs_err::create_dir(&beside)?;
     let path = recipe.package_path.as_str();
     let salt = recipe.commit.id.to_string();
-    let from_git = extra_sources::provide(&recipe.git_dependencies, &git_place, &root, path, &salt)?;
+    let from_git = extra_sources::provide(&recipe.git_dependencies, &beside.join("git"), &root, path, &salt)?;
 
     fs_err::create_dir(&out)?;
     let outcome = match obstacle(&recipe, minor, &worktree, &root) {
         Some(outcome) => outcome,
-        None => Rebuild { recipe: &recipe, minor, build: &build, root: &root }.package(&worktree, &out, &from_git)?,
+        None => Rebuild { recipe: &recipe, minor, build: &build, beside: &beside, root: &root }
+            .package(&worktree, &out, &from_git)?,
     };
     let (commit, tree) = (recipe.commit.id.to_string(), worktree.trees.root().to_string());
     let status = Status { schema: SCHEMA, commit, tree, outcome };
@@ -64,12 +69,12 @@ fn obstacle(recipe: &Recipe, minor: Minor, worktree: &Worktree, root: &Path) -> 
     if !is_there || !root.join(manifest).is_file() {
         return Some(Outcome::NoPackage { path: path.to_owned() });
     }
-    if let Some(file) = outside::leads_out(root, path) {
+    if let Some(file) = configuration::leads_out(root, path) {
         return Some(Outcome::LeadsOut { path: file });
     }
     // The repository's configuration outranks the one of cargo's home.
     if !takes_configuration(minor)
-        && let Some(file) = own_sources(root, path)
+        && let Some(file) = configuration::own_sources(root, path)
     {
         return Some(Outcome::OwnSources { path: file });
     }
@@ -93,26 +98,18 @@ fn takes_configuration(Minor(minor): Minor) -> bool {
     minor >= 63
 }
 
-/// A file of the repository's cargo configuration that says where crates come from, or may: one that can't be read, or includes
-/// others.
-fn own_sources(root: &Path, package: &str) -> Option<String> {
-    let mut found = outside::configurations(package).filter(|file| root.join(file).exists());
-    let says = |file: &PathBuf| {
-        let text = fs_err::read_to_string(root.join(file)).ok();
-        let table = text.and_then(|text| text.parse::<toml::Table>().ok());
-        table.is_none_or(|table| SOURCE_KEYS.iter().any(|key| table.contains_key(*key)))
-    };
-    found.find(says).map(|file| file.display().to_string())
-}
-
-/// What of cargo's configuration has a say in where crates come from.
-const SOURCE_KEYS: [&str; 4] = ["include", "registries", "registry", "source"];
+/// Folders beside the worktree: cargo's home, and what it makes.
+const HOME: &str = "cargo-home";
+const TARGET: &str = "target";
 
 /// A rebuild whose source is proven.
 struct Rebuild<'a> {
     recipe: &'a Recipe,
     minor: Minor,
+    /// Where it works: what messages call `/build`.
     build: &'a Path,
+    /// What is there besides the worktree.
+    beside: &'a Path,
     root: &'a Path,
 }
 
@@ -146,7 +143,6 @@ impl Rebuild<'_> {
             }
         }
         prune::prune(&recipe.prune, root, package_path)?;
-        let tracked = extra_sources::locks(root, package_path);
         let package = root.join(package_path);
         let cargo = self.set_up(&from_git.config)?;
         let mut log = String::new();
@@ -157,7 +153,7 @@ impl Rebuild<'_> {
                 }
                 Completion::PackageTwice => {
                     log += &cargo.run(&package, &self.arguments())?.1;
-                    let _ = fs_err::remove_dir_all(self.build.join("target/package"));
+                    let _ = fs_err::remove_dir_all(self.beside.join(TARGET).join("package"));
                 }
             }
         }
@@ -168,7 +164,7 @@ impl Rebuild<'_> {
                 (output.len().saturating_sub(MESSAGE_LIMIT)..output.len()).find(|at| output.is_char_boundary(*at));
             return Ok(Outcome::Refused { exit, message: output[from.unwrap_or(0)..].trim().to_owned() });
         }
-        let made = fs_err::read_dir(self.build.join("target/package"))?
+        let made = fs_err::read_dir(self.beside.join(TARGET).join("package"))?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.extension().is_some_and(|extension| extension == "crate"));
         let Some((made, name)) = made.as_ref().and_then(|path| Some((path, path.file_name()?.to_str()?))) else {
@@ -181,8 +177,7 @@ impl Rebuild<'_> {
         // Others stop by themselves. A published Cargo.lock that was put in pins what it pins, and the verdict says that it was.
         if lockfile.is_none()
             && self.minor < index::STOPS
-            && let Some(undecided) =
-                resolution::undecided(made, &recipe.index, &tracked, self.minor, &recipe.cargo_release)?
+            && let Some(undecided) = resolution::undecided(made, &recipe.index)?
         {
             return Ok(undecided);
         }
@@ -192,12 +187,12 @@ impl Rebuild<'_> {
 
     /// Writes cargo's configuration, and gives the cargo that reads it.
     fn set_up(&self, from_git: &str) -> Result<Cargo<'_>, Fault> {
-        let Self { recipe, minor: Minor(minor), build, .. } = self;
-        let home = self.home();
+        let Self { recipe, minor: Minor(minor), build, beside, .. } = self;
+        let home = beside.join(HOME);
         fs_err::create_dir(&home)?;
-        // No commit can hold its own id: the repository's own configuration, which cargo adds to this, can't name this source.
+        // The repository's own configuration, which cargo adds to this, can't name this source.
         let slice = format!("recrate-{}", recipe.commit.id);
-        let index = build.join(format!("index-{}", recipe.commit.id));
+        let index = beside.join("registry");
         index::lay_out(&recipe.index, &index)?;
         let config = format!(
             "[source.crates-io]\nreplace-with = \"{slice}\"\n[source.{slice}]\nlocal-registry = \"{}\"\n{from_git}",
@@ -210,19 +205,14 @@ impl Rebuild<'_> {
             }
             fs_err::write(home.join(name), &config)?;
         }
-        let rustc = build.join("rustc");
-        fs_err::os::unix::fs::symlink(std::env::current_exe()?, &rustc)?;
+        fs_err::os::unix::fs::symlink(std::env::current_exe()?, beside.join("rustc"))?;
         Ok(Cargo {
             recipe,
             build,
-            home,
+            beside,
             loader: loader(&recipe.cargo)?,
             takes_configuration: takes_configuration(Minor(*minor)),
         })
-    }
-
-    fn home(&self) -> PathBuf {
-        self.build.join(format!("cargo-home-{}", self.recipe.commit.id))
     }
 
     /// The arguments of `cargo package`.
@@ -250,8 +240,7 @@ impl Rebuild<'_> {
 struct Cargo<'a> {
     recipe: &'a Recipe,
     build: &'a Path,
-    /// Its `CARGO_HOME`.
-    home: PathBuf,
+    beside: &'a Path,
     /// The dynamic loader that it is started through.
     loader: Option<PathBuf>,
     /// Whether configuration can be given on the command line.
@@ -261,8 +250,8 @@ struct Cargo<'a> {
 impl Cargo<'_> {
     /// Runs cargo in the package's folder; gives its exit code and what it printed, which is the same wherever it works.
     fn run(&self, package: &Path, arguments: &[&str]) -> Result<(Option<i32>, String), Fault> {
-        let Self { recipe, build, home, .. } = self;
-        let cargo = recipe.cargo.join("bin/cargo");
+        let Self { recipe, build, beside, .. } = self;
+        let (home, cargo) = (beside.join(HOME), recipe.cargo.join("bin/cargo"));
         let mut command = match &self.loader {
             Some(loader) => {
                 let mut command = Command::new(loader);
@@ -281,14 +270,14 @@ impl Cargo<'_> {
             .args(arguments)
             .current_dir(package)
             .env_clear()
-            .env("HOME", build)
-            .env("PATH", build.join("no-programs"))
+            .env("HOME", beside)
+            .env("PATH", beside.join("no-programs"))
             .env("TERM", "dumb")
             .env("CARGO", &cargo)
             .env("CARGO_HOME", home)
-            .env("CARGO_TARGET_DIR", build.join("target"))
+            .env("CARGO_TARGET_DIR", beside.join(TARGET))
             .env("CARGO_TERM_COLOR", "never")
-            .env("RUSTC", build.join("rustc"))
+            .env("RUSTC", beside.join("rustc"))
             .env("RUSTC_WRAPPER", "")
             .env("RUSTC_WORKSPACE_WRAPPER", "")
             .env(RUSTC_RELEASE, &recipe.cargo_release)
@@ -319,9 +308,6 @@ impl Cargo<'_> {
         Ok((exit.code(), without_store_paths(&output)))
     }
 }
-
-/// The system's words for a full file system.
-const NO_SPACE: &str = "(os error 28)";
 
 /// The dynamic loader that came with a toolchain; none where its cargo is static.
 fn loader(toolchain: &Path) -> Result<Option<PathBuf>, Fault> {
@@ -378,26 +364,6 @@ pub fn stand_in_for_rustc(arguments: &[OsString]) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_repository_that_says_where_crates_come_from_is_noticed() {
-        let said = |place: &str, text: &str| {
-            let root = tempfile::tempdir().unwrap();
-            let file = root.path().join(place);
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, text).unwrap();
-            own_sources(root.path(), "a/b")
-        };
-        let vendored = "[source.crates-io]\nreplace-with = \"vendored\"\n";
-        for place in [".cargo/config", "a/.cargo/config.toml", "a/b/.cargo/config"] {
-            assert_eq!(said(place, vendored).as_deref(), Some(place));
-        }
-        for text in ["registry.default = \"own\"", "include = \"more.toml\"", "no TOML"] {
-            assert!(said(".cargo/config.toml", text).is_some(), "{text}");
-        }
-        assert_eq!(said(".cargo/config.toml", "[build]\njobs = 1\n"), None);
-        assert_eq!(said("elsewhere/.cargo/config.toml", vendored), None);
-    }
 
     #[test]
     fn messages_keep_the_name_of_a_store_path_and_lose_its_hash() {

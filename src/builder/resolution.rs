@@ -1,27 +1,24 @@
-//! The proof that cargo chose among everything that the registry had.
+//! The proof that an old cargo chose among everything that the registry had: one that does not stop at what the index slice leaves out
+//! ([`super::index::STOPS`]).
 //!
-//! An index slice has the crates that cargo is expected to ask for. Where it lacks one, cargo does not always say so: it may take
-//! an older version of something that does not need it. So the Cargo.lock that cargo made is looked at: wherever a newer version
-//! than the one it took would have done, everything that the newer one may need must be in the slice.
+//! It may take an older version of something that does not need the crate. So the Cargo.lock that it made is looked at: wherever a
+//! newer version than the one it took would have done, everything that the newer one may need must be in the slice. That the commit
+//! has a Cargo.lock makes no difference: which of them such a cargo starts from is not certain enough.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
+use std::io;
 use std::path::Path;
 
-use flate2::bufread::GzDecoder;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::contents::each_file;
 use crate::contract::status::Outcome;
 use crate::model::krate::CrateName;
-use crate::model::release::Minor;
 
 /// What a lock file calls the default registry.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
-
-/// The first cargo that can choose versions by the compiler that they need.
-const CHOOSES_BY_COMPILER: Minor = Minor(84);
 
 /// A version that was taken.
 type Taken = (CrateName, Version);
@@ -40,7 +37,6 @@ struct Line {
     deps: Vec<Dependency>,
     #[serde(default)]
     yanked: bool,
-    rust_version: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -151,74 +147,33 @@ fn required_by_manifest(manifest: &Table) -> Vec<(CrateName, VersionReq)> {
     tables.flat_map(of_table).collect()
 }
 
-/// The oldest compiler that a package is for, where cargo chooses by that; none where it does not.
-fn compiler(manifest: &Table, minor: Minor, release: &str) -> Option<Vec<u64>> {
-    let package = manifest.get("package")?;
-    let says = |key: &str, value: &str| package.get(key).and_then(Value::as_str) == Some(value);
-    let chooses = minor >= CHOOSES_BY_COMPILER && (says("resolver", "3") || says("edition", "2024"));
-    let said = package.get("rust-version").and_then(Value::as_str).unwrap_or(release);
-    chooses.then(|| numbers(said))
-}
-
-/// A compiler's version, to be compared: 1.70 is 1.70.0.
-fn numbers(version: &str) -> Vec<u64> {
-    let mut numbers: Vec<u64> = version.split(['.', '-']).map_while(|part| part.parse().ok()).collect();
-    while numbers.last() == Some(&0) {
-        numbers.pop();
-    }
-    numbers
-}
-
-/// What keeps a crate's Cargo.lock from showing what the registry's index gives; none where nothing does. `tracked` are lock
-/// files of the commit: what cargo took from those it did not choose.
+/// What keeps a crate's Cargo.lock from showing what the registry's index gives; none where nothing does.
 ///
 /// # Errors
-/// Where the crate can't be read.
-pub fn undecided(
-    made: &Path,
-    index: &Path,
-    tracked: &[String],
-    minor: Minor,
-    release: &str,
-) -> std::io::Result<Option<Outcome>> {
+/// Where the crate, or its Cargo.lock, can't be read.
+pub fn undecided(made: &Path, index: &Path) -> io::Result<Option<Outcome>> {
     let (mut lock, mut manifest) = (None, Table::new());
-    let decoder = GzDecoder::new(std::io::BufReader::new(fs_err::File::open(made)?));
-    for entry in tar::Archive::new(decoder).entries()? {
-        let mut entry = entry?;
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    each_file(made, |path, file| {
         let mut text = String::new();
-        match path.split_once('/').map(|(_, inside)| inside) {
-            Some("Cargo.lock") => {
-                entry.read_to_string(&mut text)?;
-                lock = Lock::read(&text);
+        match path {
+            "Cargo.lock" => {
+                file.read_to_string(&mut text)?;
+                lock = Some(Lock::read(&text).ok_or_else(|| io::Error::other("cargo's Cargo.lock can't be read"))?);
             }
-            Some("Cargo.toml") => {
-                entry.read_to_string(&mut text)?;
-                manifest = text.parse().unwrap_or_default();
+            "Cargo.toml" => {
+                file.read_to_string(&mut text)?;
+                manifest = text.parse().map_err(io::Error::other)?;
             }
             _ => {}
         }
-    }
-    let Some(lock) = lock else { return Ok(None) };
-    let pinned: BTreeSet<Taken> = tracked
-        .iter()
-        .filter_map(|text| Lock::read(text))
-        .flat_map(|lock| lock.took)
-        .filter_map(|(own, _)| own)
-        .collect();
+        Ok(())
+    })?;
     let mut index = Index { folder: index, read: BTreeMap::new() };
-    let compiler = compiler(&manifest, minor, release);
-    Ok(lock.passed_over(&mut index, &required_by_manifest(&manifest), &pinned, compiler.as_deref()))
+    Ok(lock.and_then(|lock| lock.passed_over(&mut index, &required_by_manifest(&manifest))))
 }
 
 impl Lock {
-    fn passed_over(
-        &self,
-        index: &mut Index<'_>,
-        required: &[(CrateName, VersionReq)],
-        pinned: &BTreeSet<Taken>,
-        compiler: Option<&[u64]>,
-    ) -> Option<Outcome> {
+    fn passed_over(&self, index: &mut Index<'_>, required: &[(CrateName, VersionReq)]) -> Option<Outcome> {
         // What was asked of each version that was taken, by whoever took it.
         let mut asked: BTreeMap<&Taken, Vec<VersionReq>> = BTreeMap::new();
         for (own, took) in &self.took {
@@ -234,7 +189,7 @@ impl Lock {
                 asked.entry(taken).or_default().extend(of_it.map(|(_, versions)| versions.clone()));
             }
         }
-        for (taken, asked) in asked.into_iter().filter(|(taken, _)| !pinned.contains(*taken)) {
+        for (taken, asked) in asked {
             let (name, version) = taken;
             let lines = index.lines(name).unwrap_or_default();
             let newer: Vec<Line> = lines.iter().filter(|line| line.vers > *version && !line.yanked).cloned().collect();
@@ -242,9 +197,7 @@ impl Lock {
                 let fits = |versions: &VersionReq| versions.matches(&line.vers);
                 // What others asked for may be for want of a crate, too. Who asked may not be known: then it is anybody.
                 let would_do = asked.is_empty() || asked.iter().any(fits);
-                let too_new =
-                    line.rust_version.as_deref().zip(compiler).is_some_and(|(its, own)| numbers(its).as_slice() > own);
-                if !would_do || too_new {
+                if !would_do {
                     continue;
                 }
                 let lacks: Vec<CrateName> = index.lacks(&line).into_iter().collect();
@@ -272,13 +225,7 @@ mod tests {
     }
 
     /// What is undecided where a package that requires `required` took `took`, and the index slice has `lines`.
-    fn found(
-        lines: &[(&str, String)],
-        required: &str,
-        took: &[&str],
-        pinned: &[&str],
-        compiler: Option<&str>,
-    ) -> Option<String> {
+    fn found(lines: &[(&str, String)], required: &str, took: &[&str]) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         for (name, line) in lines {
             let file = folder.path().join(name.parse::<CrateName>().unwrap().index_path());
@@ -286,10 +233,6 @@ mod tests {
             let before = std::fs::read_to_string(&file).unwrap_or_default();
             std::fs::write(&file, format!("{before}{line}\n")).unwrap();
         }
-        let taken = |said: &&str| {
-            let (name, version) = said.split_once(' ').unwrap();
-            (name.parse().unwrap(), version.parse().unwrap())
-        };
         let mut lock = "[[package]]\nname = \"own\"\nversion = \"1.0.0\"\ndependencies = [\"dep\"]\n".to_owned();
         for said in took {
             let (name, version) = said.split_once(' ').unwrap();
@@ -297,10 +240,8 @@ mod tests {
         }
         let manifest: Table = format!("[dependencies]\n{required}\n").parse().unwrap();
         let mut index = Index { folder: folder.path(), read: BTreeMap::new() };
-        let pinned = pinned.iter().map(taken).collect();
-        let compiler = compiler.map(numbers);
         let lock = Lock::read(&lock).unwrap();
-        match lock.passed_over(&mut index, &required_by_manifest(&manifest), &pinned, compiler.as_deref()) {
+        match lock.passed_over(&mut index, &required_by_manifest(&manifest)) {
             Some(Outcome::Undecided { passed_over, lacks }) => {
                 let lacks: Vec<&str> = lacks.iter().map(CrateName::as_str).collect();
                 Some(format!("{passed_over}: {}", lacks.join(" ")))
@@ -318,29 +259,24 @@ mod tests {
             ("near", line("near", "1.0.0", &["farther *"], "")),
         ];
         let undecided = Some("dep 1.1.0: far farther".to_owned());
-        assert_eq!(found(&lines, "dep = \"1\"", &["dep 1.0.0"], &[], None), undecided);
-        assert_eq!(found(&lines, "dep = \"1\"", &["dep 1.1.0"], &[], None), None, "the newest was taken");
-        assert_eq!(found(&lines, "dep = \"=1.0.0\"", &["dep 1.0.0"], &[], None), None, "the newest would not do");
-        assert_eq!(found(&lines, "dep = \"1\"", &["dep 1.0.0"], &["dep 1.0.0"], None), None, "the commit's own lock");
+        assert_eq!(found(&lines, "dep = \"1\"", &["dep 1.0.0"]), undecided);
+        assert_eq!(found(&lines, "dep = \"1\"", &["dep 1.1.0"]), None, "the newest was taken");
+        assert_eq!(found(&lines, "dep = \"=1.0.0\"", &["dep 1.0.0"]), None, "the newest would not do");
         // A slice that says of each whether there is such a crate.
         let (far, farther) = (("far", String::new()), ("farther", String::new()));
         let complete: Vec<_> = lines.iter().cloned().chain([far, farther]).collect();
-        assert_eq!(found(&complete, "dep = \"1\"", &["dep 1.0.0"], &[], None), None);
+        assert_eq!(found(&complete, "dep = \"1\"", &["dep 1.0.0"]), None);
     }
 
     #[test]
-    fn a_newer_version_of_another_series_yanked_or_for_another_compiler() {
+    fn a_newer_version_of_another_series_or_yanked() {
         let newer = |version: &str, more: &str| {
             [("dep", line("dep", "1.0.0", &[], "")), ("dep", line("dep", version, &["far ^1"], more))]
         };
         let dep = "dep = \">=1, <3\"";
         let undecided = |version: &str| Some(format!("dep {version}: far"));
-        assert_eq!(found(&newer("2.0.0", ""), dep, &["dep 1.0.0"], &[], None), undecided("2.0.0"));
-        assert_eq!(found(&newer("3.0.0", ""), dep, &["dep 1.0.0"], &[], None), None);
-        assert_eq!(found(&newer("1.1.0", ",\"yanked\":true"), dep, &["dep 1.0.0"], &[], None), None);
-        let young = newer("1.1.0", ",\"rust_version\":\"1.80\"");
-        assert_eq!(found(&young, dep, &["dep 1.0.0"], &[], Some("1.70.0")), None);
-        assert_eq!(found(&young, dep, &["dep 1.0.0"], &[], Some("1.80.0")), undecided("1.1.0"));
-        assert_eq!(found(&young, dep, &["dep 1.0.0"], &[], None), undecided("1.1.0"));
+        assert_eq!(found(&newer("2.0.0", ""), dep, &["dep 1.0.0"]), undecided("2.0.0"));
+        assert_eq!(found(&newer("3.0.0", ""), dep, &["dep 1.0.0"]), None);
+        assert_eq!(found(&newer("1.1.0", ",\"yanked\":true"), dep, &["dep 1.0.0"]), None);
     }
 }

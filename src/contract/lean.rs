@@ -368,7 +368,8 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
 }
 
 /// A path without `.` and `..`; none where it leads out.
-fn lexical(path: &str) -> Option<String> {
+#[must_use]
+pub fn lexical(path: &str) -> Option<String> {
     let mut plain = Vec::new();
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
         match part {
