@@ -70,6 +70,17 @@ fn a_plain_checkout_needs_no_condition() {
 }
 
 #[test]
+fn names_that_differ_in_letter_case_only_are_told_and_honest() {
+    let mut tree = tree();
+    for name in ["README.md", "readme.md", "Readme.md"] {
+        tree.insert(format!("package/{name}"), Item::File(name.as_bytes().to_vec()));
+    }
+    let said = said(&tree, |_| {}, |bytes| bytes);
+    assert_eq!((said["verdict"].as_str(), conditions(&said)), (Some("reproduced"), Vec::new()), "{said:#}");
+    assert_eq!(said["findings"]["archive"]["alike"], serde_json::json!([["README.md", "Readme.md", "readme.md"]]));
+}
+
+#[test]
 fn files_that_are_tracked_and_ignored_are_in_and_those_that_are_only_ignored_are_not() {
     let mut tree = tree();
     tree.insert("package/.gitignore".to_owned(), Item::File(b"/target\n*.txt\nCargo.lock\n".to_vec()));

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use common::measure::measure;
+use common::raw::Raw;
 use common::site::Site;
 use common::workshop::{Bare, Entry, Files, Item, Release, edit, entry, files, name_commit, pack, unpack};
 use serde_json::Value;
@@ -156,6 +157,10 @@ fn from_commit(add: impl Fn(&mut Files, &Bare)) -> Value {
         let commit = repository.commit(&tree, "hostile");
         let mut entries = unpack(&bytes);
         name_commit(&mut entries, &commit);
+        // A file of a folder that may be a submodule.
+        let mut part = entry(&mut entries, "src/lib.rs").clone();
+        part.path = part.path.replace("src/lib.rs", "src/part/lib.rs");
+        entries.push(part);
         pack(&entries)
     });
     verdict_as_it_is(&site)
@@ -185,6 +190,57 @@ fn odd_names_in_a_commit_are_no_matter() {
     });
     // They are not in the published crate, so the source differs; what counts is that it was rebuilt and compared.
     assert!(["source-differs", "packaging-failed"].contains(&said["verdict"].as_str().unwrap()), "{said:#}");
+}
+
+#[test]
+fn names_in_a_commit_that_are_no_text_are_no_matter() {
+    let said = from_commit(|tree, repository| {
+        let blob = repository.object("blob", b"x");
+        let id = (0..20).map(|at| u8::from_str_radix(&blob[2 * at..2 * at + 2], 16).unwrap());
+        let folder: Vec<u8> = b"100644 \xff\xfe.rs\0".iter().copied().chain(id).collect();
+        tree.insert("docs".to_owned(), Item::Folder(repository.object("tree", &folder)));
+    });
+    assert!(["source-differs", "packaging-failed"].contains(&said["verdict"].as_str().unwrap()), "{said:#}");
+}
+
+#[test]
+fn a_name_in_a_crate_that_is_no_text_is_a_difference() {
+    let site = Site::new();
+    site.publish("bait", "bait", |bytes| {
+        let mut raw = Raw::read(&bytes);
+        raw.add("b.rs", b"x");
+        let entry = raw.entry("b.rs");
+        entry.write("bait-1.0.0/".len(), b"\xff");
+        raw.write()
+    });
+    let said = verdict_as_it_is(&site);
+    assert!(["source-differs", "malformed-archive"].contains(&said["verdict"].as_str().unwrap()), "{said:#}");
+}
+
+#[test]
+fn submodules_at_addresses_that_git_would_run_something_for() {
+    let fooled = std::path::Path::new("/tmp/recrate-was-fooled");
+    for address in [
+        "ext::sh -c 'touch /tmp/recrate-was-fooled'",
+        "--upload-pack=touch /tmp/recrate-was-fooled",
+        "file:///etc",
+        "/etc",
+        "../../../../../etc",
+        "ssh://-oProxyCommand=touch%20x/a/b",
+        "https://user:secret@git.example/team/part",
+    ] {
+        let said = from_commit(|tree, _| {
+            let modules = format!(
+                "[submodule \"part\"]\n\tpath = src/part\n\turl = {address}\n\tupdate = !touch {}\n",
+                fooled.display()
+            );
+            tree.insert(".gitmodules".to_owned(), Item::File(modules.into_bytes()));
+            tree.insert("src/part".to_owned(), Item::Submodule("a".repeat(40)));
+        });
+        assert_eq!(said["verdict"], "unverifiable", "{address}: {said:#}");
+        assert!(common::reason(&said).contains("its submodule src/part can't be fetched"), "{address}: {said:#}");
+    }
+    assert!(!fooled.exists());
 }
 
 #[test]

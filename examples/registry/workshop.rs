@@ -23,6 +23,8 @@ pub enum Item {
     Link(String),
     /// A submodule's commit.
     Submodule(String),
+    /// A folder whose tree was written already.
+    Folder(String),
 }
 
 /// Files by path.
@@ -78,6 +80,7 @@ impl Bare {
                 Item::Program(body) => ("100755", self.object("blob", body)),
                 Item::Link(target) => ("120000", self.object("blob", target.as_bytes())),
                 Item::Submodule(commit) => ("160000", commit.clone()),
+                Item::Folder(tree) => ("40000", tree.clone()),
             };
             entries.push((path.clone(), mode, path.clone(), id));
         }

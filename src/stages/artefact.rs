@@ -4,13 +4,14 @@
 //! the deflate stream, the gzip header. All of them are kept, duplicates included.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::ops::Range;
 
 use crate::model::digest::Sha256;
-use crate::model::foreign::brief;
+use crate::model::foreign::{Foreign, brief};
 use crate::model::krate::CrateId;
+use crate::model::nonempty::NonEmpty;
 use crate::model::packed::{self, Packed};
 
 /// What an archive may unpack to, in bytes: the registry's own limit (`max_unpack_size` in its source).
@@ -274,6 +275,17 @@ impl Archive {
             entries.entry(entry.path.as_str()).or_default().push(entry);
         }
         entries
+    }
+
+    /// Names that differ in letter case only, those that are alike together.
+    #[must_use]
+    pub fn names_alike(&self) -> Vec<NonEmpty<Foreign>> {
+        let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for entry in &self.entries {
+            names.entry(entry.path.to_lowercase()).or_default().insert(&entry.path);
+        }
+        let alike = names.into_values().filter(|names| names.len() > 1);
+        alike.filter_map(|names| NonEmpty::new(names.into_iter().map(Foreign::from).collect())).collect()
     }
 
     /// The content of the first entry with this path.

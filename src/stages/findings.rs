@@ -10,7 +10,7 @@ use super::compare::Difference;
 use super::container::{Normalised, Writer};
 use super::deflate::Compressor;
 use crate::model::commit::CommitId;
-use crate::model::foreign::Foreign;
+use crate::model::foreign::{Foreign, join};
 use crate::model::nonempty::NonEmpty;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
@@ -59,7 +59,12 @@ pub enum Checksum {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ArchiveForm {
     /// It is.
-    WellFormed,
+    WellFormed {
+        /// Names that differ in letter case only, those that are alike together: where file systems don't tell them apart, one
+        /// hides the other. Honest crates have some, like windows-link 0.2.0 (`README.md` and `readme.md`).
+        #[serde(default)]
+        alike: Vec<NonEmpty<Foreign>>,
+    },
     /// It is not.
     Malformed {
         /// What it is.
@@ -212,6 +217,16 @@ pub enum Contents {
     },
     /// There was nothing to compare.
     NotCompared,
+}
+
+impl ArchiveForm {
+    /// Its names that differ in letter case only, in words; none where there are none.
+    #[must_use]
+    pub fn alike(&self) -> Option<Foreign> {
+        let Self::WellFormed { alike } = self else { return None };
+        let groups: Vec<Foreign> = alike.iter().map(|names| join(names, " and ")).collect();
+        (!groups.is_empty()).then(|| join(&groups, ", "))
+    }
 }
 
 impl Contents {

@@ -82,7 +82,7 @@ pub fn judge(case: &Case<'_>) -> Findings {
     }
     Findings {
         checksum: Checksum::Matches,
-        archive: ArchiveForm::WellFormed,
+        archive: ArchiveForm::WellFormed { alike: published.archive.names_alike() },
         origin: Some(origin),
         reach: reach(&planned.claims, case.claimed_by_plan),
         rebuild,

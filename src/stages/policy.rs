@@ -233,7 +233,7 @@ fn checksum(findings: &Findings) -> Met {
 
 fn archive(findings: &Findings) -> Met {
     match &findings.archive {
-        ArchiveForm::WellFormed => Met::Yes,
+        ArchiveForm::WellFormed { .. } => Met::Yes,
         ArchiveForm::Malformed { .. } => Met::No("malformed archive".to_owned()),
         ArchiveForm::Unknown => Met::Unknown("archive not read".to_owned()),
     }
@@ -297,7 +297,7 @@ mod tests {
     prop_compose! {
         fn findings()(
             checksum in prop_oneof![Just(Checksum::Matches), Just(Checksum::Mismatch { reason: "".into() }), Just(Checksum::Unknown)],
-            archive in prop_oneof![Just(ArchiveForm::WellFormed), Just(ArchiveForm::Malformed { reason: "".into() }), Just(ArchiveForm::Unknown)],
+            archive in prop_oneof![Just(ArchiveForm::WellFormed { alike: Vec::new() }), Just(ArchiveForm::Malformed { reason: "".into() }), Just(ArchiveForm::Unknown)],
             origin in origin(),
             reach in reach(),
             rebuild in prop_oneof![
@@ -389,7 +389,7 @@ mod tests {
         fn what_is_accepted_was_compared_and_equal(findings in findings(), policy in policy()) {
             if policy.decide(&findings).passes() {
                 let equal = matches!(findings.contents, Contents::BitForBit | Contents::SameContents { .. });
-                prop_assert!(equal && findings.checksum == Checksum::Matches && findings.archive == ArchiveForm::WellFormed);
+                prop_assert!(equal && findings.checksum == Checksum::Matches && matches!(findings.archive, ArchiveForm::WellFormed { .. }));
             }
         }
     }

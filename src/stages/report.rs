@@ -1,5 +1,6 @@
 //! *Report*: records and decisions, for programs.
 
+mod facts;
 pub mod text;
 
 use std::collections::BTreeMap;

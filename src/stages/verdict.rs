@@ -80,7 +80,7 @@ impl Verdict {
         };
         let archive = match findings.archive {
             ArchiveForm::Malformed { .. } => Self::MalformedArchive,
-            ArchiveForm::WellFormed | ArchiveForm::Unknown => Self::Reproduced,
+            ArchiveForm::WellFormed { .. } | ArchiveForm::Unknown => Self::Reproduced,
         };
         // Where nothing was compared, why not says more than where the commit is.
         let compared = findings.contents != Contents::NotCompared;

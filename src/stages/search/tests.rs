@@ -32,7 +32,7 @@ fn subject(in_range: &[bool]) -> Subject {
 fn found(rebuild: Rebuild, contents: Contents) -> Findings {
     Findings {
         checksum: Checksum::Matches,
-        archive: ArchiveForm::WellFormed,
+        archive: ArchiveForm::WellFormed { alike: Vec::new() },
         origin: None,
         reach: ReachFinding::unknown("no matter"),
         rebuild,
