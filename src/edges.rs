@@ -4,6 +4,7 @@ pub mod cache;
 pub mod cargo_config;
 #[cfg(feature = "driver")]
 pub mod console;
+pub mod costs;
 pub mod git;
 #[cfg(feature = "driver")]
 pub mod memory;

@@ -34,7 +34,8 @@ use inspect::InspectedPackage;
 use outcomes::Outcomes;
 use sources::Sources;
 
-use crate::edges::console::{Console, Phase};
+use crate::edges::console::{Console, Watch};
+use crate::edges::costs::Phase;
 use crate::edges::parallel::in_parallel;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::stages::coverage;
@@ -117,9 +118,10 @@ impl Context {
                     self.repositories.expect(1);
                 }
                 let sources = Sources::new(self, registries);
-                let kept = self.go(package, &builds, run, console, &sources)?;
+                let watch = console.watch();
+                let kept = self.go(package, &builds, run, &watch, &sources)?;
                 run.keep(&kept).map_err(|error| builds.stop(error.into()))?;
-                console.package_done(&kept.record);
+                watch.done(&kept.record);
                 outcomes.remember(self, package, &kept, &sources);
                 Ok((package.clone(), kept))
             });
@@ -137,11 +139,11 @@ impl Context {
         package: &LockedPackage,
         builds: &Builds,
         run: &RunDirectory,
-        console: &Console,
+        watch: &Watch<'_>,
         sources: &Sources<'_>,
     ) -> Result<Kept, Stopped> {
-        match console.during(Phase::Fetching, || self.look_at(package, sources)) {
-            ControlFlow::Continue(inspected) => self.attempt(inspected, builds, run, console, sources),
+        match watch.during(Phase::Fetching, || self.look_at(package, sources)) {
+            ControlFlow::Continue(inspected) => self.attempt(inspected, builds, run, watch, sources),
             ControlFlow::Break(ended) => Ok(settle(*ended)),
         }
     }

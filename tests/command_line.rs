@@ -117,6 +117,23 @@ fn the_doctor_finds_this_machine_well() {
 }
 
 #[test]
+fn the_doctor_says_what_a_run_of_a_lock_file_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = |n: u32| {
+        let registry = "registry+https://github.com/rust-lang/crates.io-index";
+        format!(
+            "[[package]]\nname = \"p{n}\"\nversion = \"1.0.0\"\nsource = \"{registry}\"\nchecksum = \"{n:064}\"\n\n"
+        )
+    };
+    let lock = (0..40).fold("version = 3\n\n".to_owned(), |text, n| text + &package(n));
+    std::fs::write(folder.path().join("Cargo.lock"), lock).unwrap();
+    let done = recrate().arg("doctor").current_dir(folder.path()).assert().success();
+    let said = String::from_utf8_lossy(&done.get_output().stdout).into_owned();
+    let needs = "a first run: 40 packages of Cargo.lock take about 40.00 MB in the cache, 108.00 MB in the store and 10 seconds";
+    assert!(said.contains(needs), "{said}");
+}
+
+#[test]
 fn the_doctor_notices_a_limit_that_is_too_low() {
     let line = format!("ulimit -n 300 && exec '{}' doctor", env!("CARGO_BIN_EXE_recrate"));
     let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();

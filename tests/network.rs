@@ -52,6 +52,31 @@ fn crates_and_commits_are_fetched_once_and_then_come_from_the_cache() {
 }
 
 #[test]
+fn what_each_crate_took_is_told_where_that_is_wished() {
+    let site = Site::new();
+    site.publish("one", "one", |bytes| bytes);
+    let said = |more: &[&str]| {
+        let mut recrate = site.recrate();
+        recrate.args(["verify", "one@1.0.0", "--toolchains", "imported"]).args(more);
+        String::from_utf8(recrate.assert().code(0).get_output().stderr.clone()).unwrap()
+    };
+    let verbose = said(&["--verbose"]);
+    let line = verbose.lines().find(|line| line.contains("one@1.0.0")).unwrap_or_else(|| panic!("{verbose}"));
+    let costs = line.split_once("(1/1)  fetched in ").unwrap_or_else(|| panic!("{line}")).1;
+    assert!(costs.contains("; 1 build in ") && costs.contains("; judged in "), "{line}");
+    // The crate, its commit and files of the index: a few thousand bytes.
+    let received =
+        costs.split_once(" s, ").and_then(|(_, rest)| rest.split_once(" kB received")).map(|(count, _)| count);
+    let received: f64 = received.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+    assert!((1.0..20.0).contains(&received), "{line}");
+    assert!(verbose.lines().last().unwrap().contains(&format!(", {received:.2} kB received")), "{verbose}");
+    // Nothing had to be done again, and nothing is said where that is not wished.
+    assert!(said(&["--verbose"]).contains("reproduced  one@1.0.0  (1/1)\nin all: "));
+    assert!(!said(&["--fresh"]).contains("received"));
+    assert_eq!(said(&["--quiet", "--verbose"]), "");
+}
+
+#[test]
 fn of_a_commit_only_what_packaging_reads_is_fetched_and_the_rest_where_a_difference_needs_it() {
     let site = Site::new();
     let manifest = "[package]\nname = \"one\"\nversion = \"1.0.0\"\nedition = \"2018\"\nlicense = \"MIT\"\n\

@@ -1,7 +1,11 @@
 //! `recrate doctor`: can this machine rebuild crates, and what is to be fixed?
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{DecimalBytes, HumanDuration};
 
 use super::Failure;
 use super::build_options::{Places, find_program, how_to_build};
@@ -9,12 +13,18 @@ use crate::edges::console::print;
 use crate::edges::nix::Nix;
 use crate::pipeline::preflight::{HELP, SANDBOXED, probe};
 use crate::stages::derivation::names;
+use crate::stages::lock;
 
 /// Check that this machine can rebuild crates, and how to fix what keeps it from that.
 ///
-/// Builds a probe, to see whether Nix builds in a sandbox.
+/// Builds a probe, to see whether Nix builds in a sandbox. Says what a first run needs of the disks, the memory and the
+/// processors, and whether there is as much.
 #[derive(Debug, clap::Args)]
 pub struct Doctor {
+    /// A Cargo.lock: how many packages the run is to have
+    /// [default: Cargo.lock, if there is one; else 500 packages]
+    #[arg(value_name = "LOCK")]
+    lock: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
 }
@@ -33,7 +43,8 @@ impl Doctor {
         let setting = |name: &str| settings.get(name).cloned().unwrap_or_default();
         let toolchains = self.places.toolchains()?.imported().map_err(Failure::internal)?;
         let cache = self.places.cache()?;
-        let checks: [(&str, Check); 13] = [
+        let (packages, of) = self.packages()?;
+        let checks: [(&str, Check); 14] = [
             ("Nix", nix.version().map_err(|error| error.to_string())),
             ("builder", static_program(names::BUILDER)),
             ("fetcher", static_program(names::FETCHER)),
@@ -53,9 +64,10 @@ impl Doctor {
                     jobs => Ok(jobs.to_owned()),
                 },
             ),
-            ("cache", room(cache.path("crates").parent().unwrap_or(std::path::Path::new("/")))),
-            ("store", room(std::path::Path::new("/nix/store"))),
+            ("cache", room(cache.path("crates").parent().unwrap_or(Path::new("/")), packages * CACHED)),
+            ("store", room(Path::new("/nix/store"), packages * STORED)),
             ("memory", memory()),
+            ("/dev/shm", Ok(memory_of_builds(&setting("sandbox-dev-shm-size")))),
             ("open files", open_files()),
             ("clock", clock()),
             (
@@ -90,8 +102,27 @@ impl Doctor {
             (true, None) => "a daemon; whether it trusts this user does not matter to recrate",
         };
         let _ = writeln!(text, "note  store: {who}");
+        let (cached, stored) = (DecimalBytes(packages * CACHED), DecimalBytes(packages * STORED));
+        let time = HumanDuration(PROCESSOR_TIME * u32::try_from(packages).unwrap_or(u32::MAX));
+        let _ = writeln!(
+            text,
+            "note  a first run: {packages} packages{of} take about {cached} in the cache, {stored} in the store and {time} of a \
+             processor, besides what servers take"
+        );
         print(&text).map_err(Failure::internal)?;
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// How many packages a run is to have, and who says so.
+    fn packages(&self) -> Result<(u64, String), Failure> {
+        let usual = Path::new("Cargo.lock");
+        let Some(file) = self.lock.as_deref().or_else(|| usual.exists().then_some(usual)) else {
+            return Ok((USUAL, String::new()));
+        };
+        let named = |error: String| Failure::usage(format!("{}: {error}", file.display()));
+        let text = fs_err::read_to_string(file).map_err(Failure::usage)?;
+        let locked = lock::read(&text).map_err(|error| named(error.to_string()))?;
+        Ok((locked.packages.len() as u64, format!(" of {}", file.display())))
     }
 
     /// Builds a probe that was never built before, and reads what it saw.
@@ -105,21 +136,34 @@ impl Doctor {
     }
 }
 
-/// What a run of some hundred crates needs on each disk: sources and crates take a few hundred megabytes.
-const ROOM: u64 = 1 << 30;
+/// How many packages a run has where nobody says so.
+const USUAL: u64 = 500;
 
-/// How much room the file system of a folder has.
-fn room(folder: &std::path::Path) -> Check {
+/// What a package takes in the cache, in bytes, measured over a lock file of 566: its crate, index files, and of its
+/// repository what packaging reads and how its branches go.
+const CACHED: u64 = 1_000_000;
+
+/// What a package takes in the store, in bytes, with lean source, index slice and output; measured over the same.
+const STORED: u64 = 2_700_000;
+
+/// What a package takes of one processor the first time, measured over the same: half of it is cargo's and Nix's.
+const PROCESSOR_TIME: Duration = Duration::from_millis(250);
+
+/// What a disk has to have besides, in bytes: builds that don't fit into memory work there.
+const SPARE: u64 = 500_000_000;
+
+/// Whether the file system of a folder has room for so many bytes.
+fn room(folder: &Path, needed: u64) -> Check {
     let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
     let found = rustix::fs::statvfs(there).map_err(|error| format!("{}: {error}", there.display()))?;
     let (free, place) = (found.f_bavail.saturating_mul(found.f_frsize), there.display());
-    if free < ROOM {
+    let (has, needs) = (DecimalBytes(free), DecimalBytes(needed + SPARE));
+    if free < needed + SPARE {
         return Err(format!(
-            "{} MB are free in {place}: make room, `recrate cache clean` and `nix-collect-garbage` do",
-            free >> 20
+            "{has} are free in {place}, a run may take {needs}: `recrate cache clean` and `nix-collect-garbage` make room"
         ));
     }
-    Ok(format!("{:.1} GB free in {place}", free as f64 / 1e9))
+    Ok(format!("{has} free in {place}"))
 }
 
 /// What the driver needs for some hundred crates, in bytes; builds take theirs besides.
@@ -133,11 +177,18 @@ fn memory() -> Check {
         Some(bytes) if bytes < MEMORY => {
             Err(format!("{} MB are available: a run takes up to {}", bytes >> 20, MEMORY >> 20))
         }
-        Some(bytes) => Ok(format!(
-            "{:.1} GB available; builds work in memory where there is room, else on disk",
-            bytes as f64 / 1e9
-        )),
+        Some(bytes) => Ok(format!("{} available", DecimalBytes(bytes))),
         None => Err("the system does not say how much there is".to_owned()),
+    }
+}
+
+/// What Nix gives each build of memory to work in, by its setting.
+fn memory_of_builds(setting: &str) -> String {
+    match setting {
+        "" => "Nix does not say how much each build has: those that don't fit work on disk".to_owned(),
+        size => {
+            format!("{size} for each build (sandbox-dev-shm-size): those that don't fit work on disk, which is slower")
+        }
     }
 }
 
@@ -191,4 +242,17 @@ fn is_static(bytes: &[u8]) -> bool {
     let (Some(start), Some(size), Some(count)) = (word(32, 8), word(54, 2), word(56, 2)) else { return false };
     bytes.starts_with(b"\x7fELF")
         && (0..count).all(|at| word((start + at * size) as usize, 4) != Some(u64::from(PT_INTERP)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_with_too_little_room_is_to_be_fixed() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(room(folder.path(), 0).unwrap().contains(" free in "));
+        let fix = room(folder.path(), 1 << 60).unwrap_err();
+        assert!(fix.contains("a run may take 1.15 EB: `recrate cache clean`"), "{fix}");
+    }
 }

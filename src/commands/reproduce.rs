@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::Failure;
 use super::build_options::BuildOptions;
 use super::subject::in_run;
-use crate::edges::console::print;
+use crate::edges::console::{Detail, print};
 use crate::model::foreign::Foreign;
 use crate::model::krate::CrateId;
 use crate::model::package::RegistryName;
@@ -77,7 +77,7 @@ impl Reproduce {
         if let Some(bundle) = bundle.as_deref().filter(|bundle| !is_free(bundle)) {
             return Err(Failure::usage(format!("{} is not empty: give another folder", bundle.display())));
         }
-        let (done, _) = in_run(&self.out, &key, &folder, 1, self.quiet, |run, console| {
+        let (done, _) = in_run(&self.out, &key, &folder, 1, Detail::of(self.quiet, false), |run, console| {
             let (done, plan) = context.reproduce(&plan, run, console)?;
             if let Some(bundle) = &bundle {
                 console.stage("writing the bundle");

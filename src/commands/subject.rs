@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::build_options::BuildOptions;
-use crate::edges::console::Console;
+use crate::edges::console::{Console, Detail};
 use crate::edges::nix;
 use crate::edges::run_directory::RunDirectory;
 use crate::model::krate::CrateId;
@@ -34,6 +34,9 @@ pub struct Subject {
     /// Show no progress
     #[arg(long, short)]
     quiet: bool,
+    /// Show what each package took: time, bytes from servers and builds. A text report has all findings then
+    #[arg(long, short)]
+    verbose: bool,
     #[command(flatten)]
     options: BuildOptions,
 }
@@ -69,6 +72,12 @@ impl Subject {
         &self.out
     }
 
+    /// Whether to show more than usual.
+    #[must_use]
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Whether crates or a lock file were named.
     #[must_use]
     pub fn is_given(&self) -> bool {
@@ -96,11 +105,17 @@ impl Subject {
         let context = self.options.context(folder)?;
         let registries = locked.packages.iter().map(|package| package.key.registry.clone());
         let key = context.run_key(work, registries);
-        let ((records, plan), run) =
-            in_run(&self.out, &key, folder, locked.packages.len(), self.quiet, |run, console| {
+        let ((records, plan), run) = in_run(
+            &self.out,
+            &key,
+            folder,
+            locked.packages.len(),
+            Detail::of(self.quiet, self.verbose),
+            |run, console| {
                 context.notices.iter().for_each(|notice| console.warn(notice));
                 context.verify(locked, *from_lock_file, run, console)
-            })?;
+            },
+        )?;
         Ok(Done { records, notices: context.notices.clone(), plan, run })
     }
 
@@ -113,10 +128,14 @@ impl Subject {
         context.can_build(plan).map_err(Failure::usage)?;
         let registries = plan.packages.values().map(|package| package.key.registry.clone());
         let key = context.run_key(Work::replay(plan), registries);
-        let ((records, plan), run) =
-            in_run(&self.out, &key, folder, plan.packages.len(), self.quiet, |run, console| {
-                context.replay(plan, run, console)
-            })?;
+        let ((records, plan), run) = in_run(
+            &self.out,
+            &key,
+            folder,
+            plan.packages.len(),
+            Detail::of(self.quiet, self.verbose),
+            |run, console| context.replay(plan, run, console),
+        )?;
         Ok(Done { records, notices: Vec::new(), plan, run })
     }
 
@@ -173,7 +192,7 @@ pub fn in_run<T>(
     key: &impl Serialize,
     folder: &Path,
     packages: usize,
-    quiet: bool,
+    detail: Detail,
     work: impl FnOnce(&RunDirectory, &Console) -> Result<T, Error>,
 ) -> Result<(T, RunDirectory), Failure> {
     let run = RunDirectory::open(out, key, folder).map_err(Failure::usage)?;
@@ -191,7 +210,7 @@ pub fn in_run<T>(
             std::process::exit(130);
         });
     });
-    let console = Console::new(packages, quiet);
+    let console = Console::new(packages, detail);
     let done = work(&run, &console);
     console.finish();
     match done {

@@ -44,9 +44,6 @@ pub struct Verify {
     /// Form of the report on standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
-    /// Show every package with all its findings
-    #[arg(long, short)]
-    verbose: bool,
     /// Verify what the plan in FILE says, without any search. With a LOCK, packages that the plan does not cover are
     /// undetermined. What the plan says of registry and repositories is asked again, unless --offline is set
     #[arg(long, value_name = "FILE")]
@@ -131,7 +128,8 @@ impl Verify {
     }
 
     fn print(&self, report: &Report) -> Result<ExitCode, Failure> {
-        let view = View { out: Some(self.subject.out()), verbose: self.verbose, colour: colours_on_stdout() };
+        let view =
+            View { out: Some(self.subject.out()), verbose: self.subject.is_verbose(), colour: colours_on_stdout() };
         let text = match self.format {
             Format::Text => report.to_text(view),
             Format::Json => report.to_json(),

@@ -1,11 +1,12 @@
 //! The terminal: the only module that writes to it. Results go to stdout, progress to stderr.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 
+use super::costs::{Costs, Phase};
 use crate::model::foreign::Foreign;
 use crate::stages::record::Record;
 
@@ -13,30 +14,64 @@ use crate::stages::record::Record;
 #[derive(Debug)]
 pub struct Console {
     bar: Option<ProgressBar>,
-    quiet: bool,
+    detail: Detail,
     total: usize,
     done: AtomicUsize,
     /// How many packages are in each phase.
     doing: [AtomicUsize; 3],
+    /// How many bytes servers sent for packages that are done.
+    received: AtomicU64,
     begun: Instant,
 }
 
-/// What is done for a package.
+/// How much is shown of what goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Its crate, commit and index files are fetched and read.
-    Fetching,
-    /// It is built, or waits for Nix.
-    Building,
-    /// What came of it is compared.
-    Judging,
+pub enum Detail {
+    /// Nothing.
+    Quiet,
+    /// Which packages are done.
+    Usual,
+    /// What each took, too.
+    Verbose,
+}
+
+impl Detail {
+    /// As little, or as much, as is wished.
+    #[must_use]
+    pub fn of(quiet: bool, verbose: bool) -> Self {
+        match (quiet, verbose) {
+            (true, _) => Self::Quiet,
+            (false, true) => Self::Verbose,
+            (false, false) => Self::Usual,
+        }
+    }
+}
+
+/// Shows what goes on for one package.
+#[derive(Debug)]
+pub struct Watch<'a> {
+    console: &'a Console,
+    costs: Costs,
+}
+
+impl Watch<'_> {
+    /// Counts the package as being in a phase while something is done for it.
+    pub fn during<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        self.console.during(phase, || self.costs.during(phase, work))
+    }
+
+    /// The package is done.
+    pub fn done(&self, record: &Record) {
+        self.console.received.fetch_add(self.costs.bytes(), Ordering::Relaxed);
+        self.console.write_done(record, Some(&self.costs));
+    }
 }
 
 impl Console {
     /// A console for work on `total` crates.
     #[must_use]
-    pub fn new(total: usize, quiet: bool) -> Self {
-        let live = std::io::stderr().is_terminal() && !quiet;
+    pub fn new(total: usize, detail: Detail) -> Self {
+        let live = std::io::stderr().is_terminal() && detail != Detail::Quiet;
         let bar = live.then(|| {
             let bar = ProgressBar::new(total as u64);
             let style = ProgressStyle::with_template("{spinner} [{pos}/{len}] {wide_msg} {elapsed}");
@@ -44,11 +79,17 @@ impl Console {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, quiet, total, done: AtomicUsize::new(0), doing: Default::default(), begun: Instant::now() }
+        let (done, doing, received) = (AtomicUsize::new(0), Default::default(), AtomicU64::new(0));
+        Self { bar, detail, total, done, doing, received, begun: Instant::now() }
     }
 
-    /// Counts a package as being in a phase while something is done for it.
-    pub fn during<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
+    /// Shows what goes on for one package.
+    #[must_use]
+    pub fn watch(&self) -> Watch<'_> {
+        Watch { console: self, costs: Costs::default() }
+    }
+
+    fn during<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let count = &self.doing[phase as usize];
         count.fetch_add(1, Ordering::Relaxed);
         self.show_counts();
@@ -82,16 +123,22 @@ impl Console {
         }
     }
 
-    /// A package is done.
+    /// A package is done for which nothing had to be done.
     pub fn package_done(&self, record: &Record) {
+        self.write_done(record, None);
+    }
+
+    fn write_done(&self, record: &Record, costs: Option<&Costs>) {
         let done = 1 + self.done.fetch_add(1, Ordering::Relaxed);
+        let costs =
+            costs.filter(|_| self.detail == Detail::Verbose).map(|costs| format!("  {costs}")).unwrap_or_default();
         let text = format!("{:>23}  {}", record.verdict(), record.key);
         match &self.bar {
             Some(bar) => {
-                bar.println(text);
+                bar.println(format!("{text}{costs}"));
                 bar.set_position(done as u64);
             }
-            None => self.line(&format!("{text}  ({done}/{})", self.total)),
+            None => self.line(&format!("{text}  ({done}/{}){costs}", self.total)),
         }
     }
 
@@ -103,15 +150,19 @@ impl Console {
         }
     }
 
-    /// Takes the live line away.
+    /// Takes the live line away; says what it all took where that is wished.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+        if self.detail == Detail::Verbose {
+            let received = DecimalBytes(self.received.load(Ordering::Relaxed));
+            self.line(&format!("in all: {:.1} s, {received} received", self.begun.elapsed().as_secs_f64()));
+        }
     }
 
     fn line(&self, text: &str) {
-        if !self.quiet {
+        if self.detail != Detail::Quiet {
             eprintln!("{text}");
         }
     }

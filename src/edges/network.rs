@@ -12,6 +12,7 @@ use reqwest::{StatusCode, Url};
 use rustls::ClientConfig;
 use rustls_platform_verifier::ConfigVerifierExt as _;
 
+use super::costs::Meter;
 use super::parallel::locked;
 
 /// What a crate or another large file may be at most, in bytes: far above the registry's own limit.
@@ -198,6 +199,7 @@ impl Network {
             if count == 0 {
                 return Ok(Some(bytes));
             }
+            Meter::received(count);
             bytes.extend_from_slice(&part[..count]);
             if bytes.len() as u64 > limit {
                 return Ok(None);

@@ -1,5 +1,6 @@
 //! Several things at once.
 
+use super::costs::Meter;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Locks. That a thread panicked while it held the lock is the end of its own work: nothing here is left half changed.
@@ -15,17 +16,17 @@ pub fn in_parallel<T: Send, R: Send>(workers: usize, items: Vec<T>, work: impl F
     }
     let queue = Mutex::new(items.into_iter().enumerate());
     let done = Mutex::new(Vec::with_capacity(count));
+    let meter = Meter::current();
+    let go_on = || loop {
+        // Not a `while let`: the lock must not be held during the work.
+        let next = locked(&queue).next();
+        let Some((at, item)) = next else { break };
+        let result = work(item);
+        locked(&done).push((at, result));
+    };
     std::thread::scope(|scope| {
         for _ in 0..workers.min(count) {
-            scope.spawn(|| {
-                loop {
-                    // Not a `while let`: the lock must not be held during the work.
-                    let next = locked(&queue).next();
-                    let Some((at, item)) = next else { break };
-                    let result = work(item);
-                    locked(&done).push((at, result));
-                }
-            });
+            scope.spawn(|| meter.during(go_on));
         }
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,8 @@ use super::builds::{Builds, Request, Stopped};
 use super::context::{Context, Error};
 use super::inspect::InspectedPackage;
 use super::sources::Sources;
-use crate::edges::console::{Console, Phase};
+use crate::edges::console::Watch;
+use crate::edges::costs::Phase;
 use crate::edges::git;
 use crate::edges::registry::Registry;
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
@@ -76,19 +77,19 @@ impl Context {
         package: InspectedPackage,
         builds: &Builds,
         run: &RunDirectory,
-        console: &Console,
+        watch: &Watch<'_>,
         sources: &Sources<'_>,
     ) -> Result<Kept, Stopped> {
         let mut attempted = AttemptedPackage::from(package);
         loop {
             builds.goes_on()?;
-            let step = console.during(Phase::Fetching, || self.prepare(attempted, sources));
+            let step = watch.during(Phase::Fetching, || self.prepare(attempted, sources));
             let prepared = match step {
                 Step::Done(done) => return Ok(done.close()),
                 Step::Next(prepared) => prepared,
             };
-            let (drv, built) = console.during(Phase::Building, || builds.build(Arc::clone(&prepared.request)))?;
-            let read = console.during(Phase::Judging, || {
+            let (drv, built) = watch.during(Phase::Building, || builds.build(Arc::clone(&prepared.request)))?;
+            let read = watch.during(Phase::Judging, || {
                 // Two crates are compared.
                 let size = 2 * prepared.attempted.package.unpacked_size;
                 self.permits.with(size, || self.read_attempt(*prepared, drv, &built, run, sources))

@@ -389,7 +389,9 @@ mod tests {
         fn what_is_accepted_was_compared_and_equal(findings in findings(), policy in policy()) {
             if policy.decide(&findings).passes() {
                 let equal = matches!(findings.contents, Contents::BitForBit | Contents::SameContents { .. });
-                prop_assert!(equal && findings.checksum == Checksum::Matches && matches!(findings.archive, ArchiveForm::WellFormed { .. }));
+                prop_assert!(equal && findings.checksum == Checksum::Matches);
+                let is_well_formed = matches!(findings.archive, ArchiveForm::WellFormed { .. });
+                prop_assert!(is_well_formed);
             }
         }
     }

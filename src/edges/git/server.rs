@@ -15,6 +15,7 @@ use gix::protocol::transport::client::blocking_io::{Transport, connect};
 use gix::protocol::transport::{Protocol, Service};
 
 use super::error::is_not_there;
+use crate::edges::costs::Meter;
 use crate::edges::network::{chain, with_certificates};
 
 /// How this program calls itself.
@@ -151,14 +152,16 @@ pub fn by_either_name<T: Send + 'static>(
 ) -> Result<T, String> {
     let (done, wait) = channel();
     let address = address.to_owned();
-    std::thread::spawn(move || {
+    let meter = Meter::current();
+    let work = move || {
         let answer = match ask(&address) {
             Err(reason) if is_not_there(&reason) => ask(&format!("{address}.git")),
             answer => answer,
         };
         // Nobody waits any more where it took too long.
         let _ = done.send(answer);
-    });
+    };
+    std::thread::spawn(move || meter.during(work));
     wait.recv_timeout(patience).unwrap_or_else(|_| Err(format!("the server took more than {} s", patience.as_secs())))
 }
 
@@ -201,6 +204,7 @@ impl Read for Bounded<'_> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let count = self.from.read(into)?;
         self.left = self.left.checked_sub(count as u64).ok_or_else(too_large)?;
+        Meter::received(count);
         Ok(count)
     }
 }
@@ -212,6 +216,7 @@ impl BufRead for Bounded<'_> {
 
     fn consume(&mut self, count: usize) {
         self.left = self.left.saturating_sub(count as u64);
+        Meter::received(count);
         self.from.consume(count);
     }
 }
