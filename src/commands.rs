@@ -75,14 +75,20 @@ impl Failure {
     /// recrate or the machine is at fault.
     pub fn internal(error: impl std::fmt::Display) -> Self {
         let text = error.to_string();
-        let help = if text.contains(NO_SPACE) { NO_SPACE_HELP } else { "" };
-        Self::Internal(text + help)
+        let help = [(NO_SPACE, NO_SPACE_HELP), (READ_ONLY, READ_ONLY_HELP)].into_iter();
+        let help = help.filter(|(words, _)| text.contains(words)).map(|(_, help)| help).collect::<String>();
+        Self::Internal(text + &help)
     }
 }
 
 /// What to do where a file system is full.
 const NO_SPACE_HELP: &str = "\nhelp: a disk is full: make room there (`recrate cache show`, `nix-collect-garbage`), or put the cache \
     elsewhere with RECRATE_CACHE and the run directory with --out; the same command goes on from where it was";
+
+/// The system's words for a file system that can't be written.
+const READ_ONLY: &str = "Read-only file system";
+/// What to do there.
+const READ_ONLY_HELP: &str = "\nhelp: RECRATE_CACHE puts the cache elsewhere, and --out the run directory";
 
 impl Cli {
     /// Runs the command; prints what went wrong on stderr and gives the exit status.

@@ -69,7 +69,7 @@ impl Places {
         });
         // Without a key everything is computed each time, and nothing is worse than that.
         Ok(cache.clone().with_results(&self.data()?.join("results.key"), !fresh).unwrap_or_else(|error| {
-            tracing::warn!("results can't be kept: {error}");
+            tracing::warn!("results can't be kept: {error}; RECRATE_DATA puts what they are sealed with elsewhere");
             cache
         }))
     }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use crate::model::foreign::Foreign;
 
-/// The system's words for a full file system.
-pub const NO_SPACE: &str = "(os error 28)";
+/// The system's words for a full file system, which cargo, git and Nix use, too.
+pub const NO_SPACE: &str = "No space left on device";
 
 /// The exit status of a program that Nix runs; prints the error. `done` is none where the program has no such verb.
 pub fn exit<E: std::fmt::Display>(program: &str, done: Option<Result<(), E>>) -> ExitCode {

@@ -21,6 +21,8 @@ pub struct Cache {
     results: Option<Results>,
     /// Whether a result was kept.
     has_more: Arc<AtomicBool>,
+    /// Whether it was told that nothing can be kept: once is enough.
+    told: Arc<AtomicBool>,
     /// The lock that keeps others from cleaning it.
     held: Option<Arc<fs_err::File>>,
 }
@@ -38,7 +40,7 @@ impl Cache {
     /// A cache in this folder, which need not exist.
     #[must_use]
     pub fn at(root: PathBuf) -> Self {
-        Self { root, results: None, has_more: Arc::default(), held: None }
+        Self { root, results: None, has_more: Arc::default(), told: Arc::default(), held: None }
     }
 
     /// The same cache with results, sealed with the key in a file, which is made where there is none. `recalls`: whether those of
@@ -134,8 +136,12 @@ impl Cache {
     pub fn write_sealed(&self, name: &str, text: &[u8]) {
         let Some(Results { key, .. }) = &self.results else { return };
         let seal = hmac::sign(key, &[name.as_bytes(), text].concat());
-        if let Err(error) = self.write(name, &[text, seal.as_ref()].concat()) {
-            tracing::warn!("{name} can't be kept: {error}");
+        if let Err(error) = self.write(name, &[text, seal.as_ref()].concat())
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "the cache can't be written, so that the next run learns nothing of this one: {error}; {ELSEWHERE}"
+            );
         }
     }
 
@@ -164,6 +170,9 @@ impl Cache {
         fs_err::metadata(self.path(name)).ok()?.modified().ok()?.elapsed().ok()
     }
 }
+
+/// What to do where it can't be written.
+const ELSEWHERE: &str = "RECRATE_CACHE puts it elsewhere";
 
 /// How exactly it is noted that a result was of use.
 const REUSED: Duration = Duration::from_secs(24 * 60 * 60);

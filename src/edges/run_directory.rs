@@ -65,6 +65,9 @@ pub enum Error {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] io::Error),
+    /// It can't be made.
+    #[error("no run directory can be made in {0}: {1}\nhelp: give another folder with --out")]
+    Unwritable(PathBuf, io::Error),
     /// The folder is somebody else's.
     #[error("{0} holds something else than a run of recrate: give another folder with --out")]
     Foreign(PathBuf),
@@ -115,7 +118,7 @@ impl RunDirectory {
         } else if fs_err::read_dir(&root).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(Error::Foreign(root));
         }
-        fs_err::create_dir_all(root.join("roots"))?;
+        fs_err::create_dir_all(root.join("roots")).map_err(|error| Error::Unwritable(root.clone(), error))?;
         let mut lock = Self::lock(&root, &file)?;
         let recrate = env!("CARGO_PKG_VERSION").to_owned();
         let run = Run { schema: SCHEMA, recrate, key, folder: folder.to_owned() };

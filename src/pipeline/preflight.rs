@@ -32,9 +32,7 @@ impl Context {
             return Err(Error::CannotBuild(format!("Nix builds without a sandbox: {seen}\n{HELP}")));
         }
         // That it can't be noted costs time only.
-        if let Err(error) = self.cache.write(&memo, b"sandboxed\n") {
-            tracing::warn!("{error}");
-        }
+        let _ = self.cache.write(&memo, b"sandboxed\n");
         Ok(())
     }
 
