@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use semver::VersionReq;
+
 use super::claims::Claims;
 use super::index::Index;
 use super::lock_evidence::{GAP, LockEvidence};
 use super::plan::{CommitPin, GitDependency, IndexMode, IndexPin, Inputs, LfsObject, PlannedRecipe};
 use super::search::{Attempt, Source};
-use super::slice::{Closure, Cut, Slice, Wanted, Yanked, cut};
+use super::slice::{Closure, Cut, Slice, Wanted, Yanked, cut, left_out};
 use super::toolchain::Toolchain;
 use super::workspace::WorkspaceView;
 use super::yanked_since::yanked_since;
@@ -76,6 +78,8 @@ pub struct IndexNeed {
     wanted: Wanted,
     cut: Option<Cut>,
     missed: BTreeSet<CrateName>,
+    /// What stands for versions that were left out and that cargo would have taken.
+    left_out: BTreeSet<CrateName>,
     closure: Closure,
 }
 
@@ -106,8 +110,9 @@ impl Blueprint {
         if matches!(attempt.index_mode, IndexMode::WithSiblings | IndexMode::PublishedLock) {
             wanted.late.clone_from(&lock.siblings);
         }
-        let closure = Closure::begin(&wanted, &attempt.missed);
-        IndexNeed { wanted, cut: self.cut(attempt.index_mode), missed: attempt.missed.clone(), closure }
+        let (left_out, missed): (BTreeSet<_>, BTreeSet<_>) = attempt.missed.iter().cloned().partition(left_out::is_one);
+        let closure = Closure::begin(&wanted, &missed);
+        IndexNeed { wanted, cut: self.cut(attempt.index_mode), missed, left_out, closure }
     }
 
     /// The time at which the index is cut for a mode.
@@ -198,8 +203,20 @@ impl IndexNeed {
     /// The crates whose index files are needed besides those of `index`; `absent` are those that the registry does not
     /// have. To be asked again with them, until there are none.
     pub fn lacking(&mut self, index: &Index, absent: &BTreeSet<CrateName>) -> BTreeSet<CrateName> {
-        let Self { wanted, cut, missed, closure } = self;
-        closure.advance(wanted, index, *cut, missed, absent)
+        let Self { wanted, cut, missed, left_out, closure } = self;
+        loop {
+            let lacking = closure.advance(wanted, index, *cut, missed, absent);
+            // Of a crate whose versions were left out all are required, whoever does.
+            let is_left_out = |name: &&CrateName| left_out.contains(&left_out::of(name));
+            let all: Vec<CrateName> =
+                wanted.names.iter().chain(wanted.locked.keys()).filter(is_left_out).cloned().collect();
+            if all.is_empty() {
+                return lacking;
+            }
+            left_out.retain(|name| !all.iter().any(|found| left_out::of(found) == *name));
+            closure.follow(&all);
+            wanted.requirements.extend(all.into_iter().map(|name| (name, VersionReq::STAR)));
+        }
     }
 }
 

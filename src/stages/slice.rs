@@ -3,8 +3,9 @@
 //! Every index line has a `pubtime`, so the index of any day can be cut out of today's. Only names that some lock file
 //! or manifest mentions are in it, and only lines that some requirement can match: everything reachable would be
 //! thousands of crates for two dev-dependencies. The one thing that a cut can't give back is `yanked`, which has no
-//! date: a slice says which versions it takes to be yanked.
+//! date: a slice says which versions it takes to be yanked. For lines that are left out others stand ([`left_out`]).
 
+pub mod left_out;
 mod names;
 mod nar;
 
@@ -117,6 +118,8 @@ struct SliceLine {
     at: usize,
     /// Whether it is taken to be yanked.
     yanked: bool,
+    /// Whether it only stands for a version that nobody is known to require.
+    stands_in: bool,
 }
 
 /// Cuts a slice out of an index, for a cargo of a release.
@@ -133,10 +136,13 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
     let mut absent = BTreeSet::new();
     // Takes the usable lines of a crate that are wanted; gives what those require that were not taken before.
     let mut take = |name: &CrateName, is_wanted: &dyn Fn(&IndexLine) -> bool| {
+        if left_out::is_one(name) {
+            return Vec::<&On>::new();
+        }
         let Some((name, lines)) = index.get_key_value(name) else {
             // Of others nobody has looked.
             absent.extend(wanted.names.get(name).map(CrateName::index_path));
-            return Vec::<&On>::new();
+            return Vec::new();
         };
         // A name in other letters is the same crate: it has the same file.
         let taken = kept.entry(name.index_path()).or_insert_with(|| Kept::of(lines));
@@ -157,6 +163,10 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
             queue.extend(take(name, &|line| *versions == VersionReq::STAR || versions.matches(&line.version)));
         }
     }
+    for kept in kept.values_mut() {
+        let usable = |line: &IndexLine| kept.names.iter().any(|name| usable(name, line));
+        kept.left_out = kept.newer_than_oldest().filter(|at| usable(&kept.of[*at])).collect();
+    }
     let mut slice = write(&kept, wanted);
     // That nothing of a crate was there is not the same as that the slice does not say.
     for path in absent {
@@ -171,11 +181,20 @@ struct Kept<'a> {
     /// The crate, in all letters that somebody wrote it in.
     names: BTreeSet<&'a CrateName>,
     lines: BTreeSet<usize>,
+    /// Lines that something stands for.
+    left_out: BTreeSet<usize>,
 }
 
 impl<'a> Kept<'a> {
     fn of(of: &'a Arc<Vec<IndexLine>>) -> Self {
-        Self { of, names: BTreeSet::new(), lines: BTreeSet::new() }
+        Self { of, names: BTreeSet::new(), lines: BTreeSet::new(), left_out: BTreeSet::new() }
+    }
+
+    /// The lines that are not in, of versions that are newer than one that is: cargo could take that in their stead.
+    fn newer_than_oldest(&self) -> impl Iterator<Item = usize> {
+        let oldest = self.lines.iter().map(|at| &self.of[*at].version).min();
+        let others = self.of.iter().enumerate().filter(|(at, _)| !self.lines.contains(at));
+        others.filter(move |(_, line)| oldest.is_some_and(|oldest| line.version > *oldest)).map(|(at, _)| at)
     }
 }
 
@@ -194,14 +213,14 @@ pub const UNDERSTANDS_FORMAT_2: Minor = Minor(60);
 
 fn write(kept: &BTreeMap<String, Kept<'_>>, wanted: &Wanted) -> Slice {
     let mut slice = Slice { files: BTreeMap::new(), yanked: Vec::new() };
-    for (path, Kept { of, names, lines }) in kept {
+    for (path, Kept { of, names, lines, left_out }) in kept {
         let mut write = |at: &usize| {
             let line = &of[*at];
             let yanked = names.iter().find(|name| wanted.yanked.says(name, line));
             slice.yanked.extend(yanked.map(|name| format!("{name}@{}", line.version)));
-            SliceLine { at: *at, yanked: yanked.is_some() }
+            SliceLine { at: *at, yanked: yanked.is_some(), stands_in: left_out.contains(at) }
         };
-        let lines = lines.iter().map(&mut write).collect();
+        let lines = lines.union(left_out).map(&mut write).collect();
         slice.files.insert(path.clone(), SliceFile { of: Arc::clone(of), lines });
     }
     slice
@@ -230,6 +249,7 @@ impl SliceFile {
         let mut text = String::new();
         let today = raw(self.lines.iter().map(|line| &self.of[line.at]));
         for (line, (today, raw)) in self.lines.iter().zip(today) {
+            let raw = if line.stands_in { left_out::stand_in(&raw) } else { raw };
             if line.yanked == today.yanked {
                 text.push_str(&raw);
             } else {
@@ -305,9 +325,14 @@ mod tests {
     #[test]
     fn only_lines_that_a_requirement_matches_are_in() {
         let slice = cut(&index(), &wanted("^1"), None, Minor(95));
-        assert_eq!(versions(&slice, "index/1/a"), ["1.0.0", "1.1.0"]);
+        assert_eq!(versions(&slice, "index/1/a"), ["1.0.0", "1.1.0", "2.0.0"]);
         assert_eq!(versions(&slice, "index/3/b/bcd"), ["1.0.0"], "required by a 1");
+        let text = slice.files["index/1/a"].text();
+        let never = left_out::of(&name("a")).to_string();
+        let stands_in: Vec<bool> = text.lines().map(|line| line.contains(&never)).collect();
+        assert_eq!(stands_in, [false, false, true], "nothing requires 2.0.0: {text}");
         let slice = cut(&index(), &wanted("^2"), None, Minor(95));
+        assert_eq!(versions(&slice, "index/1/a"), ["2.0.0"], "nothing older could be taken in the stead of 1.1.0");
         assert!(!slice.files.contains_key("index/3/b/bcd"), "nothing that is in requires it");
     }
 

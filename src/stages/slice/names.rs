@@ -2,8 +2,8 @@
 //!
 //! cargo refuses at the first crate that a slice lacks, so names that are found one refusal at a time cost a build each.
 //! Everything reachable would be thousands of crates. Here cargo's choice is followed instead: of each requirement the version
-//! that it would take, of that only the dependencies that the features in use bring in. Where cargo chooses otherwise it
-//! still says which crate it misses.
+//! that it would take, of that only the dependencies that the features in use bring in. Where cargo chooses otherwise the
+//! builder has it say which crate it misses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -47,6 +47,13 @@ impl Closure {
         let wants = wanted.resolves || missed.len() > 0;
         let required = wanted.requirements.iter().filter(|_| wants).cloned();
         Self { ahead: required.chain(missed).map(asked).collect(), ..Self::default() }
+    }
+
+    /// Follows all versions of crates, too.
+    pub fn follow(&mut self, names: &[CrateName]) {
+        let asked =
+            |name: &CrateName| Asked { on: (name.clone(), VersionReq::STAR), features: [DEFAULT.to_owned()].into() };
+        self.ahead.extend(names.iter().map(asked));
     }
 
     /// Goes on, and adds names to `wanted`. `index` is the index as far as it is here, `absent` the crates that the registry
