@@ -1,7 +1,8 @@
-//! What the repository's own cargo configuration, and a package's choice of its workspace, say that a rebuild can't answer for.
+//! What manifests and the repository's own cargo configuration say that a rebuild can't answer for.
 //!
-//! Nothing outside of the repository is the commit's. What lies beside the worktree has a name that no commit can hold; this is about
-//! paths that need to know none, like those of the store. And cargos before 1.63 take the repository's word on where crates come from.
+//! Nothing outside of the repository is the commit's. What lies beside the worktree has a name that no commit can hold; a pattern finds
+//! it all the same, and paths like those of the store need to know none. So no text in a manifest may lead out that cargo could take
+//! for a path, whatever it is for. And cargos before 1.63 take the repository's word on where crates come from.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,17 +15,50 @@ use crate::contract::lean::lexical;
 /// What of cargo's configuration has a say in where crates come from.
 const SOURCE_KEYS: [&str; 4] = ["include", "registries", "registry", "source"];
 
-/// A file that leads out of the repository: the package's manifest by its workspace, or a file of configuration. One that can't be
-/// read may.
+/// What of a package has no paths: what people and other programs are told, and patterns for its own files.
+const NO_PATHS: [&str; 13] = [
+    "authors",
+    "categories",
+    "description",
+    "documentation",
+    "exclude",
+    "homepage",
+    "include",
+    "keywords",
+    "license",
+    "metadata",
+    "name",
+    "repository",
+    "version",
+];
+/// The same of a workspace.
+const NO_PATHS_OF_WORKSPACE: [&str; 3] = ["exclude", "lints", "metadata"];
+
+/// Tables of cargo's configuration that packaging reads nothing from, or that its environment overrides.
+const NOT_READ: [&str; 12] = [
+    "alias",
+    "cache",
+    "cargo-new",
+    "doc",
+    "env",
+    "future-incompat-report",
+    "host",
+    "http",
+    "install",
+    "net",
+    "profile",
+    "target",
+];
+/// The same of `build`.
+const NOT_READ_OF_BUILD: [&str; 8] =
+    ["jobs", "rustc", "rustc-wrapper", "rustc-workspace-wrapper", "rustdoc", "rustdocflags", "rustflags", "target-dir"];
+
+/// A file that leads out of the repository: a manifest anywhere in it, or a file of configuration that is in force for the package.
+/// One of configuration that can't be read may.
 #[must_use]
-pub fn leads_out(root: &Path, package: &str) -> Option<String> {
-    let manifest = Path::new(package).join("Cargo.toml");
-    let named = read(root, &manifest).flatten().and_then(|table| {
-        let named = ["package", "project"].iter().find_map(|key| table.get(*key)?.get("workspace")?.as_str());
-        named.map(|named| Path::new(package).join(named))
-    });
-    if named.is_some_and(|path| is_outside(root, &path)) {
-        return Some(manifest.display().to_string());
+pub fn leads_out(root: &Path, package: &str, manifests: &[PathBuf]) -> Option<String> {
+    if let Some(manifest) = manifest_leads_out(root, manifests) {
+        return Some(manifest);
     }
     let mut ahead: Vec<PathBuf> = in_force(package).collect();
     let mut seen = BTreeSet::new();
@@ -34,19 +68,78 @@ pub fn leads_out(root: &Path, package: &str) -> Option<String> {
         }
         let leads_out = is_outside(root, &file)
             || read(root, &file).is_some_and(|table| {
-                let Some(table) = table else { return true };
+                let Some(mut table) = table else { return true };
                 let folder = file.parent().unwrap_or(Path::new(""));
-                ahead.extend(paths(table.get("include")).into_iter().map(|path| folder.join(path)));
-                // These are relative to the folder that has the `.cargo`.
+                ahead.extend(paths(table.remove("include").as_ref()).into_iter().map(|path| folder.join(path)));
+                NOT_READ.iter().for_each(|key| drop(table.remove(*key)));
+                if let Some(build) = table.get_mut("build").and_then(Value::as_table_mut) {
+                    NOT_READ_OF_BUILD.iter().for_each(|key| drop(build.remove(*key)));
+                }
+                // Some paths are relative to the folder that has the `.cargo`, some to that.
                 let above = folder.parent().unwrap_or(Path::new(""));
-                let mut named = paths(table.get("paths")).into_iter().chain(patched(&table));
-                named.any(|path| is_outside(root, &above.join(&path)) || is_outside(root, &folder.join(&path)))
+                let leads_out = |text: &str| text_leads_out(root, above, text) || text_leads_out(root, folder, text);
+                Value::Table(table).is_or_has(&leads_out)
             });
         if leads_out {
             return Some(file.display().to_string());
         }
     }
     None
+}
+
+/// A manifest that leads out of the repository whose root this is.
+#[must_use]
+pub fn manifest_leads_out(root: &Path, manifests: &[PathBuf]) -> Option<String> {
+    let found = manifests.iter().find(|manifest| {
+        let folder = manifest.parent().unwrap_or(Path::new(""));
+        let Ok(text) = fs_err::read_to_string(root.join(manifest)) else { return false };
+        let Ok(mut table) = text.parse::<Table>() else {
+            // cargo can't read it either; if it can, there is nothing in it that leads anywhere.
+            return ["..", "nix", "file:", "\"/", "'/", "\\"].iter().any(|words| text.contains(words));
+        };
+        let without = |table: Option<&mut Value>, keys: &[&str]| {
+            if let Some(table) = table.and_then(Value::as_table_mut) {
+                keys.iter().for_each(|key| drop(table.remove(*key)));
+            }
+        };
+        without(table.get_mut("package"), &NO_PATHS);
+        without(table.get_mut("project"), &NO_PATHS);
+        without(table.get_mut("workspace"), &NO_PATHS_OF_WORKSPACE);
+        without(table.get_mut("workspace").and_then(|workspace| workspace.get_mut("package")), &NO_PATHS);
+        ["badges", "lints"].iter().for_each(|key| drop(table.remove(*key)));
+        Value::Table(table).is_or_has(&|text: &str| text_leads_out(root, folder, text))
+    });
+    found.map(|manifest| manifest.display().to_string())
+}
+
+/// Whether a text would lead out of the repository from a folder of it, were it a path, a pattern for paths, or an address.
+fn text_leads_out(root: &Path, folder: &Path, text: &str) -> bool {
+    let parts = || text.split('/');
+    let is_up = parts().any(|part| part == "..");
+    let address = text.to_ascii_lowercase();
+    text.starts_with('/')
+        || address.starts_with("file:")
+        || address.contains("+file:")
+        || text.contains("nix/store")
+        || is_up && text.contains(['*', '?', '['])
+        || (is_up || parts().any(|part| part.eq_ignore_ascii_case(".git"))) && is_outside(root, &folder.join(text))
+}
+
+/// Texts in a TOML document.
+trait Texts {
+    /// Whether it is, or somewhere has, a text like this.
+    fn is_or_has(&self, is_one: &impl Fn(&str) -> bool) -> bool;
+}
+
+impl Texts for Value {
+    fn is_or_has(&self, is_one: &impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::String(text) => is_one(text),
+            Self::Array(list) => list.iter().any(|one| one.is_or_has(is_one)),
+            Self::Table(table) => table.iter().any(|(_, one)| one.is_or_has(is_one)),
+            Self::Integer(_) | Self::Float(_) | Self::Boolean(_) | Self::Datetime(_) => false,
+        }
+    }
 }
 
 /// A file of configuration that says where crates come from, or may: one that can't be read, or includes others.
@@ -79,13 +172,6 @@ fn paths(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// The paths of patches.
-fn patched(table: &Table) -> impl Iterator<Item = String> + '_ {
-    let sources = table.get("patch").and_then(Value::as_table).into_iter().flatten();
-    let patches = sources.filter_map(|(_, source)| source.as_table()).flatten();
-    patches.flat_map(|(_, patch)| paths(Some(patch)))
-}
-
 /// Whether a path leads out of the repository, by its letters or by links.
 fn is_outside(root: &Path, path: &Path) -> bool {
     path.to_str().and_then(lexical).is_none() || links::follow(root, path).is_err()
@@ -103,7 +189,9 @@ mod tests {
             std::fs::create_dir_all(place.parent().unwrap()).unwrap();
             std::fs::write(place, text).unwrap();
         }
-        leads_out(root.path(), "a/b")
+        let files = files.iter().map(|(path, _)| PathBuf::from(path));
+        let manifests: Vec<PathBuf> = files.filter(|path| path.ends_with("Cargo.toml")).collect();
+        leads_out(root.path(), "a/b", &manifests)
     }
 
     #[test]
@@ -122,6 +210,33 @@ mod tests {
     }
 
     #[test]
+    fn nothing_in_a_manifest_leads_out_that_could_be_a_path() {
+        for text in [
+            "[package]\nreadme = \"/nix/store/x-source/Cargo.lock\"\n",
+            "[package]\nlicense-file = \"../../../x\"\n",
+            "[workspace]\nmembers = [\"pk\", \"../*/git/0/tree\"]\n",
+            "[workspace]\nmembers = [\"x/../*/.git\"]\n",
+            "[dependencies]\nx = { path = \"../../../../../../nix/store/x\" }\n",
+            "[target.'cfg(x)'.build-dependencies]\nx = { git = \"FILE:///nix\" }\n",
+            "[[bin]]\npath = \"../../.git/x.rs\"\n",
+            "[replace]\n\"x:1.0.0\" = { path = \"a/nix/store/x\" }\n",
+            "[workspace.package]\nreadme = \"../../../x\"\n",
+            "[dependencies]\nmetadata = { path = \"/nix/store/x\" }\n",
+            "[workspace.dependencies.exclude]\npath = \"/x\"\n",
+            "[source.x]\nregistry = \"sparse+file:///x\"\n",
+            "no TOML = \"/etc\"",
+        ] {
+            assert_eq!(leads(&[("a/b/Cargo.toml", text)]).as_deref(), Some("a/b/Cargo.toml"), "{text}");
+            // Whoever takes it into the workspace.
+            assert!(leads(&[("elsewhere/x/Cargo.toml", text)]).is_some(), "{text}");
+        }
+        let honest = "[package]\ninclude = [\"/src/**\", \"/../x\"]\nexclude = [\"/ci\", \".git*\"]\nreadme = \"../../README.md\"\n\
+            repository = \"https://git.example/a/b.git\"\ndescription = \"a profile: 1/2 of a * [x] in /nix/store\"\n[package.metadata.x]\nfile = \"/etc\"\n\
+            [workspace]\nmembers = [\"crates/*\"]\nexclude = [\"../../../x\"]\n[dependencies]\nx = { path = \"../../x\" }\n";
+        assert_eq!(leads(&[("a/b/Cargo.toml", honest), ("c/Cargo.toml", "no TOML")]), None);
+    }
+
+    #[test]
     fn configuration_is_in_the_repository_and_names_what_is() {
         for text in [
             "include = \"../../../x.toml\"",
@@ -129,11 +244,19 @@ mod tests {
             "include = [{ path = \"../../git/cfg.toml\", optional = true }]",
             "paths = [\"../../x\"]",
             "[patch.crates-io]\nlater = { path = \"../git/0/tree/pat\" }\n",
+            "[source.z]\ndirectory = \"/nix/store/x\"\n",
+            "[resolver]\nlockfile-path = \"/nix/store/x/Cargo.lock\"\n",
+            "[registries.z]\nindex = \"file:///x\"\n",
+            "[build]\nbuild-dir = \"../x\"\n",
+            "[later]\nthing = [{ a = \"../x\" }]\n",
         ] {
             assert!(leads(&[(".cargo/config.toml", text)]).is_some(), "{text}");
         }
         let inside = [
-            (".cargo/config.toml", "include = \"more.toml\"\npaths = [\"vendored\"]\n"),
+            (
+                ".cargo/config.toml",
+                "include = \"more.toml\"\npaths = [\"vendored\"]\n[build]\ntarget-dir = \"/tmp/x\"\n[target.x]\nlinker = \"/bin/cc\"\n",
+            ),
             (".cargo/more.toml", "[patch.crates-io]\nx = { path = \"own/x\" }\n"),
         ];
         assert_eq!(leads(&inside), None);

@@ -4,7 +4,7 @@
 //! to load the workspace, and takes them from a directory source that replaces the repository.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err::os::unix::fs::symlink;
 use toml::{Table, Value};
@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::checkout::Conversion;
 use super::commit::{check_out, unproven};
 use super::worktree::Worktree;
-use super::{Fault, git, links};
+use super::{Fault, configuration, git, links};
 use crate::contract::git::ObjectId;
 use crate::contract::recipe::{CommitInput, GitDependencyInput, Reference};
 use crate::model::commit::CommitId;
@@ -113,7 +113,14 @@ pub fn provide(
         let folder = place.join(number.to_string());
         let (tree, source) = (folder.join("tree"), folder.join("packages"));
         fs_err::create_dir_all(&source)?;
-        check_out(commit, &tree, &Conversion::default())?;
+        let manifests = check_out(commit, &tree, &Conversion::default())?.manifests();
+        if let Some(manifest) = configuration::manifest_leads_out(&tree, &manifests) {
+            return Err(unproven(commit, format!("its {manifest} takes something from outside of it")));
+        }
+        let unclear = packages.iter().find_map(|package| unclear(&tree, package.as_str(), &manifests));
+        if let Some(reason) = unclear {
+            return Err(unproven(commit, reason));
+        }
         // Packages inherit from the workspace that lies above them: the folders are flat in a directory source, so
         // that it lies right above all of them.
         let workspace = tree.join("Cargo.toml");
@@ -133,6 +140,31 @@ pub fn provide(
         provided.config += &replacement((number, salt), url, reference, &source);
     }
     Ok(provided)
+}
+
+/// Why cargo may take something else for a package of a repository than this folder, which lies elsewhere in a directory source: there
+/// is another of the same name, or a workspace that it inherits from is not the one at the root.
+fn unclear(tree: &Path, package: &str, manifests: &[PathBuf]) -> Option<String> {
+    let own = Path::new(package).join("Cargo.toml");
+    let read = |manifest: &Path| fs_err::read_to_string(tree.join(manifest)).ok()?.parse::<Table>().ok();
+    let about =
+        |table: &Table| table.get("package").or_else(|| table.get("project")).and_then(Value::as_table).cloned();
+    let name = |table: &Table| Some(about(table)?.get("name")?.as_str()?.to_owned());
+    let table = read(&own)?;
+    let others = manifests.iter().filter(|manifest| **manifest != own);
+    if let Some(other) = others.clone().find(|other| read(other).is_some_and(|other| name(&other) == name(&table))) {
+        return Some(format!("{} has the same name as {}", other.display(), own.display()));
+    }
+    let above = |manifest: &&PathBuf| {
+        let folder = manifest.parent().unwrap_or(Path::new(""));
+        folder != Path::new("") && Path::new(package).starts_with(folder)
+    };
+    let is_root = |manifest: &&PathBuf| read(manifest).is_some_and(|table| table.contains_key("workspace"));
+    if let Some(nested) = others.filter(above).find(is_root) {
+        return Some(format!("{} is of a workspace below the root's, {}", own.display(), nested.display()));
+    }
+    let names_it = about(&table).is_some_and(|package| package.contains_key("workspace"));
+    names_it.then(|| format!("{} names its workspace", own.display()))
 }
 
 /// A lock file's entry of a package that is taken from git by the full id of a commit; nothing where its manifest can't

@@ -69,7 +69,13 @@ fn obstacle(recipe: &Recipe, minor: Minor, worktree: &Worktree, root: &Path) -> 
     if !is_there || !root.join(manifest).is_file() {
         return Some(Outcome::NoPackage { path: path.to_owned() });
     }
-    if let Some(file) = configuration::leads_out(root, path) {
+    // Where other repositories lie in the sandbox, no manifest that cargo may load can be let lead there. Elsewhere nothing is
+    // there that somebody has written, and honest ones, of fuzzers, lead nowhere.
+    let mut manifests = worktree.manifests();
+    if recipe.extra_commits().next().is_none() {
+        manifests.retain(|manifest| manifest.parent().is_some_and(|folder| Path::new(path).starts_with(folder)));
+    }
+    if let Some(file) = configuration::leads_out(root, path, &manifests) {
         return Some(Outcome::LeadsOut { path: file });
     }
     // The repository's configuration outranks the one of cargo's home.

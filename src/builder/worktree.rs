@@ -1,6 +1,7 @@
 //! The worktree: a commit's files, copied out of the store and proven on the way.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -48,6 +49,15 @@ pub struct Worktree {
     pub submodules: BTreeMap<String, CommitId>,
     /// How it is checked out.
     pub conversion: Conversion,
+}
+
+impl Worktree {
+    /// Every manifest, in whatever folder, relative to the root.
+    #[must_use]
+    pub fn manifests(&self) -> Vec<PathBuf> {
+        let files = self.contents.keys().map(|path| PathBuf::from(OsStr::from_bytes(path)));
+        files.chain(self.links.iter().cloned()).filter(|path| path.ends_with("Cargo.toml")).collect()
+    }
 }
 
 /// Where files come from, and which of them.
