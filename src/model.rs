@@ -12,4 +12,5 @@ pub mod packed;
 pub mod release;
 #[cfg(feature = "stages")]
 pub mod repository;
+pub mod requirement;
 pub mod sub_path;

@@ -276,7 +276,7 @@ fn what_the_author_of_a_plan_claims_is_asked_again() {
     let plan = place.folder.path().join("plan.json");
     let honest = plan_json(place.folder.path(), &["own@1.0.0"], &plan);
     type Change<'a> = &'a dyn Fn(&mut Value);
-    let changes: [(&str, &str, Change<'_>); 3] = [
+    let changes: [(&str, &str, Change<'_>); 4] = [
         ("that no tag contradicts", "contradicted-origin", &|claims| claims["otherTags"] = json!([])),
         ("that other packages have such tags", "contradicted-origin", &|claims| {
             claims["otherTags"] = json!([]);
@@ -285,8 +285,12 @@ fn what_the_author_of_a_plan_claims_is_asked_again() {
         ("that it is of another repository", "contradicted-origin", &|claims| {
             claims["repository"] = json!("https://git.example/recrate/another");
         }),
+        ("that it is of one that does not have it", "error", &|claims| {
+            claims["repository"] = json!("https://git.example/recrate/third");
+        }),
     ];
-    let _ = Command::new("cp").arg("-r").arg(&repository.path).arg(place.repository("another").path).status();
+    let another = place.repository("another").path;
+    let _ = Command::new("cp").arg("-r").arg(repository.path.join(".")).arg(another).status();
     for (what, verdict, change) in changes {
         let mut tampered = honest.clone();
         change(&mut tampered["packages"]["own-1_0_0"]["build"]["rebuild"]["claims"]);

@@ -227,21 +227,6 @@ fn a_cache_that_can_not_be_written_is_told() {
 
 #[test]
 #[ignore = "takes minutes: scripts/torture"]
-fn files_of_another_time_are_asked_for_again() {
-    let torture = Torture::new();
-    for (what, days) in [("future", 4000), ("past", -4000)] {
-        torture.forget();
-        let touch = format!("find . -type f -exec touch -d '{days} days' {{}} +");
-        let done = Command::new("sh").args(["-c", &touch]).current_dir(torture.place("cache")).status().unwrap();
-        assert!(done.success());
-        torture.site.server.asked();
-        torture.assert_undisturbed(what);
-        assert!(torture.site.server.asked().iter().any(|line| line.contains("/index/3/o/one")), "{what}");
-    }
-}
-
-#[test]
-#[ignore = "takes minutes: scripts/torture"]
 fn garbage_is_collected_again_and_again() {
     let torture = Torture::new();
     for round in 0..rounds(200) / 20 {

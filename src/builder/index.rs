@@ -30,7 +30,7 @@ pub fn lay_out(slice: &Path, place: &Path) -> std::io::Result<()> {
                 fs_err::create_dir_all(place.join(&path))?;
                 ahead.push(path);
             } else {
-                names(&fs_err::read_to_string(entry.path())?, &mut named);
+                names(&fs_err::read_to_string(entry.path())?, &mut named)?;
                 symlink(entry.path(), place.join(&path))?;
                 there.insert(path);
             }
@@ -42,7 +42,14 @@ pub fn lay_out(slice: &Path, place: &Path) -> std::io::Result<()> {
 
 /// The crates that the lines of an index file may name: whatever stands after these keys. Lines are long and many, and reading them
 /// would take longer than packaging.
-fn names(text: &str, found: &mut BTreeSet<CrateName>) {
+///
+/// # Errors
+/// Where keys may be written in another way.
+fn names(text: &str, found: &mut BTreeSet<CrateName>) -> std::io::Result<()> {
+    let is_odd = |at: usize| text[..at].ends_with([' ', '\t']);
+    if text.contains("\\u") || text.match_indices(':').any(|(at, _)| is_odd(at)) {
+        return Err(std::io::Error::other("a line of the index slice is not written as registries write them"));
+    }
     for key in ["\"name\":", "\"package\":"] {
         for (at, _) in text.match_indices(key) {
             let rest = text[at + key.len()..].trim_start();
@@ -51,11 +58,22 @@ fn names(text: &str, found: &mut BTreeSet<CrateName>) {
             found.extend(name.and_then(|name| name.parse().ok()));
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_could_be_overlooked_are_an_error() {
+        let lines =
+            [r#"{"name":"some","deps":[{"name" :"hidden"}]}"#, r#"{"name":"some","deps":[{"n\u0061me":"hidden"}]}"#];
+        assert!(lines.iter().all(|line| names(line, &mut BTreeSet::new()).is_err()));
+        let usual =
+            r#"{"name": "some","deps":[{"name":"dep","target":"cfg(target_os = \"x\")"}],"features":{"a":["dep:b"]}}"#;
+        names(usual, &mut BTreeSet::new()).unwrap();
+    }
 
     #[test]
     fn what_a_slice_leaves_out_can_not_be_read() {

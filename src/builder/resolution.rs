@@ -16,6 +16,7 @@ use toml::{Table, Value};
 use super::contents::each_file;
 use crate::contract::status::Outcome;
 use crate::model::krate::CrateName;
+use crate::model::requirement::versions;
 
 /// What a lock file calls the default registry.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -52,9 +53,10 @@ impl Line {
     /// What it requires of the default registry, development apart: of which crate, and which versions.
     fn requires(&self) -> impl Iterator<Item = (CrateName, VersionReq)> + '_ {
         let plain = |one: &&Dependency| one.kind.as_deref() != Some("dev") && one.registry.is_none();
-        self.deps.iter().filter(plain).filter_map(|one| {
-            Some((one.package.as_ref().unwrap_or(&one.name).parse().ok()?, one.req.parse().unwrap_or(VersionReq::STAR)))
-        })
+        self.deps
+            .iter()
+            .filter(plain)
+            .filter_map(|one| Some((one.package.as_ref().unwrap_or(&one.name).parse().ok()?, versions(&one.req))))
     }
 }
 
@@ -139,8 +141,8 @@ fn required_by_manifest(manifest: &Table) -> Vec<(CrateName, VersionReq)> {
         let all = kinds.iter().filter_map(|kind| table.get(*kind)?.as_table()).flatten();
         all.filter_map(|(key, said)| {
             let name = said.get("package").and_then(Value::as_str).unwrap_or(key);
-            let versions = said.as_str().or_else(|| said.get("version")?.as_str()).unwrap_or("*");
-            Some((name.parse().ok()?, versions.parse().unwrap_or(VersionReq::STAR)))
+            let said = said.as_str().or_else(|| said.get("version")?.as_str()).unwrap_or("*");
+            Some((name.parse().ok()?, versions(said)))
         })
         .collect()
     };

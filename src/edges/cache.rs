@@ -163,12 +163,6 @@ impl Cache {
             tracing::warn!("old results can't be removed: {error}");
         }
     }
-
-    /// When a cached file was written; none where it is not cached.
-    #[must_use]
-    pub fn age(&self, name: &str) -> Option<std::time::Duration> {
-        fs_err::metadata(self.path(name)).ok()?.modified().ok()?.elapsed().ok()
-    }
 }
 
 /// What to do where it can't be written.

@@ -69,6 +69,30 @@ pub fn told_by(published: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(published.as_second().max(0).unsigned_abs()) + SHOWN
 }
 
+/// An answer with the time of it, in seconds since 1970: a file's own time could be changed by whoever can write to the cache.
+fn with_date(bytes: &[u8], at: SystemTime) -> Vec<u8> {
+    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    [&seconds.to_le_bytes(), bytes].concat()
+}
+
+/// The answer, and its time; none where it has none.
+fn dated(text: Vec<u8>) -> Option<(Vec<u8>, SystemTime)> {
+    let (seconds, bytes) = text.split_first_chunk()?;
+    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::from_le_bytes(*seconds)))?;
+    Some((bytes.to_vec(), at))
+}
+
+/// Why nothing can be said yet of a package that was published at a time; none where it can.
+#[must_use]
+pub fn too_early(published: Option<Timestamp>) -> Option<String> {
+    let published = published?;
+    let left = told_by(published).duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero())?;
+    Some(format!(
+        "it was published at {published}, a moment ago: the registry may not yet show everything that was there; verify it in {} min",
+        left.as_secs().div_ceil(60)
+    ))
+}
+
 /// How long a registry takes to show a version, at most.
 const SHOWN: Duration = Duration::from_secs(10 * 60);
 
@@ -207,10 +231,11 @@ impl Registry {
     /// compared with.
     fn fetch(&self, address: &str, path: &str, believed: Believed) -> Result<(Option<Vec<u8>>, SystemTime), Error> {
         let cached = format!("index/{}/index/{path}", folder_of(address));
-        let (file, tag) = (format!("{cached}.lines"), format!("{cached}.tag"));
-        let before = self.cache.read_sealed(&file);
-        let age = self.cache.age(&file);
-        let at = age.and_then(|age| SystemTime::now().checked_sub(age)).unwrap_or(SystemTime::UNIX_EPOCH);
+        let (file, tag) = (format!("{cached}.told"), format!("{cached}.tag"));
+        let (before, at) = self.cache.read_sealed(&file).and_then(dated).unzip();
+        let at = at.unwrap_or(SystemTime::UNIX_EPOCH);
+        // None of what is told tomorrow.
+        let age = SystemTime::now().duration_since(at).ok();
         // That there is nothing is kept as an empty file.
         let told = |bytes: Vec<u8>| Some(bytes).filter(|bytes| !bytes.is_empty());
         let most = if before.as_ref().is_some_and(Vec::is_empty) { ABSENT } else { FRESH };
@@ -245,7 +270,7 @@ impl Registry {
             (Answer::Absent, _) => None,
         };
         if bytes.is_some() || path != DESCRIPTION {
-            self.cache.write_sealed(&file, bytes.as_deref().unwrap_or_default());
+            self.cache.write_sealed(&file, &with_date(bytes.as_deref().unwrap_or_default(), now));
         }
         Ok((bytes, now))
     }

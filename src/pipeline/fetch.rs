@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::sources::Sources;
-use crate::edges::registry::{self, Registry};
+use crate::edges::registry::{self, Registry, too_early};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
@@ -134,6 +134,9 @@ impl Context {
             return end(Some(expected), Cause::ChecksumMismatch { reason: reason.into() });
         }
         let checksum = line.checksum;
+        if let Some(reason) = too_early(line.published) {
+            return end(Some(checksum), Cause::Error { reason: reason.into() });
+        }
         // Its bytes are let go until it is their turn: those of all that wait would be much.
         let unpacked_size = match registry.artefact(&id, checksum) {
             Ok(artefact) => artefact.unpacked_size(),

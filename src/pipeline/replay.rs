@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::build::{Built, Order, Share};
 use super::context::{Context, Error, Registries, check_interrupt};
 use super::seed::Content;
@@ -16,20 +18,20 @@ use crate::edges::git::history::History;
 use crate::edges::git::lfs::Sizes;
 use crate::edges::network::{Answer, FILE_LIMIT};
 use crate::edges::parallel::in_parallel;
-use crate::edges::registry::Registry;
-use crate::edges::registry::told_by;
+use crate::edges::registry::{Registry, told_by, too_early};
 use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sri;
 use crate::model::krate::CrateName;
 use crate::model::package::RegistryName;
 use crate::model::repository::RepositoryUrl;
-use crate::stages::claims::{Cause, Claims, Missing, Obstacle};
+use crate::stages::artefact::{Archive, LOCK};
+use crate::stages::claims::{Cause, Claims, Missing, Obstacle, Reach};
 use crate::stages::derivation::{Derivations, FixedInput, RebuildDrv, derive};
 use crate::stages::index::{Index, read_index};
-use crate::stages::index_label;
+use crate::stages::index_label::{self, Stated};
 use crate::stages::judge::{Output, Replayed, judge_obstacle};
-use crate::stages::lock_evidence::locked_versions;
+use crate::stages::lock_evidence::{examine, locked_versions};
 use crate::stages::manifest::Manifest;
 use crate::stages::plan::{self, Build, IndexMode, Plan, PlannedPackage, PlannedRebuild, PlannedRecipe};
 use crate::stages::provenance::tag_names;
@@ -104,7 +106,13 @@ impl Context {
             console
                 .warn("the plan was made with another builder: recrate's own is used, and the store paths are others");
         }
-        Plan { builder: own.builder, fetcher: own.fetcher, judge: own.judge, ..plan.clone() }
+        let mut plan = Plan { builder: own.builder, fetcher: own.fetcher, judge: own.judge, ..plan.clone() };
+        // Nor what official cargos are run with: a loader can make anything of them.
+        let runtimes = self.available.iter().filter_map(|toolchain| toolchain.runtime());
+        if let Some(own) = runtimes.last() {
+            plan.toolchains.values_mut().for_each(|toolchain| toolchain.run_with(own));
+        }
+        plan
     }
 
     /// The plan's cargos that are neither official archives nor imported here.
@@ -114,7 +122,8 @@ impl Context {
             let is_own = |own: &Toolchain| {
                 (&own.origin, &own.release, own.minor) == (&toolchain.origin, &toolchain.release, toolchain.minor)
             };
-            toolchain.is_official() || self.available.iter().any(is_own)
+            let runs_as_here = self.available.iter().any(|own| own.runtime() == toolchain.runtime());
+            toolchain.is_official() && runs_as_here || self.available.iter().any(is_own)
         };
         plan.toolchains.iter().filter(|(_, toolchain)| !trusted(toolchain)).map(|(name, _)| name.as_str()).collect()
     }
@@ -293,7 +302,8 @@ impl Replay<'_> {
             Ok(claims) => claims,
             Err(cause) => return Ok(self.ended(package, cause)),
         };
-        let label = match self.index_label(rebuild, &claims) {
+        let newest_locked = self.newest_locked(package, rebuild, &claims, &bytes);
+        let label = match self.index_label(rebuild, &claims, newest_locked) {
             Ok(label) => label,
             Err(reason) => return Ok(self.ended(package, Cause::Error { reason: reason.into() })),
         };
@@ -338,6 +348,25 @@ impl Replay<'_> {
             .collect()
     }
 
+    /// When the newest version that a published Cargo.lock names came out, where that is the time that the plan's index is of.
+    fn newest_locked(
+        &self,
+        package: &PlannedPackage,
+        rebuild: &PlannedRebuild,
+        claims: &Claims,
+        bytes: &[u8],
+    ) -> Option<Timestamp> {
+        if !matches!(rebuild.recipe.index_mode, IndexMode::AtNewestLocked | IndexMode::PublishedLock) {
+            return None;
+        }
+        let archive = Archive::read(&package.key.id(), bytes).ok()?;
+        let text = archive.text(LOCK)?;
+        let names = locked_versions(&text).into_keys().collect();
+        let registry = self.registries[&RegistryName::Default].as_ref().ok()?;
+        let index = registry.indexes(&names, claims.published.map(told_by)).ok()?;
+        examine(&text, &package.key.id(), &index, claims.published, &Manifest::of(&archive)).newest
+    }
+
     /// What a build can't show, asked again; and whether it is what the plan says, because somebody can't be asked.
     ///
     /// # Errors
@@ -364,6 +393,9 @@ impl Replay<'_> {
             let reason = format!("the registry's index says {}, the plan {}", line.checksum, rebuild.checksum);
             return Err(Cause::ChecksumMismatch { reason: reason.into() });
         }
+        if let Some(reason) = too_early(line.published) {
+            return Err(Cause::Error { reason: reason.into() });
+        }
         claims.published = line.published;
         Ok((claims, claimed_by_plan))
     }
@@ -374,11 +406,18 @@ impl Replay<'_> {
         let tree = self.plan.commits.get(&recipe.commit).and_then(|pin| tree_of_commit(&pin.object.0));
         let history = self.histories.get(&claims.repository);
         let offline = self.context.network.is_none();
-        let (Some(tree), Some(history)) = (tree, history) else { return (claims, true) };
-        if history.is_err() && offline {
+        let looked_at = tree
+            .zip(history)
+            .filter(|(_, history)| history.is_ok() || !offline)
+            .and_then(|asked| Some((asked, self.context.commit_files(&claims.repository, recipe.commit)?)));
+        let Some(((tree, history), files)) = looked_at else {
+            // Offline the plan's word is all there is, and the verdict says so.
+            if !offline {
+                let reason = format!("{} does not give the commit", claims.repository);
+                claims.reach = Reach::Unknown { reason: reason.into() };
+            }
             return (claims, true);
-        }
-        let Some(files) = self.context.commit_files(&claims.repository, recipe.commit) else { return (claims, true) };
+        };
         claims.only_package = files.has_only_one_package();
         claims.other_version = files.other_version(&recipe.package_path, &package.key.version).map(Into::into);
         let names = tag_names(&package.key.id(), claims.only_package);
@@ -390,7 +429,12 @@ impl Replay<'_> {
     ///
     /// # Errors
     /// What of the plan's index the registry contradicts, in words.
-    fn index_label(&self, rebuild: &PlannedRebuild, claims: &Claims) -> Result<Option<IndexMode>, String> {
+    fn index_label(
+        &self,
+        rebuild: &PlannedRebuild,
+        claims: &Claims,
+        newest_locked: Option<Timestamp>,
+    ) -> Result<Option<IndexMode>, String> {
         let pin = self.plan.indexes.get(&rebuild.recipe.index).ok_or("the plan lacks its index")?;
         let registry = self.registries[&RegistryName::Default].as_ref().ok();
         let since = claims.published.map(told_by);
@@ -401,11 +445,20 @@ impl Replay<'_> {
             None => return Err("the registry can't be asked".to_owned()),
         };
         let files = self.context.commit_files(&claims.repository, rebuild.recipe.commit);
+        if files.is_none() && self.context.network.is_some() {
+            return Err(format!("{} does not give the commit: what it requires is not known", claims.repository));
+        }
         let (Some(index), Some(files)) = (index, files) else { return Ok(None) };
         let of_commit = files.manifests.values().flat_map(|text| Manifest::read(text).requirements());
         let required = of_commit.filter_map(|one| Some((one.name.parse::<CrateName>().ok()?, one.versions)));
-        index_label::checked(pin, rebuild.recipe.index_mode, claims.published, &index, &required.collect::<Vec<_>>())
-            .map(Some)
+        let stated = Stated {
+            mode: rebuild.recipe.index_mode,
+            cargo: self.plan.toolchains.get(&rebuild.recipe.toolchain).map(|toolchain| toolchain.minor),
+            published: claims.published,
+            newest_locked,
+            required: required.collect(),
+        };
+        index_label::checked(pin, &stated, &index).map(Some)
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateName;
 use crate::model::packed::{Packed, Parts};
+use crate::model::requirement::versions;
 
 /// One line of an index: one version of one crate.
 #[derive(Debug, Clone)]
@@ -185,7 +186,7 @@ impl IndexLine {
         let requirement = |d: Dependency| {
             let name = d.package.as_ref().unwrap_or(&d.name).parse().ok()?;
             Some(Requirement {
-                on: (name, d.req.parse().unwrap_or(VersionReq::STAR)),
+                on: (name, versions(&d.req)),
                 key: d.name,
                 optional: d.optional,
                 features: d.features,

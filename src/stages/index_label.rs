@@ -3,26 +3,44 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use semver::{Version, VersionReq};
+use semver::Version;
 
-use super::index::{Index, IndexLine, read_index};
+use super::index::{Index, IndexLine, On, read_index};
 use super::lock_evidence::{GAP, TOGETHER};
 use super::plan::{IndexMode, IndexPin};
-use super::slice::Cut;
+use super::slice::{Cut, PASSES_OVER_FORMAT_2};
 use crate::model::krate::{CrateId, CrateName};
+use crate::model::release::Minor;
 
-/// Compares a slice with the registry's own index. `index` has the lines of all its crates, `published` is when the package was,
-/// `required` what the manifests of its commit require. Gives the label that the slice deserves.
+/// What an index slice of a plan has to go with.
+#[derive(Debug)]
+pub struct Stated {
+    /// Its label.
+    pub mode: IndexMode,
+    /// The cargo that reads it; none where the plan has no such cargo.
+    pub cargo: Option<Minor>,
+    /// When the package was published.
+    pub published: Option<Timestamp>,
+    /// When the newest version that the published Cargo.lock names came out, where it has one and the label is about that.
+    pub newest_locked: Option<Timestamp>,
+    /// What the manifests of the commit require.
+    pub required: Vec<On>,
+}
+
+/// Compares a slice with the registry's own index. `index` has the lines of all its crates. Gives the label that the slice
+/// deserves.
 ///
 /// # Errors
 /// What of it the registry, or the commit, contradicts, in words.
-pub fn checked(
-    pin: &IndexPin,
-    mode: IndexMode,
-    published: Option<Timestamp>,
-    index: &Index,
-    required: &[(CrateName, VersionReq)],
-) -> Result<IndexMode, String> {
+pub fn checked(pin: &IndexPin, stated: &Stated, index: &Index) -> Result<IndexMode, String> {
+    let Stated { mode, cargo, published, newest_locked, required } = stated;
+    let (mode, published) = (*mode, *published);
+    if !pin.names.is_empty()
+        && *cargo != None
+        && pin.second_format != cargo.is_none_or(|cargo| !PASSES_OVER_FORMAT_2.contains(cargo))
+    {
+        return Err("the plan's index has not the lines that its cargo understands".to_owned());
+    }
     let line = |name: &CrateName, version: &Version| index.get(name)?.iter().find(|line| line.version == *version);
     let yanked = |text: &String| {
         let id = text.parse::<CrateId>().ok();
@@ -47,7 +65,7 @@ pub fn checked(
     {
         return Err(format!("the plan leaves versions of {name} out of an index without saying so"));
     }
-    let is_stated = |(name, versions): &&(CrateName, VersionReq)| {
+    let is_stated = |(name, versions): &&On| {
         let stated = pin.requirements.get(name);
         !pin.names.contains(name) || stated.is_some_and(|stated| stated.contains(&versions.to_string()))
     };
@@ -61,10 +79,11 @@ pub fn checked(
     let cut = match mode {
         IndexMode::AtPublication | IndexMode::WithSiblings | IndexMode::WithYanked => published.map(Cut::Before),
         IndexMode::MinutesBefore => published.map(|own| Cut::Before(own - GAP)),
-        // Its label says that it is the index of another time.
-        IndexMode::AtNewestLocked | IndexMode::PublishedLock => None,
+        IndexMode::AtNewestLocked => newest_locked.map(Cut::Until),
+        IndexMode::PublishedLock => newest_locked.map(Cut::Until).or_else(|| published.map(Cut::Before)),
     };
-    if cut.is_some_and(|cut| pin.cut_at(index, cut).nar_hash() != pin.nar_hash) {
+    // Of a time that is not known the index is that of today.
+    if pin.cut_at(index, cut).nar_hash() != pin.nar_hash {
         return Err("the plan's index is not that of the time that it names".to_owned());
     }
     let restored = |name: &CrateName| -> bool {

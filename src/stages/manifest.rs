@@ -12,6 +12,7 @@ use toml::{Table, Value};
 use super::artefact::{Archive, MANIFEST};
 use super::lock::GitSource;
 use crate::contract::recipe::Reference;
+use crate::model::requirement;
 
 /// A manifest; empty where the text is not TOML.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +113,7 @@ impl Manifest {
             Requirement {
                 features: features.filter_map(Value::as_str).map(str::to_owned).chain(by_features).collect(),
                 name: value.get("package").and_then(Value::as_str).unwrap_or(key).to_owned(),
-                versions: versions.and_then(|text| text.parse().ok()).unwrap_or(VersionReq::STAR),
+                versions: versions.map_or(VersionReq::STAR, requirement::versions),
             }
         };
         self.dependencies().map(requirement).collect()

@@ -17,7 +17,7 @@ use semver::{Version, VersionReq};
 
 use super::index::{Index, IndexLine, On, raw};
 use crate::model::krate::CrateName;
-use crate::model::release::Minor;
+use crate::model::release::{Minor, Span};
 pub use names::Closure;
 
 /// The time at which an index is cut.
@@ -130,7 +130,7 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
         let pushed_out = pinned.is_some_and(|pinned| {
             !pinned.contains(&line.version) && pinned.iter().any(|one| series(one) == series(&line.version))
         });
-        wanted.has_out(name, line, cut) && !pushed_out && (cargo >= UNDERSTANDS_FORMAT_2 || line.format < 2)
+        wanted.has_out(name, line, cut) && !pushed_out && (line.format < 2 || !PASSES_OVER_FORMAT_2.contains(cargo))
     };
     let mut kept: BTreeMap<String, Kept<'_>> = BTreeMap::new();
     let mut absent = BTreeSet::new();
@@ -208,8 +208,9 @@ pub fn series(version: &Version) -> (u64, u64, u64) {
     }
 }
 
-/// The first cargo that understands lines of format 2; older ones would misread them (1.46) or pass them over.
-pub const UNDERSTANDS_FORMAT_2: Minor = Minor(60);
+/// The cargos that pass over lines of format 2. Older ones don't know of formats and take them like others (cargo's own reference,
+/// "Index Format"); newer ones understand them.
+pub const PASSES_OVER_FORMAT_2: Span = Span::between(51, 59);
 
 fn write(kept: &BTreeMap<String, Kept<'_>>, wanted: &Wanted) -> Slice {
     let mut slice = Slice { files: BTreeMap::new(), yanked: Vec::new() };
@@ -364,6 +365,23 @@ mod tests {
         assert_eq!(slice.files["index/3/f/far"].text(), "", "required by a 2.0.0, and asked for");
         wanted.names.remove(&name("far"));
         assert!(!cut(&index(), &wanted, None, Minor(95)).files.contains_key("index/3/f/far"), "nobody has asked");
+    }
+
+    #[test]
+    fn lines_of_format_2_are_in_for_cargos_that_take_them() {
+        let lines = line("a", "1.0.0", "2020-01-01T00:00:00Z", false, "").replace('}', ",\"v\":2}").replacen(
+            ",\"v\":2}",
+            "}",
+            1,
+        );
+        let index = Index::from([(name("a"), std::sync::Arc::new(read_index(lines.as_bytes())))]);
+        for (minor, is_in) in [(46, true), (50, true), (51, false), (59, false), (60, true), (97, true)] {
+            let wanted = wanted("*");
+            let slice = cut(&index, &wanted, None, Minor(minor));
+            assert_eq!(!versions(&slice, "index/1/a").is_empty(), is_in, "{minor}");
+            let pin = crate::stages::plan::IndexPin::of(&slice, &wanted, Minor(minor));
+            assert_eq!(pin.cut(&index).nar_hash(), slice.nar_hash(), "cut again");
+        }
     }
 
     #[test]

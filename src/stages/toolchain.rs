@@ -394,6 +394,22 @@ impl Toolchain {
         let release = |official: &&Official| official.release == self.release;
         CATALOGUE.iter().filter(release).any(|official| official.sha256.values().any(|known| known == sha256))
     }
+
+    /// The loader and libraries that an official archive is run with.
+    #[must_use]
+    pub fn runtime(&self) -> Option<Sri> {
+        match self.origin {
+            Origin::Archive { runtime, .. } => Some(runtime),
+            Origin::Imported { .. } => None,
+        }
+    }
+
+    /// Has an official archive run with these loader and libraries.
+    pub fn run_with(&mut self, own: Sri) {
+        if let Origin::Archive { runtime, .. } = &mut self.origin {
+            *runtime = own;
+        }
+    }
 }
 
 #[cfg(test)]

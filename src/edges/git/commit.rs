@@ -16,7 +16,7 @@ use sha2::Digest as _;
 
 use super::error::{Error, object_id, refused};
 use super::server::{Server, Wish, by_either_name};
-use crate::contract::git::{ObjectId, tree_of_commit};
+use crate::contract::git::{Kind, ObjectId, hash, tree_of_commit};
 use crate::contract::lean::{Selection, is_read_anywhere};
 use crate::contract::lfs::{POINTER_LIMIT, Pointer};
 use crate::contract::trees::{BadTrees, Leaf, Leaves, Mode, Trees, submodules};
@@ -276,9 +276,11 @@ fn blob(repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
     blob_up_to(repository, id, BLOB_LIMIT)
 }
 
-/// The same, of a file that is read as a whole and taken apart.
+/// The same, of a file that is read as a whole and taken apart. What a copy holds under an id may be something else: somebody else may
+/// have put it there, and what the text says decides what is built.
 fn text_blob(repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
-    blob_up_to(repository, id, TEXT_LIMIT)
+    let text = blob_up_to(repository, id, TEXT_LIMIT)?;
+    if hash(Kind::Blob, &text) == id { Ok(text) } else { Err(gone(format!("{id} is something else in its copy"))) }
 }
 
 /// It is looked at how large it is before it is read.

@@ -296,7 +296,10 @@ impl History {
             let local = self.repository.to_thread_local();
             let mut by_tree: HashMap<gix::ObjectId, Vec<gix::ObjectId>> = HashMap::new();
             for id in &self.graph().known {
-                let tree = local.find_commit(*id).ok().and_then(|commit| Some(commit.tree_id().ok()?.detach()));
+                // One whose content was never seen to be what its id says has no tree.
+                let found = local.find_object(*id).ok();
+                let found = found.filter(|found| hash(Kind::Commit, &found.data).0 == id.as_slice());
+                let tree = found.and_then(|found| Some(found.try_into_commit().ok()?.tree_id().ok()?.detach()));
                 if let Some(tree) = tree {
                     by_tree.entry(tree).or_default().push(*id);
                 }

@@ -10,7 +10,7 @@ use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
 use crate::stages::index::Index;
-use crate::stages::slice::{Cut, Slice, UNDERSTANDS_FORMAT_2, Wanted, Yanked, cut};
+use crate::stages::slice::{Cut, PASSES_OVER_FORMAT_2, Slice, Wanted, Yanked, cut};
 
 /// An index slice: its hash, and how it is cut out of the default registry's index again, whatever came later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct IndexPin {
     pub until: Option<Timestamp>,
     /// Versions that are in it although they are newer.
     pub late: BTreeMap<CrateName, BTreeSet<Version>>,
-    /// Whether it has lines of the index's second format, which old cargos would misread.
+    /// Whether it has lines of the index's second format, which some cargos pass over.
     pub second_format: bool,
     /// The crates in it.
     pub names: BTreeSet<CrateName>,
@@ -57,7 +57,7 @@ impl IndexPin {
             nar_hash: slice.nar_hash(),
             until: names.iter().filter_map(newest).max(),
             late: those(&wanted.late),
-            second_format: slice.files.is_empty() || cargo >= UNDERSTANDS_FORMAT_2,
+            second_format: slice.files.is_empty() || !PASSES_OVER_FORMAT_2.contains(cargo),
             names,
             locked: those(&wanted.locked),
             pinned: those(&wanted.pinned),
@@ -69,17 +69,14 @@ impl IndexPin {
     /// Cuts the same slice again out of the registry's lines of its crates.
     #[must_use]
     pub fn cut(&self, index: &Index) -> Slice {
-        self.cut_with(index, self.until.map(Cut::Until))
+        self.cut_at(index, self.until.map(Cut::Until))
     }
 
-    /// Cuts it at another time.
+    /// Cuts it at another time, or not at all.
     #[must_use]
-    pub fn cut_at(&self, index: &Index, time: Cut) -> Slice {
-        self.cut_with(index, Some(time))
-    }
-
-    fn cut_with(&self, index: &Index, time: Option<Cut>) -> Slice {
-        let cargo = if self.second_format { UNDERSTANDS_FORMAT_2 } else { Minor(0) };
+    pub fn cut_at(&self, index: &Index, time: Option<Cut>) -> Slice {
+        // Any cargo that takes as much.
+        let cargo = if self.second_format { Minor(60) } else { Minor(51) };
         cut(index, &self.wanted(), time, cargo)
     }
 
