@@ -320,6 +320,7 @@ fn a_plan_can_not_choose_what_the_index_had() {
         ("late", json!({ "honest": ["1.0.0"] }), "has honest@1.0.0 in an index of before it was published"),
         ("requirements", json!({ "honest": ["=0.9.0"] }), "the plan's index was cut for something else"),
         ("until", json!("2022-01-01T00:00:00Z"), "the registry's index does not give the plan's slice"),
+        ("secondFormat", json!(false), "the plan's index has not the lines that its cargo understands"),
     ] {
         let mut tampered = honest.clone();
         for pin in tampered["indexes"].as_object_mut().unwrap().values_mut() {

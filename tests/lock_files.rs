@@ -4,7 +4,7 @@
 mod common;
 
 use common::place::Place;
-use common::workshop::{Cargo, LocalRegistry, Release, files};
+use common::workshop::{Cargo, Item, LocalRegistry, Release, files};
 use serde_json::Value;
 
 /// No helper is ever fetched: packaging looks at the index only.
@@ -171,4 +171,53 @@ fn what_cargo_takes_for_want_of_a_crate_is_not_what_the_index_gives() {
     assert_ne!(common::conditions(&said), [""; 0], "{said:#}");
     // The first slice lacked it, too: cargo stopped there, and was given it.
     assert_eq!(said["attempts"][0]["verdict"], "packaging-failed", "{said:#}");
+}
+
+/// Publishes `own`, beside a member whose manifest is a link and is not read as one, packaged when the registry had the helper's
+/// helper's newer version, or not.
+fn beside_a_member_behind_a_link(had_newer: bool) -> Value {
+    let place = Place::new();
+    let own = "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2018\"\nlicense = \"MIT\"\n\
+        description = \"Beside another\"\nrepository = \"https://git.example/recrate/own\"\n[dependencies]\nhelper = \"1\"\n";
+    let other = |name: &str, requirement: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"0.0.0\"\n[dependencies]\nchooser = \"{requirement}\"\n")
+    };
+    let mut tree = files([
+        ("Cargo.toml", "[workspace]\nmembers = [\"own\", \"member\"]\nexclude = [\"apart\"]\n"),
+        // Where there is none, cargo resolves for the package alone.
+        ("Cargo.lock", "version = 3\n"),
+        ("own/Cargo.toml", own),
+        ("own/src/lib.rs", "//! Own.\n"),
+        ("member/manifest", &other("member", "1")),
+        ("member/src/lib.rs", ""),
+        // Whoever reads this believes that only an old one is required.
+        ("apart/Cargo.toml", &other("apart", "=1.0.0")),
+    ]);
+    tree.insert("member/Cargo.toml".to_owned(), Item::Link("manifest".to_owned()));
+    let repository = place.repository("own");
+    repository.commit(&tree, "own 1.0.0");
+    let time = "2024-01-01T00:00:00Z";
+    let chooser = |version: &'static str, requires| Release { name: "chooser", version, published: time, requires };
+    let newer = || place.registry.list(&chooser("1.1.0", &[("helper", "<1.2")]), CHECKSUM);
+    ["1.0.0", "1.1.0", "1.2.0"].iter().for_each(|version| place.registry.list(&helper(version, time), CHECKSUM));
+    place.registry.list(&chooser("1.0.0", &[("helper", "^1")]), CHECKSUM);
+    if had_newer {
+        newer();
+    }
+    let cargo = Cargo::find(85).expect("cargo 1.85 is imported");
+    let bytes = cargo.package_as(&repository, "own", &place.registry.path, |_| {});
+    newer();
+    let release = Release { name: "own", version: "1.0.0", published: OWN, requires: &[("helper", "^1")] };
+    place.registry.publish(&release, &bytes);
+    place.verify("own@1.0.0")
+}
+
+#[test]
+fn versions_that_a_slice_leaves_out_are_not_passed_over() {
+    let honest = beside_a_member_behind_a_link(true);
+    assert_reproduced(&honest, &[]);
+    // The first slice has a stand-in for the newer chooser: cargo stopped there, and was given it.
+    assert_eq!(honest["attempts"][0]["verdict"], "packaging-failed", "{honest:#}");
+    let said = beside_a_member_behind_a_link(false);
+    assert!(said["verdict"] != "reproduced" || !common::conditions(&said).is_empty(), "{said:#}");
 }

@@ -375,3 +375,27 @@ fn folder_of(address: &str) -> String {
     let plain: String = host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
     format!("{plain}-{}", &Sha256::of(address.as_bytes()).to_string()[..12])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_keeps_its_time_to_the_second() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for bytes in [&b"a line\n"[..], b""] {
+            assert_eq!(dated(with_date(bytes, now + Duration::from_millis(7))), Some((bytes.to_vec(), now)));
+        }
+        assert_eq!(dated(b"short".to_vec()), None);
+        assert_eq!(dated(vec![0xff; 8]), None, "a time that no clock shows");
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_was_published_a_moment_ago() {
+        let now = Timestamp::now();
+        let said = too_early(Some(now)).unwrap();
+        assert!(said.ends_with("verify it in 10 min"), "{said}");
+        assert_eq!(too_early(Some(now - jiff::SignedDuration::from_mins(11))), None);
+        assert_eq!(too_early(None), None);
+    }
+}
