@@ -92,7 +92,7 @@ pub(crate) fn file_variable(name: &'static str) -> Result<String, Fault> {
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let program = arguments.first().map(PathBuf::from).unwrap_or_default();
     if program.file_name().is_some_and(|name| name == "rustc") {
-        return package::stand_in_for_rustc(&arguments[1..]);
+        return package::stand_in_for_rustc(&program, &arguments[1..]);
     }
     let verb = arguments.get(1).and_then(|verb| verb.to_str()).unwrap_or_default();
     let done = match verb {

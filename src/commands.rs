@@ -75,15 +75,24 @@ impl Failure {
     /// recrate or the machine is at fault.
     pub fn internal(error: impl std::fmt::Display) -> Self {
         let text = error.to_string();
-        let help = [(NO_SPACE, NO_SPACE_HELP), (READ_ONLY, READ_ONLY_HELP)].into_iter();
-        let help = help.filter(|(words, _)| text.contains(words)).map(|(_, help)| help).collect::<String>();
-        Self::Internal(text + &help)
+        let says = |words: &str| text.contains(words);
+        let help = if says(NO_SPACE) || says(DATABASE_FULL) {
+            NO_SPACE_HELP
+        } else if says(READ_ONLY) {
+            READ_ONLY_HELP
+        } else {
+            ""
+        };
+        Self::Internal(text + help)
     }
 }
 
 /// What to do where a file system is full.
 const NO_SPACE_HELP: &str = "\nhelp: a disk is full: make room there (`recrate cache show`, `nix-collect-garbage`), or put the cache \
     elsewhere with RECRATE_CACHE and the run directory with --out; the same command goes on from where it was";
+
+/// The words of Nix's database for that.
+const DATABASE_FULL: &str = "database or disk is full";
 
 /// The system's words for a file system that can't be written.
 const READ_ONLY: &str = "Read-only file system";

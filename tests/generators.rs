@@ -61,7 +61,7 @@ fn every_kind() -> Value {
         "kind": "archive", "url": "https://dist.example/cargo.tar.xz", "sha256": sri("archive"), "runtime": sri("runtime")
     });
     let pin = json!({
-        "narHash": sri("slice"), "until": "2025-03-01T12:00:00Z", "late": { "a": ["1.9.0"] }, "pinned": { "a": ["1.0.0"] }, "secondFormat": true, "names": ["a", "b-c"],
+        "narHash": sri("slice"), "until": "2025-03-01T12:00:00Z", "late": { "a": ["1.9.0"] }, "pinned": { "a": ["1.0.0"] }, "secondFormat": true, "byCompiler": false, "names": ["a", "b-c"],
         "requirements": { "a": [">=0.9, <2", "^1"] }, "locked": { "b-c": ["1.0.0+x", "2.0.0-rc.1"] }, "yanked": ["a@1.0.0"]
     });
     let mut plain = pin.clone();

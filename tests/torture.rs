@@ -232,12 +232,12 @@ fn garbage_is_collected_again_and_again() {
     for round in 0..rounds(200) / 20 {
         torture.forget_all();
         let mut child = torture.run("run").stderr(Stdio::null()).spawn().unwrap();
-        let (mut collections, mut status) = (0, None);
-        while status.is_none() {
+        let mut collections = 0;
+        while child.try_wait().unwrap().is_none() {
             let collected = Command::new("nix-store").arg("--gc").output().unwrap();
             collections += usize::from(collected.status.success());
-            status = child.try_wait().unwrap();
         }
+        child.wait().unwrap();
         println!("round {round}: {collections} collections");
         assert_eq!(torture.verdicts("run"), torture.expected, "round {round}");
     }

@@ -12,6 +12,9 @@ use toml::{Table, Value};
 use super::links;
 use crate::contract::lean::lexical;
 
+/// How long a manifest or a file of configuration may be, in bytes.
+const TEXT_LIMIT: u64 = 4 << 20;
+
 /// What of cargo's configuration has a say in where crates come from.
 const SOURCE_KEYS: [&str; 4] = ["include", "registries", "registry", "source"];
 
@@ -70,7 +73,12 @@ pub fn leads_out(root: &Path, package: &str, manifests: &[PathBuf]) -> Option<St
             || read(root, &file).is_some_and(|table| {
                 let Some(mut table) = table else { return true };
                 let folder = file.parent().unwrap_or(Path::new(""));
-                ahead.extend(paths(table.remove("include").as_ref()).into_iter().map(|path| folder.join(path)));
+                for path in paths(table.remove("include").as_ref()) {
+                    // Some cargos follow links on the way, others go by the letters.
+                    let path = folder.join(path);
+                    ahead.extend(path.to_str().and_then(lexical).map(PathBuf::from));
+                    ahead.push(path);
+                }
                 NOT_READ.iter().for_each(|key| drop(table.remove(*key)));
                 if let Some(build) = table.get_mut("build").and_then(Value::as_table_mut) {
                     NOT_READ_OF_BUILD.iter().for_each(|key| drop(build.remove(*key)));
@@ -92,10 +100,11 @@ pub fn leads_out(root: &Path, package: &str, manifests: &[PathBuf]) -> Option<St
 pub fn manifest_leads_out(root: &Path, manifests: &[PathBuf]) -> Option<String> {
     let found = manifests.iter().find(|manifest| {
         let folder = manifest.parent().unwrap_or(Path::new(""));
-        let Ok(text) = fs_err::read_to_string(root.join(manifest)) else { return false };
+        let Some(text) = text_of(&root.join(manifest)) else { return false };
         let Ok(mut table) = text.parse::<Table>() else {
             // cargo can't read it either; if it can, there is nothing in it that leads anywhere.
-            return ["..", "nix", "file:", "\"/", "'/", "\\"].iter().any(|words| text.contains(words));
+            let is_pattern = text.contains("..") && text.contains('*');
+            return is_pattern || ["nix/", "file:", "\"/", "'/", "\\u"].iter().any(|words| text.contains(words));
         };
         let without = |table: Option<&mut Value>, keys: &[&str]| {
             if let Some(table) = table.and_then(Value::as_table_mut) {
@@ -114,15 +123,17 @@ pub fn manifest_leads_out(root: &Path, manifests: &[PathBuf]) -> Option<String> 
 
 /// Whether a text would lead out of the repository from a folder of it, were it a path, a pattern for paths, or an address.
 fn text_leads_out(root: &Path, folder: &Path, text: &str) -> bool {
-    let parts = || text.split('/');
-    let is_up = parts().any(|part| part == "..");
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let plain = parts.iter().position(|part| part.contains(['*', '?', '['])).unwrap_or(parts.len());
+    let (before, pattern) = parts.split_at(plain);
+    let is_special = |part: &&str| *part == ".." || part.eq_ignore_ascii_case(".git");
     let address = text.to_ascii_lowercase();
     text.starts_with('/')
         || address.starts_with("file:")
         || address.contains("+file:")
-        || text.contains("nix/store")
-        || is_up && text.contains(['*', '?', '['])
-        || (is_up || parts().any(|part| part.eq_ignore_ascii_case(".git"))) && is_outside(root, &folder.join(text))
+        || parts.windows(2).any(|pair| pair == ["nix", "store"])
+        || pattern.iter().any(is_special)
+        || before.iter().any(is_special) && is_outside(root, &folder.join(before.join("/")))
 }
 
 /// Texts in a TOML document.
@@ -159,7 +170,13 @@ fn in_force(package: &str) -> impl Iterator<Item = PathBuf> {
 /// What a file says, none where that can't be read; nothing where it is not there.
 fn read(root: &Path, file: &Path) -> Option<Option<Table>> {
     let file = root.join(file);
-    file.exists().then(|| fs_err::read_to_string(file).ok()?.parse().ok())
+    file.exists().then(|| text_of(&file)?.parse().ok())
+}
+
+/// What a manifest or a file of configuration says; none where it is no file, or longer than any.
+pub(super) fn text_of(file: &Path) -> Option<String> {
+    let found = fs_err::metadata(file).ok()?;
+    (found.is_file() && found.len() <= TEXT_LIMIT).then(|| fs_err::read_to_string(file).ok())?
 }
 
 /// The paths in a text, a list of texts, or of tables with `path`.
@@ -214,8 +231,10 @@ mod tests {
         for text in [
             "[package]\nreadme = \"/nix/store/x-source/Cargo.lock\"\n",
             "[package]\nlicense-file = \"../../../x\"\n",
-            "[workspace]\nmembers = [\"pk\", \"../*/git/0/tree\"]\n",
+            "[workspace]\nmembers = [\"pk\", \"../../../*/git/0/tree\"]\n",
             "[workspace]\nmembers = [\"x/../*/.git\"]\n",
+            "[workspace]\nmembers = [\"x/*/../../../*\"]\n",
+            "[dependencies]\nx = { path = \"x/nix/.//store/x\" }\n",
             "[dependencies]\nx = { path = \"../../../../../../nix/store/x\" }\n",
             "[target.'cfg(x)'.build-dependencies]\nx = { git = \"FILE:///nix\" }\n",
             "[[bin]]\npath = \"../../.git/x.rs\"\n",
@@ -232,7 +251,7 @@ mod tests {
         }
         let honest = "[package]\ninclude = [\"/src/**\", \"/../x\"]\nexclude = [\"/ci\", \".git*\"]\nreadme = \"../../README.md\"\n\
             repository = \"https://git.example/a/b.git\"\ndescription = \"a profile: 1/2 of a * [x] in /nix/store\"\n[package.metadata.x]\nfile = \"/etc\"\n\
-            [workspace]\nmembers = [\"crates/*\"]\nexclude = [\"../../../x\"]\n[dependencies]\nx = { path = \"../../x\" }\n";
+            [workspace]\nmembers = [\"crates/*\", \"../../plugins/*\"]\nexclude = [\"../../../x\"]\n[dependencies]\nx = { path = \"../../x\" }\n";
         assert_eq!(leads(&[("a/b/Cargo.toml", honest), ("c/Cargo.toml", "no TOML")]), None);
     }
 

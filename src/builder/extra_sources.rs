@@ -114,10 +114,11 @@ pub fn provide(
         let (tree, source) = (folder.join("tree"), folder.join("packages"));
         fs_err::create_dir_all(&source)?;
         let manifests = check_out(commit, &tree, &Conversion::default())?.manifests();
+        let (manifests, named) = loaded(&tree, manifests, packages);
         if let Some(manifest) = configuration::manifest_leads_out(&tree, &manifests) {
             return Err(unproven(commit, format!("its {manifest} takes something from outside of it")));
         }
-        let unclear = packages.iter().find_map(|package| unclear(&tree, package.as_str(), &manifests));
+        let unclear = packages.iter().find_map(|package| unclear(package.as_str(), &named));
         if let Some(reason) = unclear {
             return Err(unproven(commit, reason));
         }
@@ -142,29 +143,53 @@ pub fn provide(
     Ok(provided)
 }
 
+/// Manifests, by path.
+type Manifests = BTreeMap<PathBuf, Table>;
+
+/// Of a repository's manifests those that cargo loads for these packages, theirs and those above them, and all that can be read.
+fn loaded(tree: &Path, all: Vec<PathBuf>, packages: &[SubPath]) -> (Vec<PathBuf>, Manifests) {
+    let read = |manifest: &PathBuf| {
+        let table = configuration::text_of(&tree.join(manifest))?.parse().ok()?;
+        Some((manifest.clone(), table))
+    };
+    let named = all.iter().filter_map(read).collect();
+    let is_above = |manifest: &PathBuf| {
+        let folder = manifest.parent().unwrap_or(Path::new(""));
+        packages.iter().any(|package| Path::new(package.as_str()).starts_with(folder))
+    };
+    (all.into_iter().filter(is_above).collect(), named)
+}
+
 /// Why cargo may take something else for a package of a repository than this folder, which lies elsewhere in a directory source: there
-/// is another of the same name, or a workspace that it inherits from is not the one at the root.
-fn unclear(tree: &Path, package: &str, manifests: &[PathBuf]) -> Option<String> {
+/// is another of the same name, or the workspace that it inherits from is not the one at the root.
+fn unclear(package: &str, manifests: &Manifests) -> Option<String> {
     let own = Path::new(package).join("Cargo.toml");
-    let read = |manifest: &Path| fs_err::read_to_string(tree.join(manifest)).ok()?.parse::<Table>().ok();
     let about =
         |table: &Table| table.get("package").or_else(|| table.get("project")).and_then(Value::as_table).cloned();
     let name = |table: &Table| Some(about(table)?.get("name")?.as_str()?.to_owned());
-    let table = read(&own)?;
-    let others = manifests.iter().filter(|manifest| **manifest != own);
-    if let Some(other) = others.clone().find(|other| read(other).is_some_and(|other| name(&other) == name(&table))) {
+    let table = manifests.get(&own)?;
+    let same = |(path, other): &(&PathBuf, &Table)| **path != own && name(other) == name(table);
+    if let Some((other, _)) = manifests.iter().find(same) {
         return Some(format!("{} has the same name as {}", other.display(), own.display()));
     }
-    let above = |manifest: &&PathBuf| {
-        let folder = manifest.parent().unwrap_or(Path::new(""));
-        folder != Path::new("") && Path::new(package).starts_with(folder)
-    };
-    let is_root = |manifest: &&PathBuf| read(manifest).is_some_and(|table| table.contains_key("workspace"));
-    if let Some(nested) = others.filter(above).find(is_root) {
-        return Some(format!("{} is of a workspace below the root's, {}", own.display(), nested.display()));
+    if table.contains_key("workspace") || !inherits(&Value::Table(table.clone())) {
+        return None;
     }
-    let names_it = about(&table).is_some_and(|package| package.contains_key("workspace"));
-    names_it.then(|| format!("{} names its workspace", own.display()))
+    if about(table).is_some_and(|package| package.contains_key("workspace")) {
+        return Some(format!("{} names its workspace", own.display()));
+    }
+    let nested = manifests.iter().find(|(path, other)| {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let is_between = folder != Path::new("") && **path != own && Path::new(package).starts_with(folder);
+        is_between && other.contains_key("workspace")
+    });
+    nested.map(|(path, _)| format!("{} is of a workspace below the root's, {}", own.display(), path.display()))
+}
+
+/// Whether a manifest takes something from its workspace.
+fn inherits(manifest: &Value) -> bool {
+    let Value::Table(table) = manifest else { return false };
+    table.get("workspace").and_then(Value::as_bool) == Some(true) || table.values().any(inherits)
 }
 
 /// A lock file's entry of a package that is taken from git by the full id of a commit; nothing where its manifest can't

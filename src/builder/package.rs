@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use super::checkout::Conversion;
 use super::contents::Committed;
 use super::extra_sources::{self, Provided};
+use super::resolution::{Workspace, required_by_manifest};
 use super::worktree::Worktree;
 use super::{
     Fault, commit, configuration, file_variable, git, index, links, place, prune, resolution, sandbox, variable,
@@ -151,6 +152,7 @@ impl Rebuild<'_> {
         prune::prune(&recipe.prune, root, package_path)?;
         let package = root.join(package_path);
         let cargo = self.set_up(&from_git.config)?;
+        let before = extra_sources::locks(root, package_path);
         let mut log = String::new();
         if let Some(PublishedLockfile { completion, .. }) = lockfile {
             match completion {
@@ -180,10 +182,20 @@ impl Rebuild<'_> {
         if let Some(path) = committed.lacks(made, package_path)? {
             return Ok(Outcome::NotOfCommit { path });
         }
+        let around = || Workspace {
+            required: worktree
+                .manifests()
+                .iter()
+                .filter_map(|manifest| configuration::text_of(&root.join(manifest))?.parse().ok())
+                .flat_map(|manifest| required_by_manifest(&manifest))
+                .collect(),
+            before,
+            after: extra_sources::locks(root, package_path),
+        };
         // Others stop by themselves. A published Cargo.lock that was put in pins what it pins, and the verdict says that it was.
         if lockfile.is_none()
             && self.minor < index::STOPS
-            && let Some(undecided) = resolution::undecided(made, &recipe.index)?
+            && let Some(undecided) = resolution::undecided(made, &recipe.index, &around())?
         {
             return Ok(undecided);
         }
@@ -212,6 +224,7 @@ impl Rebuild<'_> {
             fs_err::write(home.join(name), &config)?;
         }
         fs_err::os::unix::fs::symlink(std::env::current_exe()?, beside.join("rustc"))?;
+        fs_err::write(beside.join(RUSTC_RELEASE), &recipe.cargo_release)?;
         Ok(Cargo {
             recipe,
             build,
@@ -286,7 +299,6 @@ impl Cargo<'_> {
             .env("RUSTC", beside.join("rustc"))
             .env("RUSTC_WRAPPER", "")
             .env("RUSTC_WORKSPACE_WRAPPER", "")
-            .env(RUSTC_RELEASE, &recipe.cargo_release)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -346,15 +358,18 @@ fn without_store_paths(text: &str) -> String {
     plain + rest
 }
 
-/// The variable that tells the stand-in which release it answers for.
-const RUSTC_RELEASE: &str = "RECRATE_RUSTC_RELEASE";
+/// The file beside the stand-in that tells it which release it answers for: variables can come from the repository's configuration.
+const RUSTC_RELEASE: &str = "rustc-release";
 
 /// Answers `rustc -vV`, and nothing else, as the compiler of the pinned cargo's own release would.
 ///
 /// cargo asks it when it makes a Cargo.lock for a package of resolver 3 without `rust-version`, and reads `release`
 /// and `host`. A package that needs more of a compiler than its version can't be packaged without one.
-pub fn stand_in_for_rustc(arguments: &[OsString]) -> ExitCode {
-    let release = std::env::var(RUSTC_RELEASE).unwrap_or_default();
+pub fn stand_in_for_rustc(program: &Path, arguments: &[OsString]) -> ExitCode {
+    let Ok(release) = fs_err::read_to_string(program.with_file_name(RUSTC_RELEASE)) else {
+        eprintln!("recrate: nobody says which rustc this is");
+        return ExitCode::FAILURE;
+    };
     if arguments != ["-vV"] && arguments != ["--version", "--verbose"] {
         eprintln!("recrate: cargo asked rustc {arguments:?}; only `rustc -vV` has an answer here");
         return ExitCode::FAILURE;

@@ -132,14 +132,18 @@ impl Lock {
 }
 
 /// What a manifest requires of crates, development included.
-fn required_by_manifest(manifest: &Table) -> Vec<(CrateName, VersionReq)> {
+#[must_use]
+pub fn required_by_manifest(manifest: &Table) -> Vec<(CrateName, VersionReq)> {
     let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
-    let tables = targets.filter_map(|(_, target)| target.as_table()).chain([manifest]);
+    let workspace = manifest.get("workspace").and_then(Value::as_table);
+    let tables = targets.filter_map(|(_, target)| target.as_table()).chain([manifest]).chain(workspace);
     let of_table = |table: &Table| -> Vec<(CrateName, VersionReq)> {
         let kinds =
             ["dependencies", "dev-dependencies", "build-dependencies", "dev_dependencies", "build_dependencies"];
         let all = kinds.iter().filter_map(|kind| table.get(*kind)?.as_table()).flatten();
-        all.filter_map(|(key, said)| {
+        // What is inherited says the workspace.
+        let own = all.filter(|(_, said)| said.get("workspace").is_none());
+        own.filter_map(|(key, said)| {
             let name = said.get("package").and_then(Value::as_str).unwrap_or(key);
             let said = said.as_str().or_else(|| said.get("version")?.as_str()).unwrap_or("*");
             Some((name.parse().ok()?, versions(said)))
@@ -149,18 +153,30 @@ fn required_by_manifest(manifest: &Table) -> Vec<(CrateName, VersionReq)> {
     tables.flat_map(of_table).collect()
 }
 
+/// What is around a package: what cargo locks for all of it is where some cargos begin.
+#[derive(Debug)]
+pub struct Workspace {
+    /// What all manifests require, whoever is a member.
+    pub required: Vec<(CrateName, VersionReq)>,
+    /// The lock files of the package's folder and those above it, before cargo came.
+    pub before: Vec<String>,
+    /// The same after it.
+    pub after: Vec<String>,
+}
+
 /// What keeps a crate's Cargo.lock from showing what the registry's index gives; none where nothing does.
 ///
 /// # Errors
-/// Where the crate, or its Cargo.lock, can't be read.
-pub fn undecided(made: &Path, index: &Path) -> io::Result<Option<Outcome>> {
+/// Where the crate, or a Cargo.lock, can't be read.
+pub fn undecided(made: &Path, index: &Path, workspace: &Workspace) -> io::Result<Option<Outcome>> {
+    let unreadable = || io::Error::other("cargo's Cargo.lock can't be read");
     let (mut lock, mut manifest) = (None, Table::new());
     each_file(made, |path, file| {
         let mut text = String::new();
         match path {
             "Cargo.lock" => {
                 file.read_to_string(&mut text)?;
-                lock = Some(Lock::read(&text).ok_or_else(|| io::Error::other("cargo's Cargo.lock can't be read"))?);
+                lock = Some(Lock::read(&text).ok_or_else(unreadable)?);
             }
             "Cargo.toml" => {
                 file.read_to_string(&mut text)?;
@@ -171,11 +187,35 @@ pub fn undecided(made: &Path, index: &Path) -> io::Result<Option<Outcome>> {
         Ok(())
     })?;
     let mut index = Index { folder: index, read: BTreeMap::new() };
-    Ok(lock.and_then(|lock| lock.passed_over(&mut index, &required_by_manifest(&manifest))))
+    let of_crate =
+        lock.and_then(|lock| lock.passed_over(&mut index, &required_by_manifest(&manifest), &BTreeSet::new()));
+    if of_crate.is_some() {
+        return Ok(of_crate);
+    }
+    let Workspace { required, before, after } = workspace;
+    let had: BTreeSet<Taken> = before.iter().filter_map(|text| Lock::read(text)).flat_map(Lock::names).collect();
+    for text in after.iter().filter(|text| !before.contains(*text)) {
+        let added = Lock::read(text).ok_or_else(unreadable)?;
+        if let Some(undecided) = added.passed_over(&mut index, required, &had) {
+            return Ok(Some(undecided));
+        }
+    }
+    Ok(None)
 }
 
 impl Lock {
-    fn passed_over(&self, index: &mut Index<'_>, required: &[(CrateName, VersionReq)]) -> Option<Outcome> {
+    /// What it names of the registry.
+    fn names(self) -> impl Iterator<Item = Taken> {
+        self.took.into_iter().filter_map(|(own, _)| own)
+    }
+
+    /// A newer version than one that it took, but for those that were `had`, of which the slice lacks something.
+    fn passed_over(
+        &self,
+        index: &mut Index<'_>,
+        required: &[(CrateName, VersionReq)],
+        had: &BTreeSet<Taken>,
+    ) -> Option<Outcome> {
         // What was asked of each version that was taken, by whoever took it.
         let mut asked: BTreeMap<&Taken, Vec<VersionReq>> = BTreeMap::new();
         for (own, took) in &self.took {
@@ -191,7 +231,7 @@ impl Lock {
                 asked.entry(taken).or_default().extend(of_it.map(|(_, versions)| versions.clone()));
             }
         }
-        for (taken, asked) in asked {
+        for (taken, asked) in asked.into_iter().filter(|(taken, _)| !had.contains(*taken)) {
             let (name, version) = taken;
             let lines = index.lines(name).unwrap_or_default();
             let newer: Vec<Line> = lines.iter().filter(|line| line.vers > *version && !line.yanked).cloned().collect();
@@ -243,7 +283,7 @@ mod tests {
         let manifest: Table = format!("[dependencies]\n{required}\n").parse().unwrap();
         let mut index = Index { folder: folder.path(), read: BTreeMap::new() };
         let lock = Lock::read(&lock).unwrap();
-        match lock.passed_over(&mut index, &required_by_manifest(&manifest)) {
+        match lock.passed_over(&mut index, &required_by_manifest(&manifest), &BTreeSet::new()) {
             Some(Outcome::Undecided { passed_over, lacks }) => {
                 let lacks: Vec<&str> = lacks.iter().map(CrateName::as_str).collect();
                 Some(format!("{passed_over}: {}", lacks.join(" ")))

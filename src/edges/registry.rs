@@ -69,17 +69,40 @@ pub fn told_by(published: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(published.as_second().max(0).unsigned_abs()) + SHOWN
 }
 
-/// An answer with the time of it, in seconds since 1970: a file's own time could be changed by whoever can write to the cache.
-fn with_date(bytes: &[u8], at: SystemTime) -> Vec<u8> {
-    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    [&seconds.to_le_bytes(), bytes].concat()
+/// What a registry told of a file, when, and what it calls that. They are sealed together: whoever can write to the cache must not be
+/// able to give an old answer the time or the name of a newer one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    /// None where nothing was told.
+    bytes: Option<Vec<u8>>,
+    etag: Option<String>,
+    /// To the second.
+    at: SystemTime,
 }
 
-/// The answer, and its time; none where it has none.
-fn dated(text: Vec<u8>) -> Option<(Vec<u8>, SystemTime)> {
-    let (seconds, bytes) = text.split_first_chunk()?;
-    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::from_le_bytes(*seconds)))?;
-    Some((bytes.to_vec(), at))
+impl Default for Told {
+    fn default() -> Self {
+        Self { bytes: None, etag: None, at: SystemTime::UNIX_EPOCH }
+    }
+}
+
+impl Told {
+    /// The time in seconds since 1970, the name with its length before it, the file.
+    fn to_bytes(&self) -> Vec<u8> {
+        let seconds = self.at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let etag = self.etag.as_deref().unwrap_or_default().as_bytes();
+        let length = etag.len() as u64;
+        [&seconds.to_le_bytes(), &length.to_le_bytes(), etag, self.bytes.as_deref().unwrap_or_default()].concat()
+    }
+
+    fn read(text: &[u8]) -> Option<Self> {
+        let (seconds, rest) = text.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::from_le_bytes(*seconds)))?;
+        let (etag, bytes) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        let etag = String::from_utf8(etag.to_vec()).ok().filter(|etag| !etag.is_empty());
+        Some(Self { bytes: Some(bytes.to_vec()), etag, at })
+    }
 }
 
 /// Why nothing can be said yet of a package that was published at a time; none where it can.
@@ -231,9 +254,9 @@ impl Registry {
     /// compared with.
     fn fetch(&self, address: &str, path: &str, believed: Believed) -> Result<(Option<Vec<u8>>, SystemTime), Error> {
         let cached = format!("index/{}/index/{path}", folder_of(address));
-        let (file, tag) = (format!("{cached}.told"), format!("{cached}.tag"));
-        let (before, at) = self.cache.read_sealed(&file).and_then(dated).unzip();
-        let at = at.unwrap_or(SystemTime::UNIX_EPOCH);
+        let file = format!("{cached}.told");
+        let Told { bytes: before, etag, at } =
+            self.cache.read_sealed(&file).and_then(|text| Told::read(&text)).unwrap_or_default();
         // None of what is told tomorrow.
         let age = SystemTime::now().duration_since(at).ok();
         // That there is nothing is kept as an empty file.
@@ -255,22 +278,21 @@ impl Registry {
             Some(bytes) if is_believed => return Ok((told(bytes), at)),
             before => before.and_then(told),
         };
-        let etag = before.as_ref().and_then(|_| self.cache.read_sealed(&tag));
-        let etag = etag.and_then(|tag| String::from_utf8(tag).ok());
+        let etag = etag.filter(|_| before.is_some());
         let now = SystemTime::now();
-        let bytes = match (network.get(&format!("{address}{path}"), etag.as_deref(), INDEX_LIMIT)?, before) {
-            (Answer::NotModified, before) => before,
-            (Answer::Body { bytes, etag }, _) => {
-                match etag {
-                    Some(etag) => self.cache.write_sealed(&tag, etag.as_bytes()),
-                    None => drop(fs_err::remove_file(self.cache.path(&tag))),
-                }
-                Some(bytes)
+        let url = format!("{address}{path}");
+        let (bytes, etag) = match (network.get(&url, etag.as_deref(), INDEX_LIMIT)?, before) {
+            (Answer::NotModified, Some(before)) => (Some(before), etag),
+            (Answer::NotModified, None) => {
+                let reason = "the server says that nothing has changed, and was not asked that".to_owned();
+                return Err(network::Error::Failed { url, reason }.into());
             }
-            (Answer::Absent, _) => None,
+            (Answer::Body { bytes, etag }, _) => (Some(bytes), etag),
+            (Answer::Absent, _) => (None, None),
         };
         if bytes.is_some() || path != DESCRIPTION {
-            self.cache.write_sealed(&file, &with_date(bytes.as_deref().unwrap_or_default(), now));
+            let told = Told { bytes: Some(bytes.clone().unwrap_or_default()), etag, at: now };
+            self.cache.write_sealed(&file, &told.to_bytes());
         }
         Ok((bytes, now))
     }
@@ -383,11 +405,13 @@ mod tests {
     #[test]
     fn an_answer_keeps_its_time_to_the_second() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        for bytes in [&b"a line\n"[..], b""] {
-            assert_eq!(dated(with_date(bytes, now + Duration::from_millis(7))), Some((bytes.to_vec(), now)));
+        for (bytes, etag) in [(&b"a line\n"[..], Some("\"x\"".to_owned())), (b"", None)] {
+            let told = Told { bytes: Some(bytes.to_vec()), etag, at: now };
+            let later = Told { at: now + Duration::from_millis(7), ..told.clone() };
+            assert_eq!(Told::read(&later.to_bytes()), Some(told));
         }
-        assert_eq!(dated(b"short".to_vec()), None);
-        assert_eq!(dated(vec![0xff; 8]), None, "a time that no clock shows");
+        assert_eq!(Told::read(b"short"), None);
+        assert_eq!(Told::read(&[0xff; 16]), None, "a time that no clock shows, and a name that is too long");
     }
 
     #[test]

@@ -108,8 +108,7 @@ impl Context {
         }
         let mut plan = Plan { builder: own.builder, fetcher: own.fetcher, judge: own.judge, ..plan.clone() };
         // Nor what official cargos are run with: a loader can make anything of them.
-        let runtimes = self.available.iter().filter_map(|toolchain| toolchain.runtime());
-        if let Some(own) = runtimes.last() {
+        if let Some(own) = self.available.iter().find_map(Toolchain::runtime) {
             plan.toolchains.values_mut().for_each(|toolchain| toolchain.run_with(own));
         }
         plan

@@ -8,7 +8,7 @@ use semver::Version;
 use super::index::{Index, IndexLine, On, read_index};
 use super::lock_evidence::{GAP, TOGETHER};
 use super::plan::{IndexMode, IndexPin};
-use super::slice::{Cut, PASSES_OVER_FORMAT_2};
+use super::slice::{CHOOSES_BY_COMPILER, Cut, PASSES_OVER_FORMAT_2, left_out};
 use crate::model::krate::{CrateId, CrateName};
 use crate::model::release::Minor;
 
@@ -35,10 +35,10 @@ pub struct Stated {
 pub fn checked(pin: &IndexPin, stated: &Stated, index: &Index) -> Result<IndexMode, String> {
     let Stated { mode, cargo, published, newest_locked, required } = stated;
     let (mode, published) = (*mode, *published);
-    if !pin.names.is_empty()
-        && *cargo != None
-        && pin.second_format != cargo.is_none_or(|cargo| !PASSES_OVER_FORMAT_2.contains(cargo))
-    {
+    let understood = |cargo: &Minor| {
+        pin.second_format != PASSES_OVER_FORMAT_2.contains(*cargo) && pin.by_compiler == (*cargo >= CHOOSES_BY_COMPILER)
+    };
+    if !pin.names.is_empty() && !cargo.as_ref().is_some_and(understood) {
         return Err("the plan's index has not the lines that its cargo understands".to_owned());
     }
     let line = |name: &CrateName, version: &Version| index.get(name)?.iter().find(|line| line.version == *version);
@@ -88,7 +88,11 @@ pub fn checked(pin: &IndexPin, stated: &Stated, index: &Index) -> Result<IndexMo
     }
     let restored = |name: &CrateName| -> bool {
         let there = slice.file(name).map(|text| read_index(text.as_bytes())).unwrap_or_default();
-        let there: BTreeSet<Version> = there.into_iter().filter(|line| !line.yanked).map(|line| line.version).collect();
+        let there: BTreeSet<Version> = there
+            .into_iter()
+            .filter(|line| !line.yanked && !line.required().any(|(name, _)| left_out::is_one(name)))
+            .map(|line| line.version)
+            .collect();
         index.get(name).is_some_and(|lines| lines.iter().any(|line| line.yanked && there.contains(&line.version)))
     };
     // A version that was yanked since the plan was made counts, too: when that was, no index tells.

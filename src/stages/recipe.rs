@@ -206,6 +206,9 @@ impl IndexNeed {
         let Self { wanted, cut, missed, left_out, closure } = self;
         loop {
             let lacking = closure.advance(wanted, index, *cut, missed, absent);
+            if left_out.is_empty() {
+                return lacking;
+            }
             // Of a crate whose versions were left out all are required, whoever does.
             let is_left_out = |name: &&CrateName| left_out.contains(&left_out::of(name));
             let all: Vec<CrateName> =

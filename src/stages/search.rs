@@ -166,7 +166,11 @@ fn step(subject: &Subject, attempted: &[&Attempted], source: Source) -> Option<A
     // What cargo refuses may be about workspace.
     let with_this = || attempted.iter().filter(|one| one.attempt.candidate == attempt.candidate);
     let fewest = with_this().map(|one| one.attempt.workspace).max();
-    let refused = with_this().any(|one| Some(one.attempt.workspace) == fewest && one.refusal.is_some());
+    let refused = attempted.iter().enumerate().any(|(at, one)| {
+        let is_of_it = one.attempt.candidate == attempt.candidate && Some(one.attempt.workspace) == fewest;
+        // What it then had is what counts.
+        is_of_it && one.refusal.is_some() && !is_superseded(one, attempted[at + 1..].iter().copied())
+    });
     if let Some(workspace) = fewest.and_then(WorkspaceView::next).filter(|_| subject.can_be_pruned && refused) {
         return Some(Attempt { workspace, ..first(attempt.candidate)? });
     }
@@ -240,19 +244,19 @@ fn worth(attempted: &[Attempted], at: usize) -> impl Ord + use<> {
     let one = &attempted[at];
     let fewest = std::cmp::Reverse(one.findings.contents.differences().len());
     let claim = std::cmp::Reverse((one.attempt.workspace, one.attempt.index_mode));
-    let rank = if is_superseded(attempted, at) { 0 } else { rank(&one.findings) };
+    let rank = if is_superseded(one, attempted[at + 1..].iter()) { 0 } else { rank(&one.findings) };
     (rank, fewest, one.attempt.source, claim, std::cmp::Reverse(at))
 }
 
 /// Whether the same was attempted again with what the index slice lacked, and that was enough.
-fn is_superseded(attempted: &[Attempted], at: usize) -> bool {
-    let one = &attempted[at].attempt;
+fn is_superseded<'a>(one: &Attempted, mut later: impl Iterator<Item = &'a Attempted>) -> bool {
+    let one = &one.attempt;
     let is_complete = |later: &Attempted| {
         let Attempt { missed, .. } = &later.attempt;
         let same = Attempt { missed: one.missed.clone(), ..later.attempt.clone() } == *one;
         same && missed.len() > one.missed.len() && !matches!(later.refusal, Some(Refusal::MissingCrates(_)))
     };
-    attempted[at + 1..].iter().any(is_complete)
+    later.any(is_complete)
 }
 
 /// Among the builds of one crate, one that shows a difference says more than one that never came about; and cargos

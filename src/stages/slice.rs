@@ -165,7 +165,7 @@ pub fn cut(index: &Index, wanted: &Wanted, cut: Option<Cut>, cargo: Minor) -> Sl
     }
     for kept in kept.values_mut() {
         let usable = |line: &IndexLine| kept.names.iter().any(|name| usable(name, line));
-        kept.left_out = kept.newer_than_oldest().filter(|at| usable(&kept.of[*at])).collect();
+        kept.left_out = kept.others(cargo >= CHOOSES_BY_COMPILER).filter(|at| usable(&kept.of[*at])).collect();
     }
     let mut slice = write(&kept, wanted);
     // That nothing of a crate was there is not the same as that the slice does not say.
@@ -190,11 +190,13 @@ impl<'a> Kept<'a> {
         Self { of, names: BTreeSet::new(), lines: BTreeSet::new(), left_out: BTreeSet::new() }
     }
 
-    /// The lines that are not in, of versions that are newer than one that is: cargo could take that in their stead.
-    fn newer_than_oldest(&self) -> impl Iterator<Item = usize> {
+    /// The lines that are not in and that cargo could take in the stead of one that is: those of newer versions, and where it chooses by
+    /// the compiler, all.
+    fn others(&self, chooses_by_compiler: bool) -> impl Iterator<Item = usize> {
         let oldest = self.lines.iter().map(|at| &self.of[*at].version).min();
         let others = self.of.iter().enumerate().filter(|(at, _)| !self.lines.contains(at));
-        others.filter(move |(_, line)| oldest.is_some_and(|oldest| line.version > *oldest)).map(|(at, _)| at)
+        let counts = move |line: &IndexLine| oldest.is_some_and(|oldest| chooses_by_compiler || line.version > *oldest);
+        others.filter(move |(_, line)| counts(line)).map(|(at, _)| at)
     }
 }
 
@@ -207,6 +209,9 @@ pub fn series(version: &Version) -> (u64, u64, u64) {
         (major, _, _) => (major, 0, 0),
     }
 }
+
+/// The first cargo that can prefer an older version because a newer one needs a younger compiler (resolver 3).
+pub const CHOOSES_BY_COMPILER: Minor = Minor(84);
 
 /// The cargos that pass over lines of format 2. Older ones don't know of formats and take them like others (cargo's own reference,
 /// "Index Format"); newer ones understand them.
@@ -332,8 +337,11 @@ mod tests {
         let never = left_out::of(&name("a")).to_string();
         let stands_in: Vec<bool> = text.lines().map(|line| line.contains(&never)).collect();
         assert_eq!(stands_in, [false, false, true], "nothing requires 2.0.0: {text}");
-        let slice = cut(&index(), &wanted("^2"), None, Minor(95));
-        assert_eq!(versions(&slice, "index/1/a"), ["2.0.0"], "nothing older could be taken in the stead of 1.1.0");
+        for (minor, there) in [(83, &["2.0.0"][..]), (84, &["1.0.0", "1.1.0", "2.0.0"])] {
+            let slice = cut(&index(), &wanted("^2"), None, Minor(minor));
+            assert_eq!(versions(&slice, "index/1/a"), there, "the older ones where cargo may like them better");
+        }
+        let slice = cut(&index(), &wanted("^2"), None, Minor(83));
         assert!(!slice.files.contains_key("index/3/b/bcd"), "nothing that is in requires it");
     }
 
@@ -369,11 +377,8 @@ mod tests {
 
     #[test]
     fn lines_of_format_2_are_in_for_cargos_that_take_them() {
-        let lines = line("a", "1.0.0", "2020-01-01T00:00:00Z", false, "").replace('}', ",\"v\":2}").replacen(
-            ",\"v\":2}",
-            "}",
-            1,
-        );
+        let plain = line("a", "1.0.0", "2020-01-01T00:00:00Z", false, "");
+        let lines = format!("{},\"v\":2}}", &plain[..plain.len() - 1]);
         let index = Index::from([(name("a"), std::sync::Arc::new(read_index(lines.as_bytes())))]);
         for (minor, is_in) in [(46, true), (50, true), (51, false), (59, false), (60, true), (97, true)] {
             let wanted = wanted("*");
@@ -388,10 +393,10 @@ mod tests {
     fn a_locked_version_is_in_whatever_the_requirements_say() {
         let mut wanted = wanted("^2");
         wanted.locked.insert(name("a"), ["1.1.0".parse().unwrap()].into());
-        let slice = cut(&index(), &wanted, None, Minor(95));
+        let slice = cut(&index(), &wanted, None, Minor(83));
         assert_eq!(versions(&slice, "index/1/a"), ["1.1.0", "2.0.0"]);
         wanted.yanked = Yanked::TodayBut(wanted.locked.clone());
-        let slice = cut(&index(), &wanted, None, Minor(95));
+        let slice = cut(&index(), &wanted, None, Minor(83));
         assert!(slice.yanked.is_empty() && !slice.files["index/1/a"].text().contains("\"yanked\":true"));
         // The same of lines with spaces, as some of the registry's are.
         let spaced = line("a", "1.1.0", "2021-01-01T00:00:00Z", true, "").replace("\":", "\": ");

@@ -10,7 +10,7 @@ use crate::model::digest::{Sha256, Sri};
 use crate::model::krate::CrateName;
 use crate::model::release::Minor;
 use crate::stages::index::Index;
-use crate::stages::slice::{Cut, PASSES_OVER_FORMAT_2, Slice, Wanted, Yanked, cut};
+use crate::stages::slice::{CHOOSES_BY_COMPILER, Cut, PASSES_OVER_FORMAT_2, Slice, Wanted, Yanked, cut};
 
 /// An index slice: its hash, and how it is cut out of the default registry's index again, whatever came later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct IndexPin {
     pub late: BTreeMap<CrateName, BTreeSet<Version>>,
     /// Whether it has lines of the index's second format, which some cargos pass over.
     pub second_format: bool,
+    /// Whether its cargo may choose by the compiler: then something stands for older versions that are left out, too.
+    pub by_compiler: bool,
     /// The crates in it.
     pub names: BTreeSet<CrateName>,
     /// What is required of them to begin with; what they require of each other follows from their lines.
@@ -58,6 +60,7 @@ impl IndexPin {
             until: names.iter().filter_map(newest).max(),
             late: those(&wanted.late),
             second_format: slice.files.is_empty() || !PASSES_OVER_FORMAT_2.contains(cargo),
+            by_compiler: !slice.files.is_empty() && cargo >= CHOOSES_BY_COMPILER,
             names,
             locked: those(&wanted.locked),
             pinned: those(&wanted.pinned),
@@ -76,7 +79,11 @@ impl IndexPin {
     #[must_use]
     pub fn cut_at(&self, index: &Index, time: Option<Cut>) -> Slice {
         // Any cargo that takes as much.
-        let cargo = if self.second_format { Minor(60) } else { Minor(51) };
+        let cargo = match (self.second_format, self.by_compiler) {
+            (_, true) => CHOOSES_BY_COMPILER,
+            (true, false) => Minor(60),
+            (false, false) => Minor(51),
+        };
         cut(index, &self.wanted(), time, cargo)
     }
 

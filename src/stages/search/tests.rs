@@ -229,6 +229,20 @@ fn where_the_whole_commit_comes_to_more_the_search_goes_on_with_it() {
 }
 
 #[test]
+fn what_the_index_lacked_is_no_reason_to_leave_members_out() {
+    let mut subject = subject(&[true]);
+    subject.can_be_pruned = true;
+    let missing = || Some(Refusal::MissingCrates(["x".parse().unwrap()].into()));
+    let mut attempted = Vec::new();
+    while let Some(attempt) = next(&subject, &attempted) {
+        let (findings, refusal) =
+            if attempt.missed.is_empty() { (refused(), missing()) } else { (differs(&[LOCK]), None) };
+        attempted.push(Attempted { attempt, findings, refusal });
+    }
+    assert!(attempted.iter().all(|one| one.attempt.workspace == WorkspaceView::Full), "{attempted:#?}");
+}
+
+#[test]
 fn an_attempt_that_lacked_names_says_nothing_once_there_is_one_with_them() {
     let undecided = || found(Rebuild::Error { reason: "undecided".into() }, Contents::NotCompared);
     let missing = |name: &str| Some(Refusal::MissingCrates([name.parse().unwrap()].into()));

@@ -35,7 +35,7 @@ pub fn is_one(name: &CrateName) -> bool {
 /// in order: whoever cuts the slice again must come to the same bytes.
 #[must_use]
 pub fn stand_in(line: &str) -> String {
-    let mut line: BTreeMap<String, Value> = serde_json::from_str(line).unwrap_or_default();
+    let Ok(mut line) = serde_json::from_str::<BTreeMap<String, Value>>(line) else { return line.to_owned() };
     let keys =
         |value: Option<Value>| value.and_then(|value| Some(value.as_object()?.keys().cloned().collect::<Vec<_>>()));
     let features = [keys(line.remove("features")), keys(line.remove("features2"))].into_iter().flatten().flatten();
