@@ -11,7 +11,7 @@ use super::Failure;
 use super::build_options::BuildOptions;
 use crate::edges::console::{Console, Detail};
 use crate::edges::nix;
-use crate::edges::run_directory::RunDirectory;
+use crate::edges::run_directory::{self, RunDirectory};
 use crate::model::krate::CrateId;
 use crate::model::package::{PackageKey, RegistryName};
 use crate::pipeline::context::{Error, INTERRUPTED};
@@ -195,7 +195,11 @@ pub fn in_run<T>(
     detail: Detail,
     work: impl FnOnce(&RunDirectory, &Console) -> Result<T, Error>,
 ) -> Result<(T, RunDirectory), Failure> {
-    let run = RunDirectory::open(out, key, folder).map_err(Failure::usage)?;
+    let run = RunDirectory::open(out, key, folder).map_err(|error| match error {
+        // A disk that is full is not the user's mistake.
+        run_directory::Error::File(error) => Failure::internal(error),
+        error => Failure::usage(error),
+    })?;
     // Whatever is under way is given a moment: what is half done counts for nothing, and nobody likes to wait for a server. A
     // second ^C ends the program at once, as ever.
     let _ = ctrlc::set_handler(|| {
