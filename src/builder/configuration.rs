@@ -15,6 +15,9 @@ use crate::contract::lean::lexical;
 /// How long a manifest or a file of configuration may be, in bytes.
 const TEXT_LIMIT: u64 = 4 << 20;
 
+/// How many files of configuration may be in force: each may include others, by names that grow on the way.
+const FILE_LIMIT: usize = 64;
+
 /// What of cargo's configuration has a say in where crates come from.
 const SOURCE_KEYS: [&str; 4] = ["include", "registries", "registry", "source"];
 
@@ -69,7 +72,8 @@ pub fn leads_out(root: &Path, package: &str, manifests: &[PathBuf]) -> Option<St
         if !seen.insert(file.clone()) {
             continue;
         }
-        let leads_out = is_outside(root, &file)
+        let leads_out = seen.len() > FILE_LIMIT
+            || is_outside(root, &file)
             || read(root, &file).is_some_and(|table| {
                 let Some(mut table) = table else { return true };
                 let folder = file.parent().unwrap_or(Path::new(""));
@@ -86,7 +90,7 @@ pub fn leads_out(root: &Path, package: &str, manifests: &[PathBuf]) -> Option<St
                 // Some paths are relative to the folder that has the `.cargo`, some to that.
                 let above = folder.parent().unwrap_or(Path::new(""));
                 let leads_out = |text: &str| text_leads_out(root, above, text) || text_leads_out(root, folder, text);
-                Value::Table(table).is_or_has(&leads_out)
+                has_text(&Value::Table(table), &leads_out)
             });
         if leads_out {
             return Some(file.display().to_string());
@@ -100,7 +104,12 @@ pub fn leads_out(root: &Path, package: &str, manifests: &[PathBuf]) -> Option<St
 pub fn manifest_leads_out(root: &Path, manifests: &[PathBuf]) -> Option<String> {
     let found = manifests.iter().find(|manifest| {
         let folder = manifest.parent().unwrap_or(Path::new(""));
-        let Some(text) = text_of(&root.join(manifest)) else { return false };
+        let file = root.join(manifest);
+        // What is too long to be read here is not too long for cargo.
+        if fs_err::metadata(&file).is_ok_and(|found| found.is_file() && found.len() > TEXT_LIMIT) {
+            return true;
+        }
+        let Some(text) = text_of(&file) else { return false };
         let Ok(mut table) = text.parse::<Table>() else {
             // cargo can't read it either; if it can, there is nothing in it that leads anywhere.
             let is_pattern = text.contains("..") && text.contains('*');
@@ -116,7 +125,7 @@ pub fn manifest_leads_out(root: &Path, manifests: &[PathBuf]) -> Option<String> 
         without(table.get_mut("workspace"), &NO_PATHS_OF_WORKSPACE);
         without(table.get_mut("workspace").and_then(|workspace| workspace.get_mut("package")), &NO_PATHS);
         ["badges", "lints"].iter().for_each(|key| drop(table.remove(*key)));
-        Value::Table(table).is_or_has(&|text: &str| text_leads_out(root, folder, text))
+        has_text(&Value::Table(table), &|text| text_leads_out(root, folder, text))
     });
     found.map(|manifest| manifest.display().to_string())
 }
@@ -136,20 +145,13 @@ fn text_leads_out(root: &Path, folder: &Path, text: &str) -> bool {
         || before.iter().any(is_special) && is_outside(root, &folder.join(before.join("/")))
 }
 
-/// Texts in a TOML document.
-trait Texts {
-    /// Whether it is, or somewhere has, a text like this.
-    fn is_or_has(&self, is_one: &impl Fn(&str) -> bool) -> bool;
-}
-
-impl Texts for Value {
-    fn is_or_has(&self, is_one: &impl Fn(&str) -> bool) -> bool {
-        match self {
-            Self::String(text) => is_one(text),
-            Self::Array(list) => list.iter().any(|one| one.is_or_has(is_one)),
-            Self::Table(table) => table.iter().any(|(_, one)| one.is_or_has(is_one)),
-            Self::Integer(_) | Self::Float(_) | Self::Boolean(_) | Self::Datetime(_) => false,
-        }
+/// Whether a value is, or somewhere has, a text like this.
+fn has_text(value: &Value, is_one: &impl Fn(&str) -> bool) -> bool {
+    match value {
+        Value::String(text) => is_one(text),
+        Value::Array(list) => list.iter().any(|one| has_text(one, is_one)),
+        Value::Table(table) => table.values().any(|one| has_text(one, is_one)),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => false,
     }
 }
 
@@ -253,6 +255,21 @@ mod tests {
             repository = \"https://git.example/a/b.git\"\ndescription = \"a profile: 1/2 of a * [x] in /nix/store\"\n[package.metadata.x]\nfile = \"/etc\"\n\
             [workspace]\nmembers = [\"crates/*\", \"../../plugins/*\"]\nexclude = [\"../../../x\"]\n[dependencies]\nx = { path = \"../../x\" }\n";
         assert_eq!(leads(&[("a/b/Cargo.toml", honest), ("c/Cargo.toml", "no TOML")]), None);
+    }
+
+    #[test]
+    fn a_manifest_that_is_too_long_to_be_read_may_lead_out() {
+        let padded = |length: u64| format!("[package]\n{}", "#".repeat(usize::try_from(length).unwrap() - 10));
+        assert_eq!(leads(&[("c/Cargo.toml", &padded(TEXT_LIMIT))]), None);
+        assert_eq!(leads(&[("c/Cargo.toml", &padded(TEXT_LIMIT + 1))]).as_deref(), Some("c/Cargo.toml"));
+    }
+
+    #[test]
+    fn configuration_that_includes_itself_by_ever_longer_names_ends() {
+        let text =
+            "include = [\"../.cargo/config.toml\", \"../.cargo/./config.toml\", \"../.cargo/../.cargo/config.toml\"]";
+        assert!(leads(&[(".cargo/config.toml", text)]).is_some());
+        assert_eq!(leads(&[(".cargo/config.toml", "include = [\"config.toml\", \"../.cargo/more.toml\"]")]), None);
     }
 
     #[test]

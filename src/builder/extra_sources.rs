@@ -164,18 +164,15 @@ fn loaded(tree: &Path, all: Vec<PathBuf>, packages: &[SubPath]) -> (Vec<PathBuf>
 /// is another of the same name, or the workspace that it inherits from is not the one at the root.
 fn unclear(package: &str, manifests: &Manifests) -> Option<String> {
     let own = Path::new(package).join("Cargo.toml");
-    let about =
-        |table: &Table| table.get("package").or_else(|| table.get("project")).and_then(Value::as_table).cloned();
-    let name = |table: &Table| Some(about(table)?.get("name")?.as_str()?.to_owned());
     let table = manifests.get(&own)?;
     let same = |(path, other): &(&PathBuf, &Table)| **path != own && name(other) == name(table);
     if let Some((other, _)) = manifests.iter().find(same) {
         return Some(format!("{} has the same name as {}", other.display(), own.display()));
     }
-    if table.contains_key("workspace") || !inherits(&Value::Table(table.clone())) {
+    if table.contains_key("workspace") || !table.values().any(inherits) {
         return None;
     }
-    if about(table).is_some_and(|package| package.contains_key("workspace")) {
+    if about(table).is_some_and(|package| package.get("workspace").is_some()) {
         return Some(format!("{} names its workspace", own.display()));
     }
     let nested = manifests.iter().find(|(path, other)| {
@@ -186,7 +183,17 @@ fn unclear(package: &str, manifests: &Manifests) -> Option<String> {
     nested.map(|(path, _)| format!("{} is of a workspace below the root's, {}", own.display(), path.display()))
 }
 
-/// Whether a manifest takes something from its workspace.
+/// What a manifest says of its package.
+fn about(manifest: &Table) -> Option<&Value> {
+    manifest.get("package").or_else(|| manifest.get("project"))
+}
+
+/// The package's name.
+fn name(manifest: &Table) -> Option<&str> {
+    about(manifest)?.get("name")?.as_str()
+}
+
+/// Whether a part of a manifest takes something from its workspace.
 fn inherits(manifest: &Value) -> bool {
     let Value::Table(table) = manifest else { return false };
     table.get("workspace").and_then(Value::as_bool) == Some(true) || table.values().any(inherits)

@@ -175,7 +175,7 @@ fn memory() -> Check {
     let available = available.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     match available.map(|kilobytes| kilobytes << 10) {
         Some(bytes) if bytes < MEMORY => {
-            Err(format!("{} MB are available: a run takes up to {}", bytes >> 20, MEMORY >> 20))
+            Err(format!("{} are available, a run may take {}", DecimalBytes(bytes), DecimalBytes(MEMORY)))
         }
         Some(bytes) => Ok(format!("{} available", DecimalBytes(bytes))),
         None => Err("the system does not say how much there is".to_owned()),

@@ -105,17 +105,10 @@ impl Subject {
         let context = self.options.context(folder)?;
         let registries = locked.packages.iter().map(|package| package.key.registry.clone());
         let key = context.run_key(work, registries);
-        let ((records, plan), run) = in_run(
-            &self.out,
-            &key,
-            folder,
-            locked.packages.len(),
-            Detail::of(self.quiet, self.verbose),
-            |run, console| {
-                context.notices.iter().for_each(|notice| console.warn(notice));
-                context.verify(locked, *from_lock_file, run, console)
-            },
-        )?;
+        let ((records, plan), run) = self.in_run(&key, folder, locked.packages.len(), |run, console| {
+            context.notices.iter().for_each(|notice| console.warn(notice));
+            context.verify(locked, *from_lock_file, run, console)
+        })?;
         Ok(Done { records, notices: context.notices.clone(), plan, run })
     }
 
@@ -128,15 +121,20 @@ impl Subject {
         context.can_build(plan).map_err(Failure::usage)?;
         let registries = plan.packages.values().map(|package| package.key.registry.clone());
         let key = context.run_key(Work::replay(plan), registries);
-        let ((records, plan), run) = in_run(
-            &self.out,
-            &key,
-            folder,
-            plan.packages.len(),
-            Detail::of(self.quiet, self.verbose),
-            |run, console| context.replay(plan, run, console),
-        )?;
+        let ((records, plan), run) =
+            self.in_run(&key, folder, plan.packages.len(), |run, console| context.replay(plan, run, console))?;
         Ok(Done { records, notices: Vec::new(), plan, run })
+    }
+
+    /// [`in_run`] in the run directory and as loud as was asked for.
+    fn in_run<T>(
+        &self,
+        key: &impl Serialize,
+        folder: &Path,
+        packages: usize,
+        work: impl FnOnce(&RunDirectory, &Console) -> Result<T, Error>,
+    ) -> Result<(T, RunDirectory), Failure> {
+        in_run(&self.out, key, folder, packages, Detail::of(self.quiet, self.verbose), work)
     }
 
     /// The packages to verify.

@@ -190,8 +190,8 @@ impl<'a> Kept<'a> {
         Self { of, names: BTreeSet::new(), lines: BTreeSet::new(), left_out: BTreeSet::new() }
     }
 
-    /// The lines that are not in and that cargo could take in the stead of one that is: those of newer versions, and where it chooses by
-    /// the compiler, all.
+    /// The lines that are not in and that cargo could prefer to one that is: those of newer versions, and where it chooses by the
+    /// compiler, all.
     fn others(&self, chooses_by_compiler: bool) -> impl Iterator<Item = usize> {
         let oldest = self.lines.iter().map(|at| &self.of[*at].version).min();
         let others = self.of.iter().enumerate().filter(|(at, _)| !self.lines.contains(at));
