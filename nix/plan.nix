@@ -9,10 +9,13 @@
   plan ? builtins.fromJSON (builtins.readFile planFile),
   # The Cargo.lock that the plan must cover: one that has changed since fails the evaluation.
   lockFile ? null,
-  # The policy: strict, default or contents-only.
-  accept ? "default",
-  # Repositories that have another address today, besides those that recrate knows: a list of { from, to }. A plan has no say
-  # in them.
+  # What the project requires and accepts: its recrate.toml, or what is in it. A plan has no say in that.
+  policy ? null,
+  # A built-in policy that counts in place of the required one: strict, default or contents-only.
+  accept ? null,
+  # The day, as 2026-11-22 or like a flake's lastModifiedDate: without it no waiver and no rule counts that expires.
+  date ? null,
+  # Repositories that have another address today, besides those that recrate and recrate.toml know: a list of { from, to }.
   renamedRepositories ? [ ],
   # recrate's own programs, { builder, fetcher, judge }, to take in place of the ones that the plan pins. What is
   # rebuilt is the same; the derivations are others than recrate's own.
@@ -266,6 +269,71 @@ let
         }
       );
 
+  settings =
+    let
+      read =
+        if policy == null then
+          { }
+        else if builtins.isAttrs policy then
+          policy
+        else
+          builtins.fromTOML (builtins.readFile policy);
+      unknown = builtins.attrNames (
+        removeAttrs read [
+          "git-mirror"
+          "policy"
+          "renamed-repository"
+          "rule"
+          "software-heritage"
+          "toolchains"
+          "waiver"
+        ]
+      );
+    in
+    # What is misspelt would count for nothing.
+    if unknown == [ ] then read else throw "recrate: recrate.toml has an unknown table ${builtins.head unknown}";
+
+  renamed = renamedRepositories ++ (settings.renamed-repository or [ ]);
+
+  standing = {
+    policy = if accept == null then settings.policy or { } else { require = accept; };
+    rule = settings.rule or [ ];
+    waiver = settings.waiver or [ ];
+  };
+
+  # What of it a package's verdict can depend on: nothing else builds it again. The judge looks at it once more.
+  standingOf =
+    package:
+    let
+      repository = package.build.rebuild.claims.repository or "";
+      isBelow = owner: builtins.substring 0 (builtins.stringLength owner + 1) repository == "${owner}/";
+    in
+    standing
+    // {
+      # Rules are for what is the same bit for bit.
+      rule = builtins.filter (
+        rule: rule.repository or "" == repository && repository != "" || rule ? owner && isBelow rule.owner
+      ) standing.rule;
+      waiver = builtins.filter (
+        waiver: waiver.crate == "${package.name}@${package.version}"
+      ) standing.waiver;
+    };
+
+  # The day, where something depends on it.
+  day =
+    { rule, waiver, ... }:
+    let
+      digits = builtins.match "([0-9]{4})-?([0-9]{2})-?([0-9]{2})([0-9]{6})?" date;
+      given =
+        if date == null then
+          ""
+        else if digits == null then
+          throw "recrate: ${date} is no date"
+        else
+          builtins.concatStringsSep "-" (builtins.genList (builtins.elemAt digits) 3);
+    in
+    if builtins.any (one: one ? expires) (rule ++ waiver) then given else "";
+
   # A derivation that runs the judge.
   judged =
     name: verb: description: asks:
@@ -289,18 +357,27 @@ let
   verdict =
     job: package:
     let
-      named = judged "verdict-${package.name}-${package.version}";
+      named =
+        verb: description: asks:
+        judged "verdict-${package.name}-${package.version}" verb description (
+          asks
+          // {
+            standing = builtins.toJSON own;
+            date = day own;
+            passAsFile = asks.passAsFile ++ [ "standing" ];
+          }
+        );
+      own = standingOf package;
       inherit (package.build.rebuild) recipe;
     in
     if package.build ? rebuild then
       named "verdict" "whether ${package.name} ${package.version} is what its commit gives" {
-        inherit accept;
         case = builtins.toJSON {
           inherit package;
           toolchain = plan.toolchains.${recipe.toolchain};
           drv = builtins.unsafeDiscardStringContext rebuilds.${job}.drvPath;
           out = builtins.unsafeDiscardStringContext rebuilds.${job}.outPath;
-          renamed = renamedRepositories;
+          inherit renamed;
         };
         passAsFile = [ "case" ];
         index = lookup "index slice" indexes recipe.index;
@@ -309,7 +386,6 @@ let
       }
     else
       named "obstacle" "why ${package.name} ${package.version} can't be rebuilt" {
-        inherit accept;
         package = builtins.toJSON package;
         passAsFile = [ "package" ];
       };
@@ -552,12 +628,16 @@ in
   verdicts = walked verdicts;
 
   # One per verdict, that fails where the policy does not accept the package: for `nix flake check`.
-  gates = walked (unlookedAt // builtins.mapAttrs gate verdicts);
+  gates = walked (
+    (if standing.policy.undetermined or "reject" == "warn" then { } else unlookedAt)
+    // builtins.mapAttrs gate verdicts
+  );
 
   # One over all. To Hydra it is an aggregate, too, and red where a verdict is.
   report = judged "report" "report" "whether these crates are what their commits give" {
     _hydraAggregate = true;
-    inherit accept;
+    standing = builtins.toJSON standing;
+    date = day standing;
     constituents = builtins.attrValues verdicts;
     lockfile = if lockFile == null then "" else "compared";
     skipped = builtins.toJSON plan.skipped;
@@ -565,6 +645,7 @@ in
     passAsFile = [
       "constituents"
       "skipped"
+      "standing"
       "toolchains"
     ];
   };

@@ -1,17 +1,22 @@
 //! The command line: one small file per subcommand. `main` parses, runs, prints and exits.
 
+pub mod baseline;
 pub mod build_options;
 pub mod cache;
+pub mod changes;
 pub mod clean;
 pub mod completions;
+pub mod config;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
+pub mod format;
 pub mod plan;
 pub mod reproduce;
 pub mod subject;
 pub mod toolchain;
 pub mod verify;
+pub mod waive;
 
 use std::process::ExitCode;
 
@@ -42,6 +47,8 @@ pub struct Cli {
 #[allow(missing_docs, reason = "each one's own documentation is its help")]
 pub enum Command {
     Verify(verify::Verify),
+    Waive(waive::Waive),
+    Changes(changes::Changes),
     Plan(plan::Plan),
     Explain(explain::Explain),
     Diff(diff::Diff),
@@ -105,6 +112,8 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Verify(verify) => verify.run(),
+            Command::Waive(waive) => waive.run(),
+            Command::Changes(changes) => changes.run(),
             Command::Plan(plan) => plan.run(),
             Command::Explain(explain) => explain.run(),
             Command::Diff(diff) => diff.run(),

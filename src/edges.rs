@@ -18,3 +18,5 @@ pub mod run_directory;
 pub mod software_heritage;
 #[cfg(feature = "driver")]
 pub mod toolchains;
+#[cfg(feature = "driver")]
+pub mod worktree;

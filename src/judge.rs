@@ -5,13 +5,14 @@
 //!
 //! | verb | what | variables of the derivation |
 //! |---|---|---|
-//! | `verdict` | one package against its rebuild | `published`, `rebuilt`, `index`, `accept`, `case`: a [`CaseFile`] in a file |
-//! | `obstacle` | a package that can't be rebuilt | `accept`, `package`: a [`PlannedPackage`] in a file |
+//! | `verdict` | one package against its rebuild | `published`, `rebuilt`, `index`, `case`: a [`CaseFile`] in a file |
+//! | `obstacle` | a package that can't be rebuilt | `package`: a [`PlannedPackage`] in a file |
 //! | `gate` | fails where a package does not pass | `verdict` |
-//! | `report` | all of them | `accept`, `lockfile`; `skipped`, `toolchains` and `constituents`, the verdicts' paths, in files |
+//! | `report` | all of them | `lockfile`; `skipped`, `toolchains` and `constituents`, the verdicts' paths, in files |
 //!
-//! A verdict succeeds whatever it is; where the policy `accept` does not let the package pass, its output has
-//! `nix-support/failed`, which Hydra shows as a failure with output. So does a report.
+//! All but gates have `standing`, what the project requires and accepts, in a file, and `date`, the day for what expires. A verdict
+//! succeeds whatever it is; where the policy does not let the package pass, its output has `nix-support/failed`, which Hydra
+//! shows as a failure with output. So does a report.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -36,11 +37,12 @@ use crate::stages::judge::{Output, Replayed, judge_obstacle};
 use crate::stages::lock::Skipped;
 use crate::stages::lock_evidence::locked_versions;
 use crate::stages::plan::{Build, PlannedPackage};
-use crate::stages::policy::BuiltIn;
+use crate::stages::policy::standing::Circumstances;
 use crate::stages::record::Record;
 use crate::stages::renamed_repositories::{Renamed, with_known};
+use crate::stages::report::brief::repeat;
 use crate::stages::report::text::View;
-use crate::stages::report::{Entry, Report};
+use crate::stages::report::{Basis, Entry, Report};
 use crate::stages::toolchain::{Origin, Toolchain};
 use crate::stages::verdict::Verdict;
 
@@ -148,11 +150,31 @@ fn obstacle() -> Result<(), String> {
     write(Record::new(package.key.clone(), package.checksum, judge_obstacle(obstacle, true)), &[], "")
 }
 
+/// How many lines of a verdict and of the differences a gate prints: outside of Hydra its log is the whole report, and what
+/// shows logs shows the last hundred lines.
+const VERDICT_LINES: usize = 50;
+const DIFF_LINES: usize = 30;
+
 fn gate() -> Result<(), String> {
     let verdict = path("verdict")?;
-    let text = read(&verdict.join("verdict.txt"))?;
-    eprint!("{}", String::from_utf8_lossy(&text));
+    let head = |file: &str, lines: usize| -> Result<(), String> {
+        let text = read(&verdict.join(file))?;
+        let text = String::from_utf8_lossy(&text);
+        text.lines().take(lines).for_each(|line| eprintln!("{line}"));
+        match text.lines().count().saturating_sub(lines) {
+            0 => {}
+            more => eprintln!("and {more} lines more in {}", verdict.join(file).display()),
+        }
+        Ok(())
+    };
+    head("verdict.txt", VERDICT_LINES)?;
+    if verdict.join("diff.txt").exists() {
+        head("diff.txt", DIFF_LINES)?;
+    }
     if verdict.join("nix-support/failed").exists() {
+        let entry: Entry = parse(&verdict.join("verdict.json"))?;
+        eprintln!("repeat: {}", repeat(&entry));
+        eprintln!("accept: recrate waive {} --reason ...", entry.record.key.id());
         return Err("not accepted by the policy".to_owned());
     }
     fs_err::os::unix::fs::symlink(&verdict, path("out")?).map_err(text_of)
@@ -185,7 +207,7 @@ fn report() -> Result<(), String> {
             ));
         }
     }
-    let report = Report::new(records, skipped, accept()?, notices);
+    let report = Report::new(records, Basis { skipped, notices, ..basis()? });
     let out = Out::new()?;
     out.write("report.json", &report.to_json())?;
     out.write("report.txt", &report.to_text(View { verbose: false, ..View::PLAIN }))?;
@@ -196,7 +218,8 @@ fn report() -> Result<(), String> {
         let _ = writeln!(metrics, "verdicts.{name} {}", report.verdicts.get(&verdict).copied().unwrap_or(0));
     }
     for decision in DecisionName::ALL {
-        let _ = writeln!(metrics, "decisions.{decision} {}", report.decisions.get(&decision).copied().unwrap_or(0));
+        let name = decision.to_string().replace(' ', "-");
+        let _ = writeln!(metrics, "decisions.{name} {}", report.decisions.get(&decision).copied().unwrap_or(0));
     }
     let products = [
         ("report", "recrate", "", "report.html"),
@@ -210,9 +233,9 @@ fn report() -> Result<(), String> {
 
 /// Writes what a verdict's output has; `crates` are the two crates, as far as there are.
 fn write(record: Record, crates: &[(&str, Option<PathBuf>)], diff: &str) -> Result<(), String> {
-    let accept = accept()?;
-    let report = Report::new(vec![record.clone()], Vec::new(), accept, Vec::new());
-    let entry = Entry::new(record, accept);
+    let basis = basis()?;
+    let entry = Entry::new(record.clone(), &basis);
+    let report = Report::new(vec![record], basis);
     let out = Out::new()?;
     let json = serde_json::to_string_pretty(&entry).expect("a record is plain data");
     out.write("verdict.json", &(json + "\n"))?;
@@ -271,8 +294,12 @@ impl Out {
     }
 }
 
-fn accept() -> Result<BuiltIn, String> {
-    std::env::var("accept").map_err(text_of)?.parse()
+/// What the project requires and accepts, on the day that whoever evaluated says it is.
+fn basis() -> Result<Basis, String> {
+    let date = std::env::var("date").unwrap_or_default();
+    let today = if date.is_empty() { None } else { Some(date.parse().map_err(text_of)?) };
+    let circumstances = Circumstances { today, new: false };
+    Ok(Basis { standing: given("standing")?, circumstances, ..Basis::default() })
 }
 
 fn path(variable: &str) -> Result<PathBuf, String> {

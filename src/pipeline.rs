@@ -23,6 +23,7 @@ pub mod run_key;
 mod seed;
 mod sources;
 pub mod trace;
+pub mod updates;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,6 +4,7 @@
 //! [`derivation`] → [`compare`], [`container`] → [`judge`], [`findings`] → [`verdict`], [`policy`] → [`report`].
 
 pub mod artefact;
+pub mod changes;
 pub mod checkout;
 pub mod claims;
 pub mod compare;

@@ -7,9 +7,10 @@ use nix_archive::nar::{CaseHack, hash_path};
 use serde::Deserialize;
 
 use super::Failure;
+use super::config::Config;
 use crate::edges::cache::Cache;
 use crate::edges::cargo_config::CargoConfig;
-use crate::edges::git::{Git, Mirror, without_file_scheme};
+use crate::edges::git::{Git, Mirror};
 use crate::edges::network::{Network, PATIENCE};
 use crate::edges::nix::Nix;
 use crate::edges::parallel::Permits;
@@ -20,7 +21,8 @@ use crate::pipeline::context::{Context, Program, Programs};
 use crate::pipeline::repositories::Repositories;
 use crate::stages::derivation::names;
 use crate::stages::plan::ProgramPin;
-use crate::stages::renamed_repositories::{Renamed, with_known};
+use crate::stages::policy::standing::Standing;
+use crate::stages::renamed_repositories::with_known;
 use crate::stages::toolchain::{CATALOGUE, Search, Toolchain};
 
 /// How many requests are under way at once.
@@ -144,18 +146,6 @@ pub struct BuildOptions {
     substitute: bool,
 }
 
-/// The configuration file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Config {
-    #[serde(default)]
-    git_mirror: Vec<Mirror>,
-    #[serde(default)]
-    renamed_repository: Vec<Renamed>,
-    toolchains: Option<Cargos>,
-    software_heritage: Option<String>,
-}
-
 impl BuildOptions {
     /// Sets everything up for the packages of a lock file in `folder`.
     ///
@@ -163,7 +153,7 @@ impl BuildOptions {
     /// Where something that is needed is not there, with what to do about it.
     pub fn context(&self, folder: &Path) -> Result<Context, Failure> {
         let network = Network::acquire(self.offline, Duration::from_secs(self.network_timeout));
-        let config = self.read_config(folder)?;
+        let config = Config::read(self.config.as_deref(), folder)?;
         let mut mirrors = self.mirrors.clone();
         mirrors.extend(config.git_mirror);
         let mut build_options = Vec::new();
@@ -216,32 +206,18 @@ impl BuildOptions {
         })
     }
 
-    fn read_config(&self, folder: &Path) -> Result<Config, Failure> {
-        let path = match &self.config {
-            Some(path) => path.clone(),
-            None => {
-                let user = directories::ProjectDirs::from("", "", "recrate").map(|own| own.config_dir().to_owned());
-                let places = std::iter::once(folder.to_owned()).chain(user).map(|place| place.join("recrate.toml"));
-                match places.into_iter().find(|path| path.is_file()) {
-                    Some(path) => path,
-                    None => return Ok(Config::default()),
-                }
-            }
-        };
-        let text = fs_err::read_to_string(&path).map_err(Failure::usage)?;
-        let mut config: Config =
-            toml::from_str(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-        // A folder of mirrors counts from the file that names it.
-        let base = path.parent().unwrap_or(folder);
-        for mirror in &mut config.git_mirror {
-            mirror.replacement = without_file_scheme(&mirror.replacement).to_owned();
-            if !mirror.replacement.contains("://") {
-                let folder = std::path::absolute(base.join(&mirror.replacement)).map_err(Failure::usage)?;
-                let slash = if mirror.replacement.ends_with('/') { "/" } else { "" };
-                mirror.replacement = format!("{}{slash}", folder.display().to_string().trim_end_matches('/'));
-            }
-        }
-        Ok(config)
+    /// What the configuration file requires and accepts, for packages of a lock file in `folder`.
+    ///
+    /// # Errors
+    /// Where it can't be read.
+    pub fn standing(&self, folder: &Path) -> Result<Standing, Failure> {
+        Ok(Config::read(self.config.as_deref(), folder)?.standing())
+    }
+
+    /// The configuration file, where one was named.
+    #[must_use]
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 }
 

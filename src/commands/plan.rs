@@ -10,7 +10,7 @@ use crate::edges::console::print;
 use crate::model::foreign::in_json;
 use crate::stages::decision::{DecisionName, Exit};
 use crate::stages::policy::BuiltIn;
-use crate::stages::report::Report;
+use crate::stages::report::{Basis, Report};
 
 /// Write the plan of a lock file: everything that decides its rebuilds.
 ///
@@ -44,8 +44,9 @@ impl Plan {
         if read.locked.packages.is_empty() && read.locked.skipped.is_empty() {
             return Ok(ExitCode::from(Exit::Nothing.code()));
         }
-        let Done { records, notices, plan, run } = self.subject.plan(&read)?;
-        let report = Report::new(records, plan.skipped.clone(), BuiltIn::Default, notices);
+        let Done { records, context, plan, run } = self.subject.plan(&read)?;
+        let (skipped, notices) = (plan.skipped.clone(), context.notices);
+        let report = Report::new(records, Basis { skipped, notices, ..Basis::of(BuiltIn::Default) });
         for entry in report.packages.iter().filter(|entry| entry.record.best.is_none()) {
             eprintln!("not rebuilt: {}, {}", entry.record.key, entry.verdict);
         }

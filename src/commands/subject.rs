@@ -14,10 +14,11 @@ use crate::edges::nix;
 use crate::edges::run_directory::{self, RunDirectory};
 use crate::model::krate::CrateId;
 use crate::model::package::{PackageKey, RegistryName};
-use crate::pipeline::context::{Error, INTERRUPTED};
+use crate::pipeline::context::{Context, Error, INTERRUPTED};
 use crate::pipeline::run_key::Work;
 use crate::stages::lock::{self, Locked, LockedPackage};
 use crate::stages::plan::Plan;
+use crate::stages::policy::standing::Standing;
 use crate::stages::record::Record;
 use crate::stages::report::OUT;
 
@@ -50,6 +51,17 @@ pub struct Read {
     pub from_lock_file: bool,
     /// The folder whose cargo configuration counts.
     pub folder: PathBuf,
+    /// The lock file, where one was named.
+    pub lock: Option<LockText>,
+}
+
+/// A lock file as it was named and as it is written.
+#[derive(Debug)]
+pub struct LockText {
+    /// Its path, as the user named it; none for standard input.
+    pub path: Option<PathBuf>,
+    /// What it says.
+    pub text: String,
 }
 
 /// What working on a subject came to.
@@ -57,8 +69,8 @@ pub struct Read {
 pub struct Done {
     /// A record of each package.
     pub records: Vec<Record>,
-    /// What the reader of a report should know of the run.
-    pub notices: Vec<String>,
+    /// What was needed of the outside world.
+    pub context: Context,
     /// The recipes of the verdicts.
     pub plan: Plan,
     /// The run directory, still locked.
@@ -76,6 +88,20 @@ impl Subject {
     #[must_use]
     pub fn is_verbose(&self) -> bool {
         self.verbose
+    }
+
+    /// What the configuration file requires and accepts, for packages of a lock file in `folder`.
+    ///
+    /// # Errors
+    /// Where it can't be read.
+    pub fn standing(&self, folder: &Path) -> Result<Standing, Failure> {
+        self.options.standing(folder)
+    }
+
+    /// The configuration file, where one was named.
+    #[must_use]
+    pub fn config(&self) -> Option<&Path> {
+        self.options.config()
     }
 
     /// Whether crates or a lock file were named.
@@ -101,7 +127,7 @@ impl Subject {
     }
 
     fn work(&self, read: &Read, work: Work<'_>) -> Result<Done, Failure> {
-        let Read { locked, from_lock_file, folder } = read;
+        let Read { locked, from_lock_file, folder, .. } = read;
         let context = self.options.context(folder)?;
         let registries = locked.packages.iter().map(|package| package.key.registry.clone());
         let key = context.run_key(work, registries);
@@ -109,7 +135,7 @@ impl Subject {
             context.notices.iter().for_each(|notice| console.warn(notice));
             context.verify(locked, *from_lock_file, run, console)
         })?;
-        Ok(Done { records, notices: context.notices.clone(), plan, run })
+        Ok(Done { records, context, plan, run })
     }
 
     /// Builds and judges what a plan says.
@@ -123,7 +149,7 @@ impl Subject {
         let key = context.run_key(Work::replay(plan), registries);
         let ((records, plan), run) =
             self.in_run(&key, folder, plan.packages.len(), |run, console| context.replay(plan, run, console))?;
-        Ok(Done { records, notices: Vec::new(), plan, run })
+        Ok(Done { records, context, plan, run })
     }
 
     /// [`in_run`] in the run directory and as loud as was asked for.
@@ -152,7 +178,7 @@ impl Subject {
             packages.sort();
             packages.dedup();
             let locked = Locked { packages, skipped: Vec::new() };
-            return Ok(Read { locked, from_lock_file: false, folder: here });
+            return Ok(Read { locked, from_lock_file: false, folder: here, lock: None });
         }
         let what = match self.what.as_slice() {
             [] => "Cargo.lock",
@@ -173,7 +199,8 @@ impl Subject {
             (text, path.parent().unwrap_or(&here).to_owned())
         };
         let locked = lock::read(&text).map_err(|error| Failure::usage(format!("{what}: {error}")))?;
-        Ok(Read { locked, from_lock_file: true, folder })
+        let path = (what != "-").then(|| PathBuf::from(what));
+        Ok(Read { locked, from_lock_file: true, folder, lock: Some(LockText { path, text }) })
     }
 }
 

@@ -1,20 +1,31 @@
 //! `recrate verify`: a lock file, one crate or a plan, to a report.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
 use super::Failure;
-use super::subject::{Done, Subject};
-use crate::edges::console::{colours_on_stdout, print};
+use super::baseline::Baseline;
+use super::format::{self, Output};
+use super::subject::{Done, Read, Subject};
+use crate::edges::console::colours_on_stdout;
+use crate::model::package::PackageKey;
+use crate::stages::changes::{ChangedSince, changed, predecessors};
 use crate::stages::claims::{Cause, Missing, Obstacle};
 use crate::stages::coverage;
 use crate::stages::judge::judge_obstacle;
-use crate::stages::lock::Locked;
+use crate::stages::lock::lines::lines;
+use crate::stages::lock::{Locked, LockedPackage};
 use crate::stages::plan::Plan;
 use crate::stages::policy::BuiltIn;
+use crate::stages::policy::standing::{Circumstances, Standing};
 use crate::stages::record::Record;
-use crate::stages::report::Report;
 use crate::stages::report::text::View;
+use crate::stages::report::{Basis, Report};
 
 /// Verify the packages of a lock file, or a single crate.
 ///
@@ -35,15 +46,20 @@ Examples:
   recrate verify                                  the Cargo.lock of this folder
   recrate verify itoa@1.0.18                      one crate, without a lock file
   recrate verify --format json > report.json      for programs
+  recrate verify --changed-since origin/main      only the crates that a pull request changes
   recrate verify --from-plan plan.json Cargo.lock what a plan says, and whether it covers the lock file
   recrate verify --git-mirror https://github.com/=ssh://git@git.example/mirrors/")]
 pub struct Verify {
-    /// The policy: what is required of a package
-    #[arg(long, value_name = "POLICY", default_value = "default")]
-    accept: BuiltIn,
-    /// Form of the report on standard output
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    format: Format,
+    /// The policy: what is required of a package [default: what recrate.toml requires, or default]
+    #[arg(long, value_name = "POLICY")]
+    accept: Option<BuiltIn>,
+    /// Form of the report on standard output, or in a file: text, json, junit, sarif, markdown or github. Can be given several times
+    #[arg(long, value_name = "FORMAT[=FILE]")]
+    format: Vec<Output>,
+    /// Verify only the packages that another lock file does not have: that of a git revision, like origin/main, or a file. What
+    /// is new and undetermined is rejected, unless recrate.toml has `undetermined-when-new`
+    #[arg(long, value_name = "REV|LOCK", conflicts_with = "from_plan")]
+    changed_since: Option<String>,
     /// Verify what the plan in FILE says, without any search. With a LOCK, packages that the plan does not cover are
     /// undetermined. What the plan says of registry and repositories is asked again, unless --offline is set
     #[arg(long, value_name = "FILE")]
@@ -52,32 +68,90 @@ pub struct Verify {
     subject: Subject,
 }
 
-/// Forms of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs: see docs/report.schema.json.
-    Json,
-}
-
 impl Verify {
     /// Verifies and prints the report.
     ///
     /// # Errors
     /// Where the input can't be read, or recrate or the machine is at fault.
     pub fn run(&self) -> Result<ExitCode, Failure> {
+        format::check(&self.format)?;
         if let Some(path) = &self.from_plan {
             return self.replay(path);
         }
         let read = self.subject.read()?;
-        if read.locked.packages.is_empty() {
-            return self.print(&Report::new(Vec::new(), read.locked.skipped, self.accept, Vec::new()));
+        let mut basis = self.basis(Some(&read), &read.folder)?;
+        basis.skipped.clone_from(&read.locked.skipped);
+        if let Some(since) = &self.changed_since {
+            return self.verify_changed(since, read, basis);
         }
-        let Done { records, notices, run, .. } = self.subject.verify(&read)?;
-        let report = Report::new(records, read.locked.skipped, self.accept, notices);
+        if read.locked.packages.is_empty() {
+            return self.print(&Report::new(Vec::new(), basis), &read);
+        }
+        let Done { records, context, run, .. } = self.subject.verify(&read)?;
+        basis.notices = context.notices;
+        let report = Report::new(records, basis);
         run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
-        self.print(&report)
+        self.print(&report, &read)
+    }
+
+    /// Verifies only what another lock file does not have, and says what updates are.
+    fn verify_changed(&self, since: &str, mut read: Read, mut basis: Basis) -> Result<ExitCode, Failure> {
+        let Some(lock) = &read.lock else {
+            return Err(Failure::usage("--changed-since compares lock files: name a Cargo.lock"));
+        };
+        let baseline = Baseline::read(since, lock, self.subject.config(), &read.folder)?;
+        let locked = std::mem::take(&mut read.locked.packages);
+        let whole = Locked { packages: locked, skipped: read.locked.skipped.clone() };
+        let mut wanted = changed(&whole, &baseline.locked);
+        let before = predecessors(&wanted, &baseline.locked);
+        basis.notices.extend(baseline.notices(&basis.standing));
+        let others = whole.packages.iter().filter(|package| !wanted.contains(package));
+        // What nobody looked at since a waiver or rule was changed is not as it was.
+        let again: Vec<&LockedPackage> =
+            others.filter(|package| baseline.is_to_be_looked_at(&basis.standing, &package.key)).collect();
+        wanted.extend(again);
+        let is_wanted = |key: &PackageKey| wanted.iter().any(|package| package.key == *key);
+        let unseen: BTreeSet<PackageKey> = whole
+            .packages
+            .iter()
+            .filter(|package| !is_wanted(&package.key))
+            .map(|package| package.key.clone())
+            .collect();
+        basis.circumstances.new = true;
+        basis.changed_since = Some((ChangedSince { since: since.into(), unchanged: unseen.len() }, unseen));
+        let mut packages: Vec<LockedPackage> = wanted.iter().map(|package| (*package).clone()).collect();
+        packages.extend(before.values().map(|package| (*package).clone()));
+        packages.sort();
+        packages.dedup_by(|a, b| a.key == b.key);
+        if packages.is_empty() {
+            return self.print(&Report::new(Vec::new(), basis), &read);
+        }
+        read.locked.packages = packages;
+        read.from_lock_file = false;
+        let Done { records, context, run, .. } = self.subject.verify(&read)?;
+        for (key, before) in &before {
+            let of = |key: &PackageKey| records.iter().find(|record| record.key == *key);
+            if let (Some(from), Some(to)) = (of(&before.key), of(key)) {
+                basis.updates.insert(key.clone(), context.update(from, to));
+            }
+        }
+        basis.notices.extend(context.notices);
+        let records = records.into_iter().filter(|record| is_wanted(&record.key)).collect();
+        let report = Report::new(records, basis);
+        run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
+        self.print(&report, &read)
+    }
+
+    /// What the report is about, as far as it is known before the work.
+    fn basis(&self, read: Option<&Read>, folder: &Path) -> Result<Basis, Failure> {
+        let mut standing = self.subject.standing(folder)?;
+        if let Some(accept) = self.accept {
+            standing.policy = Standing::of(accept).policy;
+        }
+        let circumstances = Circumstances { today: Some(today()), new: false };
+        let lock = read.and_then(|read| read.lock.as_ref());
+        let lines = lock.map(|lock| lines(&lock.text)).unwrap_or_default();
+        Ok(Basis { standing, circumstances, lines, ..Basis::default() })
     }
 
     fn replay(&self, path: &Path) -> Result<ExitCode, Failure> {
@@ -113,35 +187,42 @@ impl Verify {
         skipped.extend(locked.into_iter().flat_map(|locked| locked.skipped.iter().cloned()));
         skipped.sort();
         skipped.dedup();
-        if plan.packages.is_empty() {
-            return self.print(&Report::new(uncovered, skipped, self.accept, notices));
-        }
         let absolute = std::path::absolute(path).map_err(Failure::usage)?;
         let beside = || absolute.parent().unwrap_or(&absolute).to_owned();
         let folder = read.as_ref().map_or_else(beside, |read| read.folder.clone());
+        let basis = Basis { skipped, notices, ..self.basis(read.as_ref(), &folder)? };
+        let lock = read.as_ref().and_then(|read| read.lock.as_ref()).and_then(|lock| lock.path.as_deref());
+        if plan.packages.is_empty() {
+            return self.show(&Report::new(uncovered, basis), lock);
+        }
         let done = self.subject.replay(&plan, &folder)?;
         let mut records = done.records;
         records.extend(uncovered);
-        let report = Report::new(records, skipped, self.accept, notices);
+        let report = Report::new(records, basis);
         done.run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
-        self.print(&report)
+        self.show(&report, lock)
     }
 
-    fn print(&self, report: &Report) -> Result<ExitCode, Failure> {
+    fn print(&self, report: &Report, read: &Read) -> Result<ExitCode, Failure> {
+        self.show(report, read.lock.as_ref().and_then(|lock| lock.path.as_deref()))
+    }
+
+    fn show(&self, report: &Report, lock: Option<&Path>) -> Result<ExitCode, Failure> {
         let view =
             View { out: Some(self.subject.out()), verbose: self.subject.is_verbose(), colour: colours_on_stdout() };
-        let text = match self.format {
-            Format::Text => report.to_text(view),
-            Format::Json => report.to_json(),
-        };
-        print(&text).map_err(Failure::internal)?;
+        format::write(&self.format, report, view, lock)?;
         Ok(ExitCode::from(report.exit().code()))
     }
 }
 
+/// The day, in UTC.
+pub fn today() -> Date {
+    Timestamp::now().to_zoned(TimeZone::UTC).date()
+}
+
 /// The packages of a lock file that a plan does not cover: undetermined.
 fn uncovered(locked: &Locked, plan: &Plan) -> Vec<Record> {
-    let covered = |package: &&crate::stages::lock::LockedPackage| {
+    let covered = |package: &&LockedPackage| {
         let planned = plan.packages.get(&package.key.job());
         planned.is_some_and(|planned| package.checksum.is_none_or(|checksum| planned.checksum == Some(checksum)))
     };

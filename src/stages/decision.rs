@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::model::foreign::Foreign;
 use crate::model::nonempty::NonEmpty;
 
 /// What a policy decides on a package.
@@ -22,11 +24,47 @@ pub enum Decision {
         /// Which, in words.
         reasons: NonEmpty<String>,
     },
-    /// Not accepted by the policy, but by a person, for this very checksum and these very findings. Nothing gives it yet.
-    Waived {
-        /// Why.
-        reason: String,
+    /// The same, and the policy lets such packages pass.
+    Warned {
+        /// Which, in words.
+        reasons: NonEmpty<String>,
     },
+    /// Not accepted by the policy, but by a person: with a waiver, for this very checksum and these very findings, or with rules.
+    Waived {
+        /// Whether nothing is known to be wrong: what was waived could not be determined.
+        undetermined: bool,
+        /// What the policy does not accept, in words.
+        reasons: NonEmpty<String>,
+        /// Who does, and why.
+        by: NonEmpty<Acceptance>,
+    },
+}
+
+/// A person's acceptance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Acceptance {
+    /// The repository or owner that a rule is for; none for a waiver.
+    pub rule: Option<Foreign>,
+    /// Why.
+    pub reason: Foreign,
+    /// Who says so.
+    pub who: Foreign,
+    /// The day from which on it does not count.
+    pub expires: Option<Date>,
+    /// Where to read more.
+    pub link: Option<Foreign>,
+}
+
+impl fmt::Display for Acceptance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, reason, who, expires, link } = self;
+        write!(f, "{reason} ({who}")?;
+        rule.iter().try_for_each(|scope| write!(f, ", by the rule for {scope}"))?;
+        expires.iter().try_for_each(|day| write!(f, ", until {day}"))?;
+        link.iter().try_for_each(|link| write!(f, ", {link}"))?;
+        f.write_str(")")
+    }
 }
 
 impl Decision {
@@ -37,7 +75,9 @@ impl Decision {
             Self::Accepted => DecisionName::Accepted,
             Self::Rejected { .. } => DecisionName::Rejected,
             Self::Undetermined { .. } => DecisionName::Undetermined,
-            Self::Waived { .. } => DecisionName::Waived,
+            Self::Warned { .. } => DecisionName::Warned,
+            Self::Waived { undetermined: true, .. } => DecisionName::WaivedUndetermined,
+            Self::Waived { undetermined: false, .. } => DecisionName::Waived,
         }
     }
 
@@ -45,8 +85,20 @@ impl Decision {
     #[must_use]
     pub fn passes(&self) -> bool {
         match self {
-            Self::Accepted | Self::Waived { .. } => true,
+            Self::Accepted | Self::Warned { .. } | Self::Waived { .. } => true,
             Self::Rejected { .. } | Self::Undetermined { .. } => false,
+        }
+    }
+
+    /// What the policy does not accept, in words.
+    #[must_use]
+    pub fn reasons(&self) -> &[String] {
+        match self {
+            Self::Accepted => &[],
+            Self::Rejected { reasons }
+            | Self::Undetermined { reasons }
+            | Self::Warned { reasons }
+            | Self::Waived { reasons, .. } => reasons.as_slice(),
         }
     }
 }
@@ -61,13 +113,18 @@ pub enum DecisionName {
     Rejected,
     /// See [`Decision::Undetermined`].
     Undetermined,
+    /// See [`Decision::Warned`].
+    Warned,
     /// See [`Decision::Waived`].
     Waived,
+    /// The same of something that could not be determined.
+    WaivedUndetermined,
 }
 
 impl DecisionName {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Accepted, Self::Rejected, Self::Undetermined, Self::Waived];
+    pub const ALL: [Self; 6] =
+        [Self::Accepted, Self::Rejected, Self::Undetermined, Self::Warned, Self::Waived, Self::WaivedUndetermined];
 }
 
 impl fmt::Display for DecisionName {
@@ -76,7 +133,9 @@ impl fmt::Display for DecisionName {
             Self::Accepted => "accepted",
             Self::Rejected => "rejected",
             Self::Undetermined => "undetermined",
+            Self::Warned => "undetermined with a warning",
             Self::Waived => "waived",
+            Self::WaivedUndetermined => "waived undetermined",
         })
     }
 }
@@ -101,7 +160,10 @@ impl Exit {
         decisions.fold(Self::Nothing, |exit, decision| match (exit, decision) {
             (Self::Rejected, _) | (_, DecisionName::Rejected) => Self::Rejected,
             (Self::Undetermined, _) | (_, DecisionName::Undetermined) => Self::Undetermined,
-            (Self::Passed | Self::Nothing, DecisionName::Accepted | DecisionName::Waived) => Self::Passed,
+            (
+                Self::Passed | Self::Nothing,
+                DecisionName::Accepted | DecisionName::Warned | DecisionName::Waived | DecisionName::WaivedUndetermined,
+            ) => Self::Passed,
         })
     }
 

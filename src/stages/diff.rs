@@ -3,42 +3,25 @@
 //! All of it is shown, repeated entries and what lies outside of entries included; where something is too long to be compared line
 //! by line, that is said in its place. The same crates give the same text.
 
+pub mod lines;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anstyle::{AnsiColor, Style};
-use similar::{Algorithm, ChangeTag, TextDiff};
+use lines::{Budget, bytes, write_content};
 
 use super::artefact::{Archive, Entry, LARGE};
-use super::compare::{Kind, kind_of_change};
+use super::compare::Kind;
 use super::container::Form;
 use super::findings::Contents;
 use crate::model::foreign::Foreign;
 use crate::model::krate::CrateId;
 
-/// Past so many lines between the first and the last change two texts are not compared line by line: the time for it grows with
-/// the square.
-const COMPARED_LINES: usize = 10_000;
-/// Past so many lines a text is not taken apart: each takes memory, changed or not.
-const TAKEN_APART: usize = 1_000_000;
-/// The same of all files together, and how many lines of them are shown.
-const BUDGET: Budget = Budget { compared: 40_000, shown: 20_000 };
-/// How many lines of a file are shown.
-const SHOWN_LINES: usize = 2_000;
-/// How many characters of a line are shown.
-const SHOWN_CHARACTERS: usize = 1_000;
-
-/// What is left of the work that a crate may cause.
-struct Budget {
-    compared: usize,
-    shown: usize,
-}
-
 /// The differences, as a diff from git to what was published; `contents` is what the comparison found.
 #[must_use]
 pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, contents: &Contents, colour: bool) -> String {
     let mut out = String::new();
-    let mut budget = BUDGET;
+    let mut budget = Budget::default();
     let mut mine: BTreeMap<_, _> =
         rebuilt.by_path().into_iter().map(|(path, entries)| (path, entries.into_iter())).collect();
     let mut pairs: Vec<(Option<&Entry>, Option<&Entry>)> = Vec::new();
@@ -96,69 +79,7 @@ fn write_file(
     budget: &mut Budget,
 ) {
     write_names(out, entry.map(|entry| entry.path.as_str()), mine.is_some(), theirs.is_some());
-    let (mine, theirs) = (mine.unwrap_or_default(), theirs.unwrap_or_default());
-    match (std::str::from_utf8(mine), std::str::from_utf8(theirs)) {
-        (Ok(mine), Ok(theirs)) => write_lines(out, mine, theirs, colour, budget),
-        _ => {
-            let _ = writeln!(out, "{}: {} and {}", Kind::Bytes, bytes(mine.len()), bytes(theirs.len()));
-        }
-    }
-}
-
-fn bytes(count: usize) -> String {
-    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
-}
-
-fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool, budget: &mut Budget) {
-    let between = lines_between(mine, theirs);
-    let is_long = || mine.lines().count().max(theirs.lines().count()) > TAKEN_APART;
-    if between > COMPARED_LINES.min(budget.compared) || is_long() {
-        let kind = kind_of_change(theirs.as_bytes(), mine.as_bytes());
-        let _ = writeln!(out, "{kind}; not shown line by line: {between} lines between the first and the last change");
-        return;
-    }
-    budget.compared -= between;
-    let diff = TextDiff::configure().algorithm(Algorithm::Myers).diff_lines(mine, theirs);
-    let mut shown = 0;
-    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        let _ = writeln!(out, "{}", hunk.header());
-        for change in hunk.iter_changes() {
-            shown += 1;
-            if shown > SHOWN_LINES || budget.shown == 0 {
-                let _ = writeln!(out, "{} lines were shown; the rest is not", shown - 1);
-                return;
-            }
-            budget.shown -= 1;
-            let (sign, style) = match change.tag() {
-                ChangeTag::Delete => ('-', Style::new().fg_color(Some(AnsiColor::Red.into()))),
-                ChangeTag::Insert => ('+', Style::new().fg_color(Some(AnsiColor::Green.into()))),
-                ChangeTag::Equal => (' ', Style::new()),
-            };
-            let style = if colour { style } else { Style::new() };
-            let _ = writeln!(out, "{style}{sign}{}{style:#}", line(change.value()));
-        }
-    }
-}
-
-/// How many lines two texts have between the first and the last in which they differ.
-fn lines_between(mine: &str, theirs: &str) -> usize {
-    let same = |pairs: &mut dyn Iterator<Item = (&str, &str)>| -> usize {
-        pairs.take_while(|(a, b)| a == b).map(|(line, _)| line.len()).sum()
-    };
-    let begin = same(&mut mine.split_inclusive('\n').zip(theirs.split_inclusive('\n')));
-    let (mine, theirs) = (&mine[begin..], &theirs[begin..]);
-    let end = same(&mut mine.split_inclusive('\n').rev().zip(theirs.split_inclusive('\n').rev()));
-    [mine, theirs].map(|text| text[..text.len() - end].split_inclusive('\n').count()).into_iter().sum()
-}
-
-/// A line as it can be shown: what can't be seen is, line endings among it.
-fn line(text: &str) -> String {
-    let whole = text.strip_suffix('\n').unwrap_or(text);
-    let Some((cut, _)) = whole.char_indices().nth(SHOWN_CHARACTERS) else {
-        let end = if text.ends_with('\n') { "" } else { "  (no end of line)" };
-        return format!("{}{end}", Foreign::from(whole));
-    };
-    format!("{}… and {} more", Foreign::from(&whole[..cut]), bytes(whole.len() - cut))
+    write_content(out, mine.unwrap_or_default(), theirs.unwrap_or_default(), colour, budget);
 }
 
 /// Everything besides the files' contents.

@@ -88,14 +88,15 @@ mod tests {
     use crate::stages::judge::judge_obstacle;
     use crate::stages::policy::BuiltIn;
     use crate::stages::record::Record;
+    use crate::stages::report::Basis;
 
     #[test]
     fn what_a_crate_says_is_not_markup() {
         let cause = Cause::NotPackageable { reason: "<script>alert(\"1\")</script> & more".into() };
         let findings = judge_obstacle(&Obstacle { cause, origin: None }, false);
         let record = Record::new(PackageKey::new(RegistryName::Default, id()), None, findings);
-        let report = Report::new(vec![record.clone()], Vec::new(), BuiltIn::Default, Vec::new());
-        let entry = Entry::new(record, BuiltIn::Default);
+        let report = Report::new(vec![record.clone()], Basis::of(BuiltIn::Default));
+        let entry = Entry::new(record, &Basis::of(BuiltIn::Default));
         for page in [of_package(&entry, &report, "<b>"), of_report(&report)] {
             assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
             assert!(page.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; more"), "{page}");

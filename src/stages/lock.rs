@@ -1,5 +1,6 @@
 //! *Lock file*: the text of a `Cargo.lock` becomes the packages to verify and those that have no published crate.
 
+pub mod lines;
 pub mod meaning;
 
 use std::collections::{BTreeMap, BTreeSet};

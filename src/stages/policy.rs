@@ -1,20 +1,31 @@
 //! *Policy*: which findings are required. A policy asks for findings by name; what was not determined never meets a
 //! requirement. Exit status, Hydra's red and green and every gate come from its decisions alone.
+//!
+//! What it does not accept are *faults*. [`standing`] has what a project says of them: its requirements, waivers and rules.
+
+#[cfg(feature = "driver")]
+pub mod edit;
+pub mod fault;
+pub mod pattern;
+pub mod review;
+pub mod standing;
+pub mod waiver;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::claims::Reach;
-use super::decision::Decision;
-use super::findings::{ArchiveForm, Checksum, Condition, Contents, Findings, Lockfile, NamedBy, Rebuild};
-use crate::model::foreign::join;
-use crate::model::nonempty::NonEmpty;
+use super::claims::{Missing, Reach};
+use super::compare::Difference;
+use super::findings::{
+    ArchiveForm, Checksum, Condition, Contents, Contradiction, Findings, Lockfile, NamedBy, Rebuild,
+};
+use crate::model::foreign::{Foreign, join};
+use fault::{Fault, FaultName};
 
 /// What is required of a package. A higher value of a field requires more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// How equal the contents must be.
     pub contents: RequiredContents,
@@ -49,7 +60,7 @@ pub enum RequiredReach {
 }
 
 /// The built-in policies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "driver", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum BuiltIn {
@@ -57,6 +68,7 @@ pub enum BuiltIn {
     Strict,
     /// Bit for bit, or every file the same with all of the container accounted for; from a commit that the crate names
     /// and a branch or tag reaches, or that was squashed into one
+    #[default]
     Default,
     /// Bit for bit, or every file the same, whatever commit that is: who wrote it is not looked at
     ContentsOnly,
@@ -114,305 +126,171 @@ impl FromStr for BuiltIn {
     }
 }
 
-/// Whether a requirement is met.
-enum Met {
-    Yes,
-    No(String),
-    Unknown(String),
-}
-
 impl Policy {
-    /// Decides on a package.
+    /// Everything that it requires and that the findings do not meet.
     #[must_use]
-    pub fn decide(&self, findings: &Findings) -> Decision {
+    pub fn faults(&self, findings: &Findings) -> Vec<Fault> {
         let requirements = [
             checksum(findings),
             archive(findings),
             self.contents(findings),
             self.origin(findings),
-            self.contradictions(findings),
             self.reach(findings),
             self.lockfile(findings),
         ];
-        let (mut refused, mut unknown) = (Vec::new(), Vec::new());
-        for requirement in requirements {
-            match requirement {
-                Met::Yes => {}
-                Met::No(reason) => refused.push(reason),
-                Met::Unknown(reason) => unknown.push(reason),
-            }
-        }
-        if !unknown.is_empty() && matches!(findings.rebuild, Rebuild::Impossible { .. } | Rebuild::Error { .. }) {
+        let mut faults: Vec<Fault> = requirements.into_iter().flatten().collect();
+        faults.extend(self.contradictions(findings));
+        if matches!(findings.rebuild, Rebuild::Impossible { .. } | Rebuild::Error { .. })
+            && faults.iter().any(|fault| fault.name.is_unknown())
+        {
             // Where there is no rebuild nothing else was looked at either: why there is none says it all.
-            unknown = vec![not_compared(&findings.rebuild)];
+            faults.retain(|fault| !fault.name.is_unknown());
+            faults.push(not_compared(&findings.rebuild));
         }
-        match (NonEmpty::new(refused), NonEmpty::new(unknown)) {
-            (Some(reasons), _) => Decision::Rejected { reasons },
-            (None, Some(reasons)) => Decision::Undetermined { reasons },
-            (None, None) => Decision::Accepted,
-        }
+        faults
     }
 
-    fn contents(&self, findings: &Findings) -> Met {
+    fn contents(&self, findings: &Findings) -> Option<Fault> {
         match &findings.contents {
-            Contents::BitForBit => Met::Yes,
-            Contents::SameContents { .. } if self.contents <= RequiredContents::SameContents => Met::Yes,
-            Contents::SameContents { .. } => Met::No("same contents, but not bit for bit".to_owned()),
-            Contents::CompressorUnknown { .. } => Met::No("the compressor is unknown".to_owned()),
-            Contents::GeneratedFilesDiffer { .. } => Met::No("generated files differ".to_owned()),
-            Contents::SourceDiffers { .. } => Met::No("source differs".to_owned()),
-            Contents::NotCompared => match &findings.rebuild {
-                Rebuild::Refused { .. } => Met::No("packaging failed".to_owned()),
-                rebuild => Met::Unknown(not_compared(rebuild)),
-            },
+            Contents::BitForBit => None,
+            Contents::SameContents { .. } if self.contents <= RequiredContents::SameContents => None,
+            Contents::SameContents { .. } => {
+                Some(Fault::new(FaultName::SameContents, "same contents, but not bit for bit"))
+            }
+            Contents::CompressorUnknown { .. } => {
+                Some(Fault::new(FaultName::CompressorUnknown, "the compressor is unknown"))
+            }
+            Contents::GeneratedFilesDiffer { differences } => Some(
+                Fault::new(FaultName::GeneratedFilesDiffer, "generated files differ")
+                    .with(differences.iter().map(particular)),
+            ),
+            Contents::SourceDiffers { differences } => {
+                Some(Fault::new(FaultName::SourceDiffers, "source differs").with(differences.iter().map(particular)))
+            }
+            Contents::NotCompared => Some(match &findings.rebuild {
+                Rebuild::Refused { .. } => Fault::new(FaultName::PackagingFailed, "packaging failed"),
+                rebuild => not_compared(rebuild),
+            }),
         }
     }
 
-    fn origin(&self, findings: &Findings) -> Met {
-        let origin = findings.origin.as_ref().filter(|_| self.origin_named);
-        match origin.map(|origin| &origin.named_by) {
-            _ if !self.origin_named => Met::Yes,
-            Some(NamedBy::Crate) => Met::Yes,
-            Some(NamedBy::Tag(tag)) => Met::Unknown(format!("the crate names no commit; found by tag {tag}")),
-            Some(NamedBy::OtherVersion) => Met::Unknown("the crate names no repository".to_owned()),
-            None => Met::Unknown("origin unknown".to_owned()),
+    fn origin(&self, findings: &Findings) -> Option<Fault> {
+        if !self.origin_named {
+            return None;
+        }
+        match findings.origin.as_ref().map(|origin| &origin.named_by) {
+            Some(NamedBy::Crate) => None,
+            Some(NamedBy::Tag(tag)) => Some(
+                Fault::new(FaultName::FoundByTag, format!("the crate names no commit; found by tag {tag}")).with([tag]),
+            ),
+            Some(NamedBy::OtherVersion) => {
+                Some(Fault::new(FaultName::FoundByOtherVersion, "the crate names no repository"))
+            }
+            None => Some(Fault::new(FaultName::OriginUnknown, "origin unknown")),
         }
     }
 
-    fn contradictions(&self, findings: &Findings) -> Met {
+    fn contradictions(&self, findings: &Findings) -> Vec<Fault> {
         let found = findings.origin.iter().flat_map(|origin| &origin.contradictions);
-        let found: Vec<String> = found.filter(|_| self.origin_named).map(ToString::to_string).collect();
-        if found.is_empty() { Met::Yes } else { Met::No(found.join("; ")) }
+        let fault = |contradiction: &Contradiction| {
+            let name = match contradiction {
+                Contradiction::Repository { .. } => FaultName::OtherRepository,
+                Contradiction::Tag(_) => FaultName::TagElsewhere,
+                Contradiction::Version { .. } => FaultName::OtherVersion,
+            };
+            Fault::new(name, contradiction.to_string()).with([contradiction.to_string()])
+        };
+        found.filter(|_| self.origin_named).map(fault).collect()
     }
 
-    fn reach(&self, findings: &Findings) -> Met {
+    fn reach(&self, findings: &Findings) -> Option<Fault> {
+        if self.reach == RequiredReach::Nothing {
+            return None;
+        }
+        let commit = || findings.origin.as_ref().map(|origin| origin.commit.to_string());
         match &findings.reach.reach {
-            _ if self.reach == RequiredReach::Nothing => Met::Yes,
-            Reach::Reached { .. } => Met::Yes,
-            Reach::Squashed { .. } if self.reach <= RequiredReach::ReachedOrSquashed => Met::Yes,
-            Reach::Squashed { .. } => Met::No("the commit was squashed".to_owned()),
-            Reach::Unreachable => Met::No("unreachable commit".to_owned()),
-            Reach::Unknown { reason } => Met::Unknown(format!("reach unknown: {reason}")),
+            Reach::Reached { .. } => None,
+            Reach::Squashed { .. } if self.reach <= RequiredReach::ReachedOrSquashed => None,
+            Reach::Squashed { .. } => {
+                Some(Fault::new(FaultName::SquashedCommit, "the commit was squashed").with(commit()))
+            }
+            Reach::Unreachable => Some(Fault::new(FaultName::UnreachableCommit, "unreachable commit").with(commit())),
+            Reach::Unknown { reason } => Some(Fault::new(FaultName::ReachUnknown, format!("reach unknown: {reason}"))),
         }
     }
 
-    fn lockfile(&self, findings: &Findings) -> Met {
+    fn lockfile(&self, findings: &Findings) -> Option<Fault> {
         let input = |condition: &Condition| matches!(condition, Condition::PublishedLockfile { .. });
         match (&findings.lockfile, findings.conditions.iter().any(input)) {
             (Lockfile::Faults { faults }, _) => {
-                Met::No(format!("published Cargo.lock as input: {}", join(faults, "; ")))
+                let reason = format!("published Cargo.lock as input: {}", join(faults, "; "));
+                Some(Fault::new(FaultName::LockfileFaults, reason).with(faults))
             }
-            (_, true) if self.no_published_lockfile => Met::No("published Cargo.lock as input".to_owned()),
-            (Lockfile::Undated { versions }, _) => Met::Unknown(format!(
-                "published Cargo.lock as input: nobody knows when {} came out",
-                join(versions, ", ")
-            )),
-            (Lockfile::NotAnInput, true) => Met::Unknown("the published Cargo.lock was not checked".to_owned()),
-            (Lockfile::Consistent { .. } | Lockfile::NotAnInput, _) => Met::Yes,
+            (_, true) if self.no_published_lockfile => {
+                Some(Fault::new(FaultName::PublishedLockfile, "published Cargo.lock as input"))
+            }
+            (Lockfile::Undated { versions }, _) => {
+                let versions_ = join(versions, ", ");
+                let reason = format!("published Cargo.lock as input: nobody knows when {versions_} came out");
+                Some(Fault::new(FaultName::LockfileUndated, reason).with(versions))
+            }
+            (Lockfile::NotAnInput, true) => {
+                Some(Fault::new(FaultName::LockfileUnchecked, "the published Cargo.lock was not checked"))
+            }
+            (Lockfile::Consistent { .. } | Lockfile::NotAnInput, _) => None,
         }
     }
+}
+
+/// A difference as a waiver has it.
+fn particular(difference: &Difference) -> Foreign {
+    let Difference { path, kind, details, .. } = difference;
+    let details = if details.is_empty() { String::new() } else { format!(" ({})", join(details, "; ").raw()) };
+    format!("{} {kind}{details}", path.raw()).into()
 }
 
 /// Why the contents were not compared.
-fn not_compared(rebuild: &Rebuild) -> String {
+fn not_compared(rebuild: &Rebuild) -> Fault {
     match rebuild {
-        Rebuild::Impossible { missing, .. } => missing.to_string(),
-        Rebuild::Error { .. } | Rebuild::Done | Rebuild::Refused { .. } | Rebuild::NotAttempted => {
-            "contents not compared".to_owned()
+        Rebuild::Impossible { missing: Missing::Planned, .. } => {
+            Fault::new(FaultName::NotPlanned, Missing::Planned.to_string())
+        }
+        Rebuild::Impossible { missing, .. } => {
+            Fault::new(FaultName::Missing, missing.to_string()).with([NameOf(*missing).to_string()])
+        }
+        Rebuild::Error { .. } => Fault::new(FaultName::Error, "contents not compared"),
+        Rebuild::Done | Rebuild::Refused { .. } | Rebuild::NotAttempted => {
+            Fault::new(FaultName::NotCompared, "contents not compared")
         }
     }
 }
 
-fn checksum(findings: &Findings) -> Met {
-    match &findings.checksum {
-        Checksum::Matches => Met::Yes,
-        Checksum::Mismatch { .. } => Met::No("checksum mismatch".to_owned()),
-        Checksum::Unknown => Met::Unknown("checksum not checked".to_owned()),
+/// What is missing, as JSON names it: words for people may become better ones.
+struct NameOf(Missing);
+
+impl fmt::Display for NameOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.serialize(f)
     }
 }
 
-fn archive(findings: &Findings) -> Met {
+fn checksum(findings: &Findings) -> Option<Fault> {
+    match &findings.checksum {
+        Checksum::Matches => None,
+        Checksum::Mismatch { .. } => Some(Fault::new(FaultName::ChecksumMismatch, "checksum mismatch")),
+        Checksum::Unknown => Some(Fault::new(FaultName::ChecksumUnknown, "checksum not checked")),
+    }
+}
+
+fn archive(findings: &Findings) -> Option<Fault> {
     match &findings.archive {
-        ArchiveForm::WellFormed { .. } => Met::Yes,
-        ArchiveForm::Malformed { .. } => Met::No("malformed archive".to_owned()),
-        ArchiveForm::Unknown => Met::Unknown("archive not read".to_owned()),
+        ArchiveForm::WellFormed { .. } => None,
+        ArchiveForm::Malformed { reason } => {
+            Some(Fault::new(FaultName::MalformedArchive, "malformed archive").with([reason]))
+        }
+        ArchiveForm::Unknown => Some(Fault::new(FaultName::ArchiveUnknown, "archive not read")),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::stages::claims::{Missing, OtherTag};
-    use crate::stages::compare::{Difference, Kind, Weight};
-    use crate::stages::container::{Normalised, Writer};
-    use crate::stages::decision::{DecisionName, Exit};
-    use crate::stages::deflate::Compressor;
-    use crate::stages::findings::{Contradiction, Flags, Origin, ReachFinding};
-
-    fn difference(weight: Weight) -> NonEmpty<Difference> {
-        NonEmpty::one(Difference { path: "a".into(), kind: Kind::Bytes, weight, details: Vec::new() })
-    }
-
-    fn contents() -> impl Strategy<Value = Contents> {
-        let normalised = || NonEmpty::one(Normalised::Times);
-        prop_oneof![
-            Just(Contents::BitForBit),
-            Just(Contents::SameContents {
-                normalised: normalised(),
-                writer: Writer::Gnu,
-                compressor: Compressor::Zlib8
-            }),
-            Just(Contents::CompressorUnknown { normalised: normalised(), writer: Writer::Gnu }),
-            Just(Contents::GeneratedFilesDiffer { differences: difference(Weight::Generated) }),
-            Just(Contents::SourceDiffers { differences: difference(Weight::Source) }),
-            Just(Contents::NotCompared),
-        ]
-    }
-
-    fn origin() -> impl Strategy<Value = Option<Origin>> {
-        let named_by = prop_oneof![Just(NamedBy::Crate), Just(NamedBy::Tag("v1".into())), Just(NamedBy::OtherVersion)];
-        let contradiction = Contradiction::Tag(OtherTag { tag: "v1".into(), commit: "a".repeat(40).parse().unwrap() });
-        let made = (named_by, any::<bool>()).prop_map(move |(named_by, contradicted)| Origin {
-            named_by,
-            repository: "https://git.example/a/b".parse().unwrap(),
-            commit: "b".repeat(40).parse().unwrap(),
-            path: None,
-            contradictions: contradicted.then(|| contradiction.clone()).into_iter().collect(),
-        });
-        proptest::option::of(made)
-    }
-
-    fn reach() -> impl Strategy<Value = ReachFinding> {
-        let reach = prop_oneof![
-            Just(Reach::Reached { branch: Some("main".into()), tag: None }),
-            Just(Reach::Squashed { commit: "c".repeat(40).parse().unwrap(), branch: None, tag: Some("v1".into()) }),
-            Just(Reach::Unreachable),
-            Just(Reach::Unknown { reason: "gaps".into() }),
-        ];
-        (reach, any::<bool>()).prop_map(|(reach, claimed_by_plan)| ReachFinding { reach, asked: None, claimed_by_plan })
-    }
-
-    prop_compose! {
-        fn findings()(
-            checksum in prop_oneof![Just(Checksum::Matches), Just(Checksum::Mismatch { reason: "".into() }), Just(Checksum::Unknown)],
-            archive in prop_oneof![Just(ArchiveForm::WellFormed { alike: Vec::new() }), Just(ArchiveForm::Malformed { reason: "".into() }), Just(ArchiveForm::Unknown)],
-            origin in origin(),
-            reach in reach(),
-            rebuild in prop_oneof![
-                Just(Rebuild::Done), Just(Rebuild::Refused { reason: "".into() }),
-                Just(Rebuild::Impossible { missing: Missing::Commit, reason: "".into() }),
-                Just(Rebuild::Error { reason: "".into() }), Just(Rebuild::NotAttempted),
-            ],
-            contents in contents(),
-            lockfile in prop_oneof![
-                Just(Lockfile::NotAnInput), Just(Lockfile::Consistent { yanked: Vec::new() }),
-                Just(Lockfile::Undated { versions: Vec::new() }),
-                Just(Lockfile::Faults { faults: NonEmpty::one("x".into()) }),
-            ],
-            locked in any::<bool>(),
-            dirty in any::<bool>(),
-        ) -> Findings {
-            let conditions = locked.then_some(Condition::PublishedLockfile { binaries: false }).into_iter().collect();
-            // It is checked where it is an input, and nowhere else.
-            let lockfile = if locked { lockfile } else { Lockfile::NotAnInput };
-            Findings { checksum, archive, origin, reach, rebuild, contents, lockfile, conditions, flags: Flags { dirty } }
-        }
-    }
-
-    fn policy() -> impl Strategy<Value = Policy> {
-        let contents = prop_oneof![Just(RequiredContents::SameContents), Just(RequiredContents::BitForBit)];
-        let reach = prop_oneof![
-            Just(RequiredReach::Nothing),
-            Just(RequiredReach::ReachedOrSquashed),
-            Just(RequiredReach::Reached)
-        ];
-        (contents, any::<bool>(), reach, any::<bool>()).prop_map(
-            |(contents, origin_named, reach, no_published_lockfile)| Policy {
-                contents,
-                origin_named,
-                reach,
-                no_published_lockfile,
-            },
-        )
-    }
-
-    /// The same findings with one of them taken away.
-    fn without(findings: &Findings, which: usize) -> Findings {
-        let mut less = findings.clone();
-        match which {
-            0 => less.checksum = Checksum::Unknown,
-            1 => less.archive = ArchiveForm::Unknown,
-            2 => less.origin = None,
-            3 => less.reach = ReachFinding::unknown("taken away"),
-            4 => less.contents = Contents::NotCompared,
-            5 => less.rebuild = Rebuild::NotAttempted,
-            _ => less.lockfile = Lockfile::NotAnInput,
-        }
-        less
-    }
-
-    fn requires_no_less(strict: &Policy, lenient: &Policy) -> bool {
-        strict.contents >= lenient.contents
-            && strict.origin_named >= lenient.origin_named
-            && strict.reach >= lenient.reach
-            && strict.no_published_lockfile >= lenient.no_published_lockfile
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-
-        #[test]
-        fn taking_information_away_never_turns_anything_into_accepted(
-            findings in findings(), policy in policy(), which in 0_usize..7,
-        ) {
-            let (more, less) = (policy.decide(&findings), policy.decide(&without(&findings, which)));
-            prop_assert!(more.passes() || !less.passes(), "{which}: {more:?} {less:?}");
-        }
-
-        #[test]
-        fn a_stricter_policy_never_accepts_more(findings in findings(), one in policy(), two in policy()) {
-            if requires_no_less(&one, &two) && one.decide(&findings).passes() {
-                prop_assert!(two.decide(&findings).passes());
-            }
-        }
-
-        #[test]
-        fn what_a_publisher_says_of_dirt_never_decides(findings in findings(), policy in policy()) {
-            let clean = Findings { flags: Flags { dirty: false }, ..findings.clone() };
-            let dirty = Findings { flags: Flags { dirty: true }, ..findings };
-            prop_assert_eq!(policy.decide(&clean), policy.decide(&dirty));
-        }
-
-        #[test]
-        fn what_is_accepted_was_compared_and_equal(findings in findings(), policy in policy()) {
-            if policy.decide(&findings).passes() {
-                let equal = matches!(findings.contents, Contents::BitForBit | Contents::SameContents { .. });
-                prop_assert!(equal && findings.checksum == Checksum::Matches);
-                let is_well_formed = matches!(findings.archive, ArchiveForm::WellFormed { .. });
-                prop_assert!(is_well_formed);
-            }
-        }
-    }
-
-    #[test]
-    fn the_built_in_policies_go_from_strict_to_lenient() {
-        let policies = BuiltIn::ALL.map(BuiltIn::policy);
-        assert!(policies.windows(2).all(|pair| requires_no_less(&pair[0], &pair[1])));
-        for policy in BuiltIn::ALL {
-            assert_eq!(policy.to_string().parse(), Ok(policy));
-        }
-        assert!("reproduced".parse::<BuiltIn>().is_err());
-    }
-
-    #[test]
-    fn the_exit_status_follows_the_worst_decision() {
-        use DecisionName::{Accepted, Rejected, Undetermined, Waived};
-        let of = |decisions: &[DecisionName]| Exit::of(decisions.iter().copied()).code();
-        assert_eq!(of(&[]), 4);
-        assert_eq!(of(&[Accepted, Waived]), 0);
-        assert_eq!(of(&[Accepted, Undetermined]), 3);
-        assert_eq!(of(&[Undetermined, Rejected, Accepted]), 1);
-    }
-}
+mod tests;

@@ -61,6 +61,33 @@ impl Verdict {
         Self::Reproduced,
     ];
 
+    /// What it means, in a sentence.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::ChecksumMismatch => "The registry served other bytes than the lock file or the index says.",
+            Self::MalformedArchive => "The archive is something that no cargo writes.",
+            Self::SourceDiffers => "The crate says or holds something that its commit does not.",
+            Self::UnreachableCommit => "No branch and no tag of the repository reaches the commit.",
+            Self::ContradictedOrigin => "Something contradicts where the crate says that it comes from.",
+            Self::PackagingFailed => "cargo refuses to package the commit.",
+            Self::GeneratedFilesDiffer => {
+                "Everything from git is the same; what cargo generates is formatted differently."
+            }
+            Self::MatchedByTagOnly => {
+                "The crate does not name its commit and repository; the commit of its version's tag was rebuilt."
+            }
+            Self::Unverifiable => "There is nothing to rebuild the crate from.",
+            Self::Error => "recrate could not do its work; the crate may be fine.",
+            Self::ReachUnknown => {
+                "The contents match; whether a branch or tag reaches the commit could not be determined."
+            }
+            Self::CompressorUnknown => "Every file is the same, but no known compressor gives the published bytes.",
+            Self::SameContents => "Every file is the same, and all of the container is accounted for.",
+            Self::Reproduced => "The same bytes, from a commit that the repository has.",
+        }
+    }
+
     /// The verdict on a package: the worst of what was found.
     #[must_use]
     pub fn of(findings: &Findings) -> Self {

@@ -221,6 +221,51 @@ impl Commit {
         Pointer::read(&is_short.then(|| repository.find_object(id).ok())??.data)
     }
 
+    /// The files of the package in `folder`, by their path in that; those of packages further down are not its.
+    ///
+    /// # Errors
+    /// Where the trees can't be read.
+    pub fn package_files(&self, folder: &SubPath) -> Result<BTreeMap<Vec<u8>, Leaf>, Error> {
+        let leaves = &self.listing()?.leaves;
+        let inside = |path: &[u8]| {
+            let rest = path.strip_prefix(folder.as_str().as_bytes())?;
+            let rest = if folder.as_str().is_empty() { rest } else { rest.strip_prefix(b"/")? };
+            Some(rest.to_vec())
+        };
+        let mut files: BTreeMap<Vec<u8>, Leaf> =
+            leaves.iter().filter_map(|(path, leaf)| Some((inside(path)?, *leaf))).collect();
+        let others: Vec<Vec<u8>> = files
+            .keys()
+            .filter_map(|path| path.strip_suffix(b"/Cargo.toml").map(|folder| [folder, b"/"].concat()))
+            .collect();
+        let others: BTreeSet<Vec<u8>> = others.into_iter().collect();
+        let is_other = |path: &[u8]| {
+            let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            slashes.into_iter().any(|(at, _)| others.contains(&path[..=at]))
+        };
+        files.retain(|path, _| !is_other(path));
+        Ok(files)
+    }
+
+    /// The contents of files, each at most `limit` bytes; none of what is larger, or no file.
+    ///
+    /// # Errors
+    /// Where one can't be had, or is something else than its id says.
+    pub fn contents(&self, leaves: &[Leaf], limit: u64) -> Result<BTreeMap<ObjectId, Vec<u8>>, Error> {
+        let ids: BTreeSet<ObjectId> =
+            leaves.iter().filter(|leaf| leaf.mode != Mode::Submodule).map(|leaf| leaf.id).collect();
+        self.bring(ids.iter().copied())?;
+        let repository = self.repository.to_thread_local();
+        let mut contents = BTreeMap::new();
+        for id in ids {
+            let size = repository.find_header(gix::ObjectId::Sha1(id.0)).map_err(gone)?.size();
+            if size <= limit {
+                contents.insert(id, proven_blob(&repository, id, limit)?);
+            }
+        }
+        Ok(contents)
+    }
+
     /// Writes what packaging the package in `folder` reads to a new folder, if one is given, and hashes it as Nix does; for
     /// the root that is the whole commit, as `builtins.fetchGit` would give it.
     ///
@@ -279,7 +324,12 @@ fn blob(repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
 /// The same, of a file that is read as a whole and taken apart. What a copy holds under an id may be something else: somebody else may
 /// have put it there, and what the text says decides what is built.
 fn text_blob(repository: &gix::Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
-    let text = blob_up_to(repository, id, TEXT_LIMIT)?;
+    proven_blob(repository, id, TEXT_LIMIT)
+}
+
+/// The content of a blob, hashed.
+fn proven_blob(repository: &gix::Repository, id: ObjectId, limit: u64) -> Result<Vec<u8>, Error> {
+    let text = blob_up_to(repository, id, limit)?;
     if hash(Kind::Blob, &text) == id { Ok(text) } else { Err(gone(format!("{id} is something else in its copy"))) }
 }
 

@@ -11,10 +11,12 @@ use super::facts::{Fact, describe_contents, fact, facts};
 use super::{Entry, OUT, Report};
 use crate::model::foreign::Foreign;
 use crate::model::package::{PackageKey, RegistryName};
+use crate::stages::changes::{Change, Update, stat_text};
 use crate::stages::claims::Reach;
 use crate::stages::decision::{Decision, DecisionName, Exit};
 use crate::stages::findings::{Contents, Rebuild};
 use crate::stages::lock::SkippedKind;
+use crate::stages::policy::review::{Reviewed, State};
 use crate::stages::record::Record;
 use crate::stages::verdict::Verdict;
 
@@ -53,9 +55,53 @@ impl Report {
                 text.push('\n');
             }
         }
+        self.write_updates(&mut text);
+        self.write_reviewed(&mut text);
         self.write_skipped(&mut text);
         self.write_end(&mut text, view);
         text
+    }
+
+    fn write_updates(&self, text: &mut String) {
+        let updates: Vec<_> =
+            self.packages.iter().filter_map(|entry| Some((&entry.record.key, entry.update.as_ref()?))).collect();
+        if updates.is_empty() {
+            return;
+        }
+        let _ = writeln!(text, "updates ({})", updates.len());
+        for (key, Update { from, change }) in updates {
+            let (name, to) = (&key.name, &key.version);
+            match change {
+                Change::Unknown { reason } => {
+                    let _ = writeln!(text, "  {name} {from} to {to}: not known: {reason}");
+                }
+                Change::Known { repository, from_commit, to_commit, files, .. } => {
+                    let (a, b) = (from_commit.short(), to_commit.short());
+                    let all = stat_text(files).pop().unwrap_or_default();
+                    let _ = writeln!(
+                        text,
+                        "  {name} {from} to {to}: {all}\n      git            diff {a} {b} in {repository}\n      \
+                         next           recrate changes {name} {from} {to}"
+                    );
+                }
+            }
+        }
+        text.push('\n');
+    }
+
+    /// Waivers and rules of which something has to be known.
+    fn write_reviewed(&self, text: &mut String) {
+        let reviewed: Vec<_> =
+            self.reviewed.iter().filter(|one| one.state != State::Used || one.detail.is_some()).collect();
+        if reviewed.is_empty() {
+            return;
+        }
+        let _ = writeln!(text, "waivers and rules ({})", reviewed.len());
+        for Reviewed { subject, state, detail, .. } in reviewed {
+            let detail = detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
+            let _ = writeln!(text, "  - {subject}: {state}{detail}");
+        }
+        text.push('\n');
     }
 
     fn write_skipped(&self, text: &mut String) {
@@ -104,14 +150,12 @@ impl Report {
             .iter()
             .filter_map(|decision| Some(format!("{} {decision}", self.decisions.get(decision)?)))
             .collect();
-        let exit = self.exit();
-        let outcome = match exit {
-            Exit::Passed => "accepted",
-            Exit::Rejected => "rejected",
-            Exit::Undetermined => "undetermined",
-            Exit::Nothing => return,
-        };
-        let _ = writeln!(text, "policy {}: {outcome} ({})", self.policy, decisions.join(", "));
+        if let Some(changed) = &self.changed_since {
+            let _ = writeln!(text, "{} others are as in {}", changed.unchanged, changed.since);
+        }
+        let Some(outcome) = outcome(self.exit()) else { return };
+        let decisions = if decisions.is_empty() { "nothing changed".to_owned() } else { decisions.join(", ") };
+        let _ = writeln!(text, "policy {}: {outcome} ({decisions})", self.policy_name());
         let mut failing = self.packages.iter().filter(|entry| !entry.decision.passes());
         let next = view.out.and_then(|out| failing.find_map(|entry| next_command(&entry.record, out)));
         if let Some(next) = next {
@@ -134,6 +178,16 @@ impl Report {
         let claimed = reach().any(|reach| reach.claimed_by_plan && reach.asked.is_some());
         let by = if claimed { ", as the author of the plan says" } else { "" };
         Some(format!("which branches and tags reach the commits was asked {days}{of}{by}"))
+    }
+}
+
+/// How a run ends, in a word; none where there was nothing.
+pub(super) fn outcome(exit: Exit) -> Option<&'static str> {
+    match exit {
+        Exit::Passed => Some("accepted"),
+        Exit::Rejected => Some("rejected"),
+        Exit::Undetermined => Some("undetermined"),
+        Exit::Nothing => None,
     }
 }
 
@@ -222,7 +276,7 @@ fn names(entries: &[&Entry]) -> Vec<String> {
 }
 
 /// A package as people name it; with its registry where that is not the default one.
-fn title(key: &PackageKey) -> String {
+pub(super) fn title(key: &PackageKey) -> String {
     let registry = match &key.registry {
         RegistryName::Default => String::new(),
         RegistryName::Index(address) => format!(" from {}", address.as_str()),
@@ -256,10 +310,11 @@ fn write_entry(text: &mut String, entry: &Entry, view: View<'_>) {
     let record = &entry.record;
     let _ = writeln!(text, "  {}", title(&record.key));
     let mut facts = facts(record);
-    if let Decision::Rejected { reasons } | Decision::Undetermined { reasons } = &entry.decision
-        && view.verbose
-    {
-        facts.push(fact("decision", format!("{}: {}", entry.decision.name(), reasons.as_slice().join("; "))));
+    if view.verbose && !entry.decision.reasons().is_empty() {
+        facts.push(fact("decision", format!("{}: {}", entry.decision.name(), entry.decision.reasons().join("; "))));
+    }
+    if let Decision::Waived { by, .. } = &entry.decision {
+        facts.extend(by.iter().map(|by| fact("waived", by.to_string())));
     }
     facts.extend(view.out.and_then(|out| next_command(record, out)).map(|next| fact("next", next)));
     for Fact { label, value } in facts {
@@ -326,6 +381,7 @@ mod tests {
     use crate::stages::judge::judge_obstacle;
     use crate::stages::lock::Skipped;
     use crate::stages::policy::BuiltIn;
+    use crate::stages::report::Basis;
 
     fn unverifiable(name: &str, reason: &str) -> Record {
         let cause = Cause::Impossible { missing: Missing::VcsInfo, reason: reason.into() };
@@ -343,7 +399,10 @@ mod tests {
             checksum: None,
             kind: SkippedKind::Unsupported("\u{1b}[2J".into()),
         };
-        let report = Report::new(vec![unverifiable("a", reason)], vec![skipped], BuiltIn::Default, Vec::new());
+        let report = Report::new(
+            vec![unverifiable("a", reason)],
+            Basis { skipped: vec![skipped], ..Basis::of(BuiltIn::Default) },
+        );
         let text = report.to_text(View::PLAIN);
         assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "{text:?}");
         assert!(text.contains(r"names `\u{1b}]0;x\u{7}` as repository"), "{text}");
@@ -353,7 +412,7 @@ mod tests {
     #[test]
     fn packages_with_one_cause_stand_together_and_many_fit_on_a_screen() {
         let records = (0..500).map(|n| unverifiable(&format!("crate-{n}"), "no vcs info")).collect();
-        let report = Report::new(records, Vec::new(), BuiltIn::Default, Vec::new());
+        let report = Report::new(records, Basis::of(BuiltIn::Default));
         let view = View { verbose: false, ..View::PLAIN };
         let text = report.to_text(view);
         assert!(text.lines().count() < 12, "{text}");

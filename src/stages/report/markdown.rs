@@ -1,0 +1,172 @@
+//! The report as Markdown, for summaries of CI jobs and comments.
+
+use std::fmt::Write as _;
+
+use super::brief::{Brief, Level};
+use super::text::{outcome, title};
+use super::{Entry, Report};
+use crate::model::foreign::brief;
+use crate::stages::changes::{Change, Update, stat_text};
+use crate::stages::decision::{Decision, DecisionName};
+
+/// How long it may be, in bytes: GitHub takes no summary of more than a mebibyte.
+const LIMIT: usize = 900_000;
+/// How long a cell may be, in characters.
+const CELL: usize = 600;
+/// How many files of an update are named.
+const FILES: usize = 10;
+
+impl Report {
+    /// The report as Markdown.
+    #[must_use]
+    pub fn to_markdown(&self) -> String {
+        let mut out = format!("## recrate: {}\n\n", outcome(self.exit()).unwrap_or("nothing to verify"));
+        let counts: Vec<String> = DecisionName::ALL
+            .iter()
+            .filter_map(|decision| Some(format!("{} {decision}", self.decisions.get(decision)?)))
+            .collect();
+        let looked_at = self.packages.len();
+        let packages = if looked_at == 1 { "package" } else { "packages" };
+        let _ = write!(out, "{looked_at} {packages} looked at, policy {}", self.policy_name());
+        if !counts.is_empty() {
+            let _ = write!(out, ": {}", counts.join(", "));
+        }
+        out.push_str(".\n");
+        if let Some(changed) = &self.changed_since {
+            let _ = writeln!(out, "{} others are as in {}.", changed.unchanged, code(&changed.since.to_string()));
+        }
+        out.push('\n');
+        let briefs = self.briefs();
+        table(&mut out, "Do not pass", briefs.iter().filter(|brief| brief.level == Level::Error));
+        table(&mut out, "To be known", briefs.iter().filter(|brief| brief.level == Level::Warning));
+        self.waived_as_markdown(&mut out);
+        self.updates_as_markdown(&mut out);
+        if self.packages.iter().any(|entry| !entry.decision.passes()) {
+            out.push_str(
+                "To repeat one on any machine: `recrate verify NAME@VERSION`, then `recrate diff NAME@VERSION`. \
+                 To accept it: `recrate waive NAME@VERSION --reason …`.\n",
+            );
+        }
+        for notice in &self.notices {
+            let _ = writeln!(out, "\n> {}", code(&notice.to_string()));
+        }
+        out
+    }
+
+    fn waived_as_markdown(&self, out: &mut String) {
+        let waived: Vec<(&Entry, String)> = self
+            .packages
+            .iter()
+            .filter_map(|entry| match &entry.decision {
+                Decision::Waived { by, .. } => {
+                    Some((entry, by.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+                }
+                _ => None,
+            })
+            .collect();
+        if waived.is_empty() {
+            return;
+        }
+        let _ = writeln!(out, "<details><summary>Waived ({})</summary>\n", waived.len());
+        out.push_str("| package | verdict | by |\n|---|---|---|\n");
+        for (entry, by) in &waived {
+            if is_full(out) {
+                out.push_str("| … | | |\n");
+                break;
+            }
+            let _ = writeln!(out, "| {} | {} | {} |", code(&title(&entry.record.key)), entry.verdict, code(by));
+        }
+        out.push_str("\n</details>\n\n");
+    }
+
+    fn updates_as_markdown(&self, out: &mut String) {
+        let updates: Vec<(&Entry, &Update)> =
+            self.packages.iter().filter_map(|entry| Some((entry, entry.update.as_ref()?))).collect();
+        if updates.is_empty() {
+            return;
+        }
+        out.push_str("### Updates\n\n");
+        for (entry, Update { from, change }) in updates {
+            if is_full(out) {
+                out.push_str("- …\n");
+                break;
+            }
+            let (name, to) = (&entry.record.key.name, &entry.record.key.version);
+            let _ = write!(out, "- {} {from} → {to}: ", code(name.as_str()));
+            match change {
+                Change::Unknown { reason } => {
+                    let _ = writeln!(out, "{}", code(&reason.to_string()));
+                }
+                Change::Known { repository, from_commit, to_commit, files, .. } => {
+                    let (a, b) = (from_commit.short(), to_commit.short());
+                    let _ = writeln!(
+                        out,
+                        "{} in {}; `recrate changes {name} {from} {to}`",
+                        code(&format!("git diff {a} {b}")),
+                        code(repository.as_str())
+                    );
+                    let mut lines = stat_text(files);
+                    let all = lines.pop().unwrap_or_default();
+                    let more = lines.len().saturating_sub(FILES);
+                    lines.truncate(FILES);
+                    let _ = writeln!(out, "  - {all}");
+                    for line in lines {
+                        let _ = writeln!(out, "  - {}", code(&line));
+                    }
+                    if more > 0 {
+                        let _ = writeln!(out, "  - and {more} files more");
+                    }
+                }
+            }
+        }
+        out.push('\n');
+    }
+}
+
+fn table<'a>(out: &mut String, heading: &str, briefs: impl Iterator<Item = &'a Brief<'a>>) {
+    let briefs: Vec<&Brief<'_>> = briefs.collect();
+    if briefs.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "### {heading} ({})\n\n| what | why | line |\n|---|---|---|", briefs.len());
+    for (at, one) in briefs.iter().enumerate() {
+        if is_full(out) {
+            let _ = writeln!(out, "| and {} more | | |", briefs.len() - at);
+            break;
+        }
+        let lines: Vec<String> = one.lines.iter().map(|line| code(&brief(&line.to_string(), CELL))).collect();
+        let line = one.entry.and_then(|entry| entry.line).map_or(String::new(), |line| line.to_string());
+        let _ = writeln!(out, "| {} | {} | {line} |", code(&one.title.to_string()), lines.join("<br>"));
+    }
+    out.push('\n');
+}
+
+fn is_full(out: &str) -> bool {
+    out.len() > LIMIT
+}
+
+/// Text as code that nothing in it can end: every character with a meaning in Markdown or HTML is written by its number.
+fn code(text: &str) -> String {
+    let mut out = "<code>".to_owned();
+    for c in text.chars() {
+        if c.is_ascii_punctuation() {
+            let _ = write!(out, "&#{};", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out + "</code>"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_wrote_is_no_markup() {
+        assert_eq!(
+            code("a|b <img> `x` [y](z)"),
+            "<code>a&#124;b &#60;img&#62; &#96;x&#96; &#91;y&#93;&#40;z&#41;</code>"
+        );
+    }
+}
