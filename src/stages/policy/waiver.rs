@@ -4,7 +4,8 @@
 //! repository or an owner and one kind of finding, while the contents are bit for bit, so that a new version needs no new waiver.
 
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::fault::{Fault, FaultName};
 use super::pattern::Pattern;
@@ -36,7 +37,7 @@ pub struct Waiver {
     /// Who says so.
     pub who: Foreign,
     /// The day from which on it does not count; none where it always does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "quoted_day")]
     pub expires: Option<Date>,
     /// Where to read more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +70,7 @@ pub struct RuleTable {
     /// Who says so.
     pub who: Foreign,
     /// The day from which on it does not count.
+    #[serde(deserialize_with = "quoted")]
     pub expires: Date,
     /// Where to read more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -258,6 +260,26 @@ pub fn counts(expires: Option<Date>, today: Option<Date>) -> bool {
 #[must_use]
 pub fn is_blank(text: &Foreign) -> bool {
     text.raw().trim().is_empty()
+}
+
+/// A day as text. TOML has days of its own, which Nix does not read.
+fn quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
+    /// Either.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Day {
+        Text(String),
+        Other(serde::de::IgnoredAny),
+    }
+    match Day::deserialize(deserializer)? {
+        Day::Text(text) => text.parse().map_err(D::Error::custom),
+        Day::Other(_) => Err(D::Error::custom("a day is written in quotes: expires = \"2027-06-30\"")),
+    }
+}
+
+/// The same where there is one.
+fn quoted_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+    quoted(deserializer).map(Some)
 }
 
 /// `name@version` in files.

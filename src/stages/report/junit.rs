@@ -2,57 +2,99 @@
 //!
 //! The dialect is that of Jenkins' xUnit plugin, `junit-10.xsd`; GitLab and others read it.
 
-use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
+use std::io;
 
-use super::Report;
-use super::brief::{Brief, repeat};
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+
+use super::brief::{Brief, Level, repeat};
 use super::text::title;
+use super::{Entry, Report};
 use crate::stages::decision::Decision;
+
+/// A test.
+struct Case {
+    name: String,
+    /// What it is besides passed; none where it is.
+    other: Option<Other>,
+}
+
+/// A test that did not simply pass.
+struct Other {
+    /// `failure`, `error` or `skipped`.
+    element: &'static str,
+    /// One word for why.
+    kind: String,
+    message: String,
+    text: String,
+}
 
 /// The XML.
 ///
 /// # Errors
-/// Where the library can't write it.
-pub fn suites(report: &Report) -> Result<String, String> {
-    let mut suite = TestSuite::new("recrate");
+/// Where it can't be written.
+pub fn suites(report: &Report) -> io::Result<String> {
     let briefs = report.briefs();
-    for entry in &report.packages {
-        let text = |brief: &Brief<'_>| brief.lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        let brief = briefs.iter().find(|brief| brief.entry.is_some_and(|one| std::ptr::eq(one, entry)));
-        let reasons = entry.decision.reasons().join("; ");
-        let mut status = match &entry.decision {
-            Decision::Accepted => TestCaseStatus::success(),
-            Decision::Rejected { .. } => TestCaseStatus::non_success(NonSuccessKind::Failure),
-            Decision::Undetermined { .. } => TestCaseStatus::non_success(NonSuccessKind::Error),
-            Decision::Warned { .. } | Decision::Waived { .. } => TestCaseStatus::skipped(),
-        };
-        let message = match &entry.decision {
-            Decision::Waived { by, .. } => {
-                let by: Vec<String> = by.iter().map(ToString::to_string).collect();
-                format!("{}: waived: {}", entry.verdict, by.join("; "))
-            }
-            _ => format!("{}: {reasons}", entry.verdict),
-        };
-        status.set_message(XmlString::new(message)).set_type(entry.verdict.to_string());
-        if let Some(brief) = brief {
-            status.set_description(XmlString::new(text(brief)));
+    let mut cases: Vec<Case> = report.packages.iter().map(|entry| of_entry(entry, &briefs)).collect();
+    cases.extend(briefs.iter().filter(|brief| brief.entry.is_none() && brief.level == Level::Error).map(|brief| {
+        let (text, kind) = (text_of(brief), "unsupported".to_owned());
+        let other = Other { element: "error", kind, message: brief.title.to_string(), text };
+        Case { name: brief.title.to_string(), other: Some(other) }
+    }));
+    let count = |element: &str| {
+        let such = cases.iter().filter(|case| case.other.as_ref().is_some_and(|other| other.element == element));
+        such.count().to_string()
+    };
+    let (tests, failures, errors) = (cases.len().to_string(), count("failure"), count("error"));
+    let counts = [("name", "recrate"), ("tests", &tests), ("failures", &failures), ("errors", &errors)];
+    let skipped = count("skipped");
+    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+    writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    writer.create_element("testsuites").with_attributes(counts).write_inner_content(|writer| {
+        let suite = writer.create_element("testsuite").with_attributes(counts);
+        suite
+            .with_attribute(("skipped", skipped.as_str()))
+            .write_inner_content(|writer| cases.iter().try_for_each(|case| write_case(writer, case)))?;
+        Ok(())
+    })?;
+    String::from_utf8(writer.into_inner()).map_err(io::Error::other)
+}
+
+fn write_case(writer: &mut Writer<Vec<u8>>, Case { name, other }: &Case) -> io::Result<()> {
+    let case = writer.create_element("testcase").with_attributes([("classname", "Cargo.lock"), ("name", name)]);
+    let Some(Other { element, kind, message, text }) = other else { return case.write_empty().map(drop) };
+    case.write_inner_content(|writer| {
+        let other = writer.create_element(*element);
+        let other = other.with_attributes([("type", kind.as_str()), ("message", message)]);
+        other.write_text_content(BytesText::new(text)).map(drop)
+    })?;
+    Ok(())
+}
+
+fn of_entry(entry: &Entry, briefs: &[Brief<'_>]) -> Case {
+    let element = match &entry.decision {
+        Decision::Accepted => None,
+        Decision::Rejected { .. } => Some("failure"),
+        Decision::Undetermined { .. } => Some("error"),
+        Decision::Warned { .. } | Decision::Waived { .. } => Some("skipped"),
+    };
+    let message = match &entry.decision {
+        Decision::Waived { by, .. } => {
+            let by: Vec<String> = by.iter().map(ToString::to_string).collect();
+            format!("{}: waived: {}", entry.verdict, by.join("; "))
         }
-        let mut case = TestCase::new(title(&entry.record.key), status);
-        case.set_classname("Cargo.lock");
-        if !entry.decision.passes() {
-            case.set_system_out(XmlString::new(format!("repeat: {}", repeat(entry))));
-        }
-        suite.add_test_case(case);
-    }
-    for brief in briefs.iter().filter(|brief| brief.entry.is_none() && brief.level == super::brief::Level::Error) {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        let lines: Vec<String> = brief.lines.iter().map(ToString::to_string).collect();
-        status.set_message(XmlString::new(lines.join("; "))).set_type("unsupported");
-        let mut case = TestCase::new(brief.title.to_string(), status);
-        case.set_classname("Cargo.lock");
-        suite.add_test_case(case);
-    }
-    let mut junit = quick_junit::Report::new("recrate");
-    junit.add_test_suite(suite);
-    junit.to_string().map_err(|error| error.to_string())
+        _ => format!("{}: {}", entry.verdict, entry.decision.reasons().join("; ")),
+    };
+    let brief = briefs.iter().find(|brief| brief.entry.is_some_and(|one| std::ptr::eq(one, entry)));
+    let other = element.map(|element| Other {
+        element,
+        kind: entry.verdict.to_string(),
+        message,
+        text: brief.map_or_else(|| format!("repeat: {}", repeat(entry)), text_of),
+    });
+    Case { name: title(&entry.record.key), other }
+}
+
+fn text_of(brief: &Brief<'_>) -> String {
+    brief.lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
