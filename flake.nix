@@ -40,7 +40,7 @@
       packages = forAllSystems (pkgs: programsOf pkgs // { default = (packagesOf pkgs).recrate; });
 
       # From a plan, a file or what is in it, to { rebuilds, verdicts, gates, report }: verdicts and report are for
-      # `hydraJobs`, gates for `checks`. See nix/plan.nix for what else it takes, like `accept`. Takes this flake's own
+      # `hydraJobs`, gates for `checks`. See nix/plan.nix for what else it takes, like `policy`. Takes this flake's own
       # programs and a C library of nixpkgs in place of those that the plan pins, which only a store that has them could
       # use.
       lib.verification =
@@ -72,6 +72,14 @@
       templates.hydra = {
         path = ./templates/hydra;
         description = "Verify a Cargo.lock in Hydra: a job for each crate, and one over all";
+      };
+      templates.github = {
+        path = ./templates/github;
+        description = "Verify what pull requests change, with GitHub's or Forgejo's actions";
+      };
+      templates.gitlab = {
+        path = ./templates/gitlab;
+        description = "Verify what merge requests change, with GitLab's pipelines";
       };
       templates.default = self.templates.hydra;
 

@@ -40,7 +40,7 @@ use crate::stages::plan::{Build, PlannedPackage};
 use crate::stages::policy::standing::Circumstances;
 use crate::stages::record::Record;
 use crate::stages::renamed_repositories::{Renamed, with_known};
-use crate::stages::report::brief::repeat;
+use crate::stages::report::brief::{of_entry, repeat};
 use crate::stages::report::text::View;
 use crate::stages::report::{Basis, Entry, Report};
 use crate::stages::toolchain::{Origin, Toolchain};
@@ -167,15 +167,17 @@ fn gate() -> Result<(), String> {
         }
         Ok(())
     };
-    head("verdict.txt", VERDICT_LINES)?;
+    // What matters most comes last: some show the last ten lines.
     if verdict.join("diff.txt").exists() {
         head("diff.txt", DIFF_LINES)?;
     }
+    head("verdict.txt", VERDICT_LINES)?;
     if verdict.join("nix-support/failed").exists() {
         let entry: Entry = parse(&verdict.join("verdict.json"))?;
         eprintln!("repeat: {}", repeat(&entry));
         eprintln!("accept: recrate waive {} --reason ...", entry.record.key.id());
-        return Err("not accepted by the policy".to_owned());
+        let what = of_entry(&entry).map_or_else(String::new, |brief| format!(": {}", brief.in_a_line()));
+        return Err(format!("not accepted by the policy{what}"));
     }
     fs_err::os::unix::fs::symlink(&verdict, path("out")?).map_err(text_of)
 }

@@ -140,7 +140,7 @@ fn the_template_has_a_red_and_a_green_job() {
     let project = folder.path().join("project");
     std::fs::create_dir(&project).unwrap();
     let template = root().join("templates/hydra");
-    for file in ["Cargo.lock", "flake.nix"] {
+    for file in ["Cargo.lock", "flake.nix", "recrate.toml"] {
         std::fs::copy(template.join(file), project.join(file)).unwrap();
     }
     plan_of(&template.join("Cargo.lock"), &project.join("plan.json"));

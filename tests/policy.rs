@@ -163,7 +163,7 @@ fn a_project_goes_from_red_to_a_baseline_to_a_smuggled_file_to_green() {
         summary.starts_with("## recrate: rejected\n\n1 package looked at, policy default: 1 rejected."),
         "{summary}"
     );
-    assert!(summary.contains("2 others are as in <code>main</code>"), "{summary}");
+    assert!(summary.contains("<code>2 other packages are as in main</code>"), "{summary}");
     let report = project.report();
     assert_eq!(kinds(&report), [("lib@1.1.0".into(), "rejected".into())]);
     assert_eq!(report["changedSince"]["unchanged"], 2);
@@ -300,6 +300,61 @@ fn waivers_are_written_for_what_a_run_found_and_replace_void_ones() {
 fn add_fixed(how: &[&str], file: &Path) {
     let done = Command::new("nix-store").arg("--add-fixed").args(how).arg(file).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn a_job_of_ci_verifies_what_a_request_changes_and_leaves_its_reports() {
+    let project = Project::new();
+    project.publish("lib", "1.0.0", |bytes| bytes);
+    project.publish("odd", "1.0.0", with_smuggled_line);
+    project.lock(&[("lib", "1.0.0"), ("odd", "1.0.0")]);
+    project.commit();
+    project.publish("lib", "1.1.0", |bytes| bytes);
+    project.lock(&[("lib", "1.1.0"), ("odd", "1.0.0")]);
+    project.commit();
+    // What a runner has: a checkout of one commit, without the base.
+    let checkout = project.path().join("checkout");
+    let origin = format!("file://{}", project.path().display());
+    project.git(&["clone", "--quiet", "--depth", "1", &origin, checkout.to_str().unwrap()]);
+    project.git(&["branch", "base", "main~1"]);
+    let base = Command::new("git").current_dir(project.path()).args(["rev-parse", "base"]).output().unwrap();
+    let base = String::from_utf8(base.stdout).unwrap().trim().to_owned();
+    for folder in [".cargo", "registry", "repositories"] {
+        std::os::unix::fs::symlink(project.path().join(folder), checkout.join(folder)).unwrap();
+    }
+    let job = |variables: &[(&str, &str)]| {
+        let mut job = Command::new(root().join("scripts/verify-in-ci"));
+        job.current_dir(&checkout).env("RECRATE", env!("CARGO_BIN_EXE_recrate"));
+        for unset in ["GITHUB_ACTIONS", "GITHUB_BASE_REF", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"] {
+            job.env_remove(unset);
+        }
+        let done = job.envs(variables.iter().copied()).output().unwrap();
+        (done.status.code().unwrap(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+    };
+    let summary = checkout.join("summary.md");
+    let github =
+        [("GITHUB_ACTIONS", "true"), ("GITHUB_BASE_REF", "base"), ("GITHUB_STEP_SUMMARY", summary.to_str().unwrap())];
+    let (code, said) = job(&github);
+    assert_eq!((code, said.contains("1 other package is as in FETCH_HEAD")), (0, true), "{said}");
+    assert!(std::fs::read_to_string(&summary).unwrap().contains("`recrate changes lib 1.0.0 1.1.0`"));
+    for report in ["report.json", "report.sarif", "junit.xml", "report.md"] {
+        assert!(checkout.join("recrate-report").join(report).is_file(), "{report}");
+    }
+    let (code, said) = job(&[("CI_MERGE_REQUEST_DIFF_BASE_SHA", &base)]);
+    assert_eq!((code, said.contains("policy default: accepted (1 accepted)")), (0, true), "{said}");
+    // Outside of a request everything is looked at.
+    let (code, said) = job(&[("GITHUB_ACTIONS", "true")]);
+    assert_eq!(
+        (code, said.starts_with("::error file=Cargo.lock,line=12,title=odd 1.0.0%3A source differs")),
+        (1, true),
+        "{said}"
+    );
+    let (code, said) = job(&[("RECRATE_CHANGED_SINCE", "nowhere")]);
+    assert_eq!((code, said.contains("fetch-depth: 0")), (2, true), "{said}");
+    // The action and the template do just that.
+    for file in ["action.yml", "templates/gitlab/.gitlab-ci.yml"] {
+        assert!(std::fs::read_to_string(root().join(file)).unwrap().contains("scripts/verify-in-ci"), "{file}");
+    }
 }
 
 /// The decisions of plain Nix's report, by package.

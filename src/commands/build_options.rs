@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix_archive::nar::{CaseHack, hash_path};
-use serde::Deserialize;
 
 use super::Failure;
-use super::config::Config;
+use super::config::{Cargos, Config};
 use crate::edges::cache::Cache;
 use crate::edges::cargo_config::CargoConfig;
 use crate::edges::git::{Git, Mirror};
@@ -80,17 +79,6 @@ impl Places {
 fn base() -> Result<directories::ProjectDirs, Failure> {
     directories::ProjectDirs::from("", "", "recrate")
         .ok_or_else(|| Failure::usage("no home folder found: give --cache and --data"))
-}
-
-/// Which cargos may be tried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cargos {
-    /// Imported ones, and official archives where they can be fetched.
-    #[default]
-    All,
-    /// Imported ones only: nothing is fetched.
-    Imported,
 }
 
 /// Options of every command that rebuilds.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Failure;
-use super::build_options::Cargos;
 use crate::edges::git::{Mirror, without_file_scheme};
 use crate::stages::policy::standing::{PolicyTable, Standing};
 use crate::stages::policy::waiver::{Rule, Waiver};
@@ -37,6 +36,17 @@ pub struct Config {
     /// What is accepted of single crates.
     #[serde(default)]
     waiver: Vec<Waiver>,
+}
+
+/// Which cargos may be tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cargos {
+    /// Imported ones, and official archives where they can be fetched.
+    #[default]
+    All,
+    /// Imported ones only: nothing is fetched.
+    Imported,
 }
 
 impl Config {

@@ -26,6 +26,13 @@ pub struct ChangedSince {
     pub unchanged: usize,
 }
 
+impl std::fmt::Display for ChangedSince {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let others = if self.unchanged == 1 { "other package is" } else { "other packages are" };
+        write!(f, "{} {others} as in {}", self.unchanged, self.since)
+    }
+}
+
 /// What an update is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -11,8 +11,10 @@
         plan = ./plan.json;
         # A Cargo.lock that the plan does not cover fails the evaluation: after `cargo update` comes `recrate plan`.
         lockFile = ./Cargo.lock;
-        # The policy: strict, default or contents-only.
-        accept = "default";
+        # What the project requires, and its waivers.
+        policy = ./recrate.toml;
+        # The day that waivers expire by: that of the commit, so that its gates stay what they are.
+        date = self.lastModifiedDate or null;
 
         # Only for the example that this template begins with, whose crates and commits lie in recrate's repository.
         # Remove these three for a Cargo.lock and a plan of your own.

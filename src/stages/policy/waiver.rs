@@ -210,7 +210,8 @@ impl Waiver {
     /// Whether it is for a package, whatever its bytes.
     #[must_use]
     pub fn is_for(&self, key: &PackageKey) -> bool {
-        key.id() == self.krate && key.registry == *self.registry.as_ref().unwrap_or(&RegistryName::Default)
+        let registry = self.registry.as_ref().unwrap_or(&RegistryName::Default);
+        key.name == self.krate.name && key.version == self.krate.version && key.registry == *registry
     }
 
     /// Why it does not cover a package that it is for; none where it does. `checksum`: what the package's bytes were checked against.

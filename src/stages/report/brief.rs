@@ -31,6 +31,8 @@ pub struct Brief<'a> {
 
 /// How many lines of findings there are.
 const LINES: usize = 14;
+/// How many of them where there is one line only.
+const IN_A_LINE: usize = 3;
 
 impl Report {
     /// What is to be read in a run's place: packages that do not pass, the worst first; then what only has to be known.
@@ -50,7 +52,18 @@ impl Report {
     }
 }
 
-fn of_entry(entry: &Entry) -> Option<Brief<'_>> {
+impl Brief<'_> {
+    /// The title and the first findings.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        let findings: Vec<String> = self.lines.iter().take(IN_A_LINE).map(ToString::to_string).collect();
+        format!("{}: {}", self.title, findings.join("; "))
+    }
+}
+
+/// What is to be read about a package; nothing about one that passes without a word.
+#[must_use]
+pub fn of_entry(entry: &Entry) -> Option<Brief<'_>> {
     let level = match entry.decision {
         Decision::Accepted | Decision::Waived { .. } => return None,
         Decision::Rejected { .. } | Decision::Undetermined { .. } => Level::Error,

@@ -33,7 +33,7 @@ impl Report {
         }
         out.push_str(".\n");
         if let Some(changed) = &self.changed_since {
-            let _ = writeln!(out, "{} others are as in {}.", changed.unchanged, code(&changed.since.to_string()));
+            let _ = writeln!(out, "{}.", code(&changed.to_string()));
         }
         out.push('\n');
         let briefs = self.briefs();

@@ -151,7 +151,7 @@ impl Report {
             .filter_map(|decision| Some(format!("{} {decision}", self.decisions.get(decision)?)))
             .collect();
         if let Some(changed) = &self.changed_since {
-            let _ = writeln!(text, "{} others are as in {}", changed.unchanged, changed.since);
+            let _ = writeln!(text, "{changed}");
         }
         let Some(outcome) = outcome(self.exit()) else { return };
         let decisions = if decisions.is_empty() { "nothing changed".to_owned() } else { decisions.join(", ") };
