@@ -277,7 +277,7 @@ let
         else if builtins.isAttrs policy then
           policy
         else
-          builtins.fromTOML (builtins.readFile policy);
+          builtins.fromTOML policyText;
       unknown = builtins.attrNames (
         removeAttrs read [
           "git-mirror"
@@ -290,34 +290,46 @@ let
         ]
       );
     in
-    # What is misspelt would count for nothing.
-    if unknown == [ ] then read else throw "recrate: recrate.toml has an unknown table ${builtins.head unknown}";
+    # What is misspelt would count for nothing. Some versions of Nix end a string at a NUL.
+    if unknown != [ ] then
+      throw "recrate: recrate.toml has an unknown table ${builtins.head unknown}"
+    else if
+      policyText != null
+      && builtins.replaceStrings [ "\\u0000" "\\U00000000" "\\x00" ] [ "" "" "" ] policyText != policyText
+    then
+      throw "recrate: recrate.toml has a NUL"
+    else
+      read;
+
+  # The file as it is; none where what is in it was given.
+  policyText =
+    if policy == null || builtins.isAttrs policy then null else builtins.readFile policy;
 
   renamed = renamedRepositories ++ (settings.renamed-repository or [ ]);
 
-  standing = {
+  projectPolicy = {
     policy = if accept == null then settings.policy or { } else { require = accept; };
     rule = settings.rule or [ ];
     waiver = settings.waiver or [ ];
   };
 
   # What of it a package's verdict can depend on: nothing else builds it again. The judge looks at it once more.
-  standingOf =
+  projectPolicyOf =
     package:
     let
       repository = package.build.rebuild.claims.repository or "";
       isBelow = owner: builtins.substring 0 (builtins.stringLength owner + 1) repository == "${owner}/";
     in
-    standing
+    projectPolicy
     // {
       # Rules are for what is the same bit for bit.
       rule = builtins.filter (
         rule: rule.repository or "" == repository && repository != "" || rule ? owner && isBelow rule.owner
-      ) standing.rule;
-      waiver = builtins.filter (
-        waiver: waiver.crate == "${package.name}@${package.version}"
-      ) standing.waiver;
+      ) projectPolicy.rule;
+      waiver = waivers."${package.name}@${package.version}" or [ ];
     };
+
+  waivers = builtins.groupBy (waiver: waiver.crate) projectPolicy.waiver;
 
   # The day, where something depends on it.
   day =
@@ -362,12 +374,12 @@ let
         judged "verdict-${package.name}-${package.version}" verb description (
           asks
           // {
-            standing = builtins.toJSON own;
+            projectPolicy = builtins.toJSON own;
             date = day own;
-            passAsFile = asks.passAsFile ++ [ "standing" ];
+            passAsFile = asks.passAsFile ++ [ "projectPolicy" ];
           }
         );
-      own = standingOf package;
+      own = projectPolicyOf package;
       inherit (package.build.rebuild) recipe;
     in
     if package.build ? rebuild then
@@ -395,7 +407,7 @@ let
     judged "gate-${verdict.name}" "gate" "fails unless the policy accepts the package" { inherit verdict; };
 
   # What recrate can't look at is no reason to accept a lock file: each is a gate that fails.
-  unlookedAt = builtins.listToAttrs (
+  unsupportedGates = builtins.listToAttrs (
     builtins.genList (
       number:
       let
@@ -410,6 +422,19 @@ let
     ) (builtins.length unsupported)
   );
   unsupported = builtins.filter (skipped: skipped.kind ? unsupported) plan.skipped;
+
+  # Which section would be for them can't be told.
+  passesUndetermined =
+    let
+      inherit (projectPolicy) policy;
+    in
+    policy.undetermined or "reject" == "warn"
+    && builtins.all (section: section.undetermined or "warn" == "warn") (policy.for or [ ]);
+
+  # Fails where recrate itself would not read the file: Nix has its own way with TOML.
+  readablePolicy = judged "recrate-toml" "policy" "fails where recrate.toml can't be read" {
+    file = builtins.toFile "recrate.toml" policyText;
+  };
 
   # What nix-eval-jobs and its kin walk into.
   walked = jobs: jobs // { recurseForDerivations = true; };
@@ -629,15 +654,17 @@ in
 
   # One per verdict, that fails where the policy does not accept the package: for `nix flake check`.
   gates = walked (
-    (if standing.policy.undetermined or "reject" == "warn" then { } else unlookedAt)
+    (if passesUndetermined then { } else unsupportedGates)
+    // (if policyText == null then { } else { recrate-toml = readablePolicy; })
     // builtins.mapAttrs gate verdicts
   );
 
   # One over all. To Hydra it is an aggregate, too, and red where a verdict is.
   report = judged "report" "report" "whether these crates are what their commits give" {
     _hydraAggregate = true;
-    standing = builtins.toJSON standing;
-    date = day standing;
+    projectPolicy = builtins.toJSON projectPolicy;
+    date = day projectPolicy;
+    readablePolicy = if policyText == null then "" else readablePolicy;
     constituents = builtins.attrValues verdicts;
     lockfile = if lockFile == null then "" else "compared";
     skipped = builtins.toJSON plan.skipped;
@@ -645,7 +672,7 @@ in
     passAsFile = [
       "constituents"
       "skipped"
-      "standing"
+      "projectPolicy"
       "toolchains"
     ];
   };

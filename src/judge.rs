@@ -8,13 +8,15 @@
 //! | `verdict` | one package against its rebuild | `published`, `rebuilt`, `index`, `case`: a [`CaseFile`] in a file |
 //! | `obstacle` | a package that can't be rebuilt | `package`: a [`PlannedPackage`] in a file |
 //! | `gate` | fails where a package does not pass | `verdict` |
+//! | `policy` | fails where recrate.toml can't be read | `file` |
+//! | `unsupported` | fails: a package can't be looked at | `package` |
 //! | `report` | all of them | `lockfile`; `skipped`, `toolchains` and `constituents`, the verdicts' paths, in files |
 //!
-//! All but gates have `standing`, what the project requires and accepts, in a file, and `date`, the day for what expires. A verdict
+//! All but gates have `projectPolicy`, what the project requires and accepts, in a file, and `date`, the day for what expires. A verdict
 //! succeeds whatever it is; where the policy does not let the package pass, its output has `nix-support/failed`, which Hydra
 //! shows as a failure with output. So does a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,10 +39,11 @@ use crate::stages::judge::{Output, Replayed, judge_obstacle};
 use crate::stages::lock::Skipped;
 use crate::stages::lock_evidence::locked_versions;
 use crate::stages::plan::{Build, PlannedPackage};
-use crate::stages::policy::standing::Circumstances;
+use crate::stages::policy::project::ProjectPolicy;
+use crate::stages::policy::review::Scope;
 use crate::stages::record::Record;
 use crate::stages::renamed_repositories::{Renamed, with_known};
-use crate::stages::report::brief::{of_entry, repeat};
+use crate::stages::report::brief::{accept, of_entry, repeat};
 use crate::stages::report::text::View;
 use crate::stages::report::{Basis, Entry, Report};
 use crate::stages::toolchain::{Origin, Toolchain};
@@ -69,6 +72,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         "verdict" => verdict(),
         "obstacle" => obstacle(),
         "gate" => gate(),
+        "policy" => policy(),
         "unsupported" => unsupported(),
         "report" => report(),
         _ => return exit::<String>("recrate-judge", None),
@@ -151,35 +155,49 @@ fn obstacle() -> Result<(), String> {
 }
 
 /// How many lines of a verdict and of the differences a gate prints: outside of Hydra its log is the whole report, and what
-/// shows logs shows the last hundred lines.
-const VERDICT_LINES: usize = 50;
+/// shows logs shows the last hundred lines. A verdict's last lines say what was decided.
+const VERDICT_LINES: usize = 35;
+const LAST_LINES: usize = 15;
 const DIFF_LINES: usize = 30;
 
 fn gate() -> Result<(), String> {
     let verdict = path("verdict")?;
-    let head = |file: &str, lines: usize| -> Result<(), String> {
+    let show = |file: &str, first: usize, last: usize| -> Result<(), String> {
         let text = read(&verdict.join(file))?;
         let text = String::from_utf8_lossy(&text);
-        text.lines().take(lines).for_each(|line| eprintln!("{line}"));
-        match text.lines().count().saturating_sub(lines) {
-            0 => {}
-            more => eprintln!("and {more} lines more in {}", verdict.join(file).display()),
+        let lines: Vec<&str> = text.lines().collect();
+        let left_out = lines.len().saturating_sub(first + last);
+        let first = if left_out == 0 { lines.len() } else { first };
+        lines[..first].iter().for_each(|line| eprintln!("{line}"));
+        if left_out > 0 {
+            eprintln!("({left_out} more lines in {})", verdict.join(file).display());
+            lines[lines.len() - last..].iter().for_each(|line| eprintln!("{line}"));
         }
         Ok(())
     };
     // What matters most comes last: some show the last ten lines.
     if verdict.join("diff.txt").exists() {
-        head("diff.txt", DIFF_LINES)?;
+        show("diff.txt", DIFF_LINES, 0)?;
     }
-    head("verdict.txt", VERDICT_LINES)?;
+    show("verdict.txt", VERDICT_LINES, LAST_LINES)?;
     if verdict.join("nix-support/failed").exists() {
         let entry: Entry = parse(&verdict.join("verdict.json"))?;
         eprintln!("repeat: {}", repeat(&entry));
-        eprintln!("accept: recrate waive {} --reason ...", entry.record.key.id());
+        if let Some(command) = accept(&entry) {
+            eprintln!("accept: {command}");
+        }
         let what = of_entry(&entry).map_or_else(String::new, |brief| format!(": {}", brief.in_a_line()));
         return Err(format!("not accepted by the policy{what}"));
     }
     fs_err::os::unix::fs::symlink(&verdict, path("out")?).map_err(text_of)
+}
+
+/// Reads all of recrate.toml as the driver does: Nix reads TOML in its own way, and verdicts only have the part that is theirs.
+fn policy() -> Result<(), String> {
+    let file = path("file")?;
+    let text = String::from_utf8(read(&file)?).map_err(text_of)?;
+    ProjectPolicy::of_file(&text).map_err(|error| format!("recrate.toml: {error}"))?;
+    fs_err::write(path("out")?, "recrate.toml can be read\n").map_err(text_of)
 }
 
 fn unsupported() -> Result<(), String> {
@@ -209,7 +227,8 @@ fn report() -> Result<(), String> {
             ));
         }
     }
-    let report = Report::new(records, Basis { skipped, notices, ..basis()? });
+    let scope = Scope::AllBut(BTreeSet::new());
+    let report = Report::new(records, Basis { skipped, notices, scope, ..basis()? });
     let out = Out::new()?;
     out.write("report.json", &report.to_json())?;
     out.write("report.txt", &report.to_text(View { verbose: false, ..View::PLAIN }))?;
@@ -300,8 +319,7 @@ impl Out {
 fn basis() -> Result<Basis, String> {
     let date = std::env::var("date").unwrap_or_default();
     let today = if date.is_empty() { None } else { Some(date.parse().map_err(text_of)?) };
-    let circumstances = Circumstances { today, new: false };
-    Ok(Basis { standing: given("standing")?, circumstances, ..Basis::default() })
+    Ok(Basis { project: given("projectPolicy")?, today, ..Basis::default() })
 }
 
 fn path(variable: &str) -> Result<PathBuf, String> {

@@ -141,7 +141,8 @@ fn text_leads_out(root: &Path, folder: &Path, text: &str) -> bool {
         || address.starts_with("file:")
         || address.contains("+file:")
         || parts.windows(2).any(|pair| pair == ["nix", "store"])
-        || pattern.iter().any(is_special)
+        // A pattern that begins with a dot is about `..`, too.
+        || pattern.iter().any(|part| is_special(part) || part.starts_with(['.', '[']) && part.contains('.'))
         || before.iter().any(is_special) && is_outside(root, &folder.join(before.join("/")))
 }
 
@@ -235,6 +236,8 @@ mod tests {
             "[package]\nlicense-file = \"../../../x\"\n",
             "[workspace]\nmembers = [\"pk\", \"../../../*/git/0/tree\"]\n",
             "[workspace]\nmembers = [\"x/../*/.git\"]\n",
+            "[workspace]\nmembers = [\".?/worktree\"]\n",
+            "[workspace]\nmembers = [\"x/.*/y\"]\n",
             "[workspace]\nmembers = [\"x/*/../../../*\"]\n",
             "[dependencies]\nx = { path = \"x/nix/.//store/x\" }\n",
             "[dependencies]\nx = { path = \"../../../../../../nix/store/x\" }\n",

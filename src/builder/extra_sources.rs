@@ -24,13 +24,18 @@ type Submodules = BTreeMap<SubPath, CommitInput>;
 /// Checks submodules out, each with a `.git` of its own as git has it, and adds their links to the worktree's.
 ///
 /// # Errors
-/// Where one is not what the commit above it names.
+/// Where one is not what the commit above it names, or the source is lean.
 pub fn check_out_submodules(
     submodules: &Submodules,
+    is_lean: bool,
     root: &Path,
     worktree: &mut Worktree,
     conversion: &Conversion,
 ) -> Result<(), Fault> {
+    if is_lean && !submodules.is_empty() {
+        // What their links lead to was not selected.
+        return Err(Fault::Recipe("submodules of a source that is not whole"));
+    }
     let named = |worktree: &Worktree, above: &str| -> BTreeMap<String, CommitId> {
         let below = |(path, id): (&String, &CommitId)| (format!("{above}{path}"), *id);
         worktree.submodules.iter().map(below).collect()

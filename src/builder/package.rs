@@ -42,7 +42,8 @@ pub fn run() -> Result<(), Fault> {
 
     let conversion = Conversion { checkout: recipe.checkout.clone(), lfs: recipe.lfs.clone() };
     let mut worktree = commit::check_out(&recipe.commit, &root, &conversion)?;
-    extra_sources::check_out_submodules(&recipe.submodules, &root, &mut worktree, &conversion)?;
+    let is_lean = recipe.commit.folder != SubPath::default();
+    extra_sources::check_out_submodules(&recipe.submodules, is_lean, &root, &mut worktree, &conversion)?;
     // No commit can hold its own id: nothing of the repository can name what lies in here.
     let beside = build.join(recipe.commit.id.to_string());
     fs_err::create_dir(&beside)?;

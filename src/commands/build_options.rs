@@ -20,7 +20,7 @@ use crate::pipeline::context::{Context, Program, Programs};
 use crate::pipeline::repositories::Repositories;
 use crate::stages::derivation::names;
 use crate::stages::plan::ProgramPin;
-use crate::stages::policy::standing::Standing;
+use crate::stages::policy::project::ProjectPolicy;
 use crate::stages::renamed_repositories::with_known;
 use crate::stages::toolchain::{CATALOGUE, Search, Toolchain};
 
@@ -198,8 +198,8 @@ impl BuildOptions {
     ///
     /// # Errors
     /// Where it can't be read.
-    pub fn standing(&self, folder: &Path) -> Result<Standing, Failure> {
-        Ok(Config::read(self.config.as_deref(), folder)?.standing())
+    pub fn project(&self, folder: &Path) -> Result<ProjectPolicy, Failure> {
+        Ok(Config::read(self.config.as_deref(), folder)?.project())
     }
 
     /// The configuration file, where one was named.

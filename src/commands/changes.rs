@@ -12,14 +12,16 @@ use crate::model::foreign::Foreign;
 use crate::model::krate::{CrateId, CrateName};
 use crate::model::package::{PackageKey, RegistryName};
 use crate::pipeline::run_key::Work;
-use crate::stages::changes::{Change, diff, stat_text};
-use crate::stages::lock::{Locked, LockedPackage};
+use crate::pipeline::updates::Compared;
+use crate::stages::changes::{Change, diff, range, stat_text};
+use crate::stages::lock::{Locked, LockedPackage, registry_of};
 
 /// Show what an update of a crate is: the diff of its files between the commits of two versions.
 ///
-/// Both versions are verified first: only where each is what its commit gives, the diff of the commits is that of what is
-/// published. It is restricted to the package's folder, with the files in it that are not published. Control characters are
-/// shown escaped.
+/// Both versions are verified first: only where each is what its commit gives, a diff of the commits is one of what is
+/// published. It has the files of the package's folder, those that are not published among them, and what of the published
+/// crates does not lie there: the manifest as cargo wrote it, Cargo.lock, what links lead to. Control characters are shown
+/// escaped.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Exit status:
   0    shown
@@ -41,8 +43,8 @@ pub struct Changes {
     /// The version after
     #[arg(value_name = "TO")]
     to: Version,
-    /// The registry that the crate is from: `default`, or the address of its index
-    #[arg(long, value_name = "REGISTRY", default_value = "default")]
+    /// The registry that the crate is from: as in Cargo.lock, or `default`
+    #[arg(long, value_name = "REGISTRY", default_value = "default", value_parser = registry_of)]
     registry: RegistryName,
     /// Show only which files changed, and by how many lines
     #[arg(long)]
@@ -86,10 +88,13 @@ impl Changes {
             return Err(Failure::internal("a version has no record"));
         };
         drop(run);
-        let files = match context.changed_files(before, after) {
-            Ok(files) => files,
+        let Compared { change, files } = match context.compare_versions(before, after) {
+            Ok(compared) => compared,
             Err(reason) => {
-                eprintln!("error: {}\nhelp: `recrate verify {from} {to}` shows what was found", Foreign::from(reason));
+                let registry =
+                    if self.registry == RegistryName::Default { String::new() } else { " of its lock file".into() };
+                let help = format!("`recrate verify {from} {to}`{registry} shows what was found");
+                eprintln!("error: {}\nhelp: {help}", Foreign::from(reason));
                 return Ok(ExitCode::FAILURE);
             }
         };
@@ -97,14 +102,9 @@ impl Changes {
         for record in [before, after] {
             text += &format!("{}: {}\n", record.key, record.verdict());
         }
-        if let Change::Known { repository, from_commit, to_commit, path, files } = context.update(before, after).change
-        {
-            let path =
-                Some(path.as_str()).filter(|path| !path.is_empty()).map_or(String::new(), |path| format!(" -- {path}"));
-            text += &format!("{repository}: git diff {from_commit} {to_commit}{path}\n\n");
-            for line in stat_text(&files) {
-                text += &format!("  {line}\n");
-            }
+        if let Change::Known { from, to, files } = change {
+            text += &format!("{}\n\n", range(&from, &to));
+            stat_text(&files, usize::MAX).iter().for_each(|line| text += &format!("  {line}\n"));
         }
         if !self.stat {
             text.push('\n');

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Failure;
 use crate::edges::git::{Mirror, without_file_scheme};
-use crate::stages::policy::standing::{PolicyTable, Standing};
+use crate::stages::policy::project::{PolicyTable, ProjectPolicy, table};
 use crate::stages::policy::waiver::{Rule, Waiver};
 use crate::stages::renamed_repositories::Renamed;
 
@@ -28,7 +28,7 @@ pub struct Config {
     /// The archive that is asked for commits that are nowhere else.
     pub software_heritage: Option<String>,
     /// What is required.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table")]
     policy: PolicyTable,
     /// What is accepted of repositories and owners.
     #[serde(default)]
@@ -91,9 +91,15 @@ impl Config {
         toml::from_str(text)
     }
 
+    /// What it says of where repositories are.
+    #[must_use]
+    pub fn sources(&self) -> (&[Mirror], &[Renamed], Option<&str>) {
+        (&self.git_mirror, &self.renamed_repository, self.software_heritage.as_deref())
+    }
+
     /// What it says of policy.
     #[must_use]
-    pub fn standing(self) -> Standing {
-        Standing { policy: self.policy, rule: self.rule, waiver: self.waiver }
+    pub fn project(self) -> ProjectPolicy {
+        ProjectPolicy { policy: self.policy, rule: self.rule, waiver: self.waiver }
     }
 }

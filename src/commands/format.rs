@@ -1,5 +1,6 @@
 //! `--format`: in which forms a report is written, and where to.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -101,8 +102,12 @@ pub fn write(outputs: &[Output], report: &Report, view: View<'_>, lockfile: Opti
 /// Whether at most one form goes to standard output.
 ///
 /// # Errors
-/// Where two do.
+/// Where two do, or go to the same file.
 pub fn check(outputs: &[Output]) -> Result<(), Failure> {
+    let mut files = BTreeSet::new();
+    if let Some(file) = outputs.iter().filter_map(|output| output.file.as_ref()).find(|file| !files.insert(*file)) {
+        return Err(Failure::usage(format!("two formats for {}", file.display())));
+    }
     let shown = outputs.iter().filter(|output| output.file.is_none()).count();
     if shown > 1 {
         return Err(Failure::usage(

@@ -18,7 +18,7 @@ use crate::pipeline::context::{Context, Error, INTERRUPTED};
 use crate::pipeline::run_key::Work;
 use crate::stages::lock::{self, Locked, LockedPackage};
 use crate::stages::plan::Plan;
-use crate::stages::policy::standing::Standing;
+use crate::stages::policy::project::ProjectPolicy;
 use crate::stages::record::Record;
 use crate::stages::report::OUT;
 
@@ -94,8 +94,8 @@ impl Subject {
     ///
     /// # Errors
     /// Where it can't be read.
-    pub fn standing(&self, folder: &Path) -> Result<Standing, Failure> {
-        self.options.standing(folder)
+    pub fn project(&self, folder: &Path) -> Result<ProjectPolicy, Failure> {
+        self.options.project(folder)
     }
 
     /// The configuration file, where one was named.

@@ -1,6 +1,6 @@
 //! `recrate verify`: a lock file, one crate or a plan, to a report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,16 +13,19 @@ use super::baseline::Baseline;
 use super::format::{self, Output};
 use super::subject::{Done, Read, Subject};
 use crate::edges::console::colours_on_stdout;
+use crate::edges::parallel::in_parallel;
+use crate::edges::run_directory::RunDirectory;
 use crate::model::package::PackageKey;
 use crate::stages::changes::{ChangedSince, changed, predecessors};
 use crate::stages::claims::{Cause, Missing, Obstacle};
 use crate::stages::coverage;
 use crate::stages::judge::judge_obstacle;
 use crate::stages::lock::lines::lines;
-use crate::stages::lock::{Locked, LockedPackage};
+use crate::stages::lock::{Locked, LockedPackage, SkippedKind};
 use crate::stages::plan::Plan;
 use crate::stages::policy::BuiltIn;
-use crate::stages::policy::standing::{Circumstances, Standing};
+use crate::stages::policy::project::ProjectPolicy;
+use crate::stages::policy::review::Scope;
 use crate::stages::record::Record;
 use crate::stages::report::text::View;
 use crate::stages::report::{Basis, Report};
@@ -34,7 +37,7 @@ use crate::stages::report::{Basis, Report};
 /// on from there. Builds that the Nix store has are not built again.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Exit status:
-  0    the policy accepts every package
+  0    the policy accepts every package, or a waiver or rule does, or nothing has changed
   1    it rejects a package
   2    usage error or unreadable input
   3    it rejects none, but some are undetermined
@@ -50,14 +53,16 @@ Examples:
   recrate verify --from-plan plan.json Cargo.lock what a plan says, and whether it covers the lock file
   recrate verify --git-mirror https://github.com/=ssh://git@git.example/mirrors/")]
 pub struct Verify {
-    /// The policy: what is required of a package [default: what recrate.toml requires, or default]
+    /// The policy: what is required of a package, in place of `[policy]` in recrate.toml; waivers and rules count all the same
+    /// [default: what recrate.toml requires, or default]
     #[arg(long, value_name = "POLICY")]
     accept: Option<BuiltIn>,
     /// Form of the report on standard output, or in a file: text, json, junit, sarif, markdown or github. Can be given several times
     #[arg(long, value_name = "FORMAT[=FILE]")]
     format: Vec<Output>,
-    /// Verify only the packages that another lock file does not have: that of a git revision, like origin/main, or a file. What
-    /// is new and undetermined is rejected, unless recrate.toml has `undetermined-when-new`
+    /// Verify only the packages that another lock file does not have, and those of which recrate.toml says something else than
+    /// before: since a git revision, like origin/main, or another lock file. What is new and undetermined does not pass, unless
+    /// recrate.toml has `undetermined` and `undetermined-when-new` as "warn"
     #[arg(long, value_name = "REV|LOCK", conflicts_with = "from_plan")]
     changed_since: Option<String>,
     /// Verify what the plan in FILE says, without any search. With a LOCK, packages that the plan does not cover are
@@ -99,46 +104,60 @@ impl Verify {
         let Some(lock) = &read.lock else {
             return Err(Failure::usage("--changed-since compares lock files: name a Cargo.lock"));
         };
-        let baseline = Baseline::read(since, lock, self.subject.config(), &read.folder)?;
-        // What nobody can look at is no news where it was there before.
-        basis.skipped.retain(|skipped| !baseline.locked.skipped.contains(skipped));
+        let mut baseline = Baseline::read(since, lock, self.subject.config(), &read.folder, self.accept)?;
+        basis.notices.append(&mut baseline.notices);
+        // What nobody can look at is no news where it was there before, and decided on as it is now.
+        let policy_changed = baseline.policy_changed();
+        basis.skipped.retain(|skipped| policy_changed || !baseline.locked.skipped.contains(skipped));
+        let from_git = basis
+            .skipped
+            .iter()
+            .filter(|skipped| skipped.kind == SkippedKind::Git && !baseline.locked.skipped.contains(skipped));
+        basis.notices.extend(from_git.map(|skipped| {
+            let source = skipped.source.clone().unwrap_or_default();
+            format!("new, and not looked at: {} {} from {source}", skipped.name, skipped.version)
+        }));
         let locked = std::mem::take(&mut read.locked.packages);
         let whole = Locked { packages: locked, skipped: read.locked.skipped.clone() };
-        let mut wanted = changed(&whole, &baseline.locked);
-        let before = predecessors(&wanted, &baseline.locked);
-        basis.notices.extend(baseline.notices(&basis.standing));
-        let others = whole.packages.iter().filter(|package| !wanted.contains(package));
+        let new = changed(&whole, &baseline.locked);
+        let before = predecessors(&new, &baseline.locked);
+        basis.new = new.into_iter().map(|package| package.key.clone()).collect();
         // What nobody looked at since a waiver or rule was changed is not as it was.
-        let again: Vec<&LockedPackage> =
-            others.filter(|package| baseline.is_to_be_looked_at(&basis.standing, &package.key)).collect();
-        wanted.extend(again);
-        let is_wanted = |key: &PackageKey| wanted.iter().any(|package| package.key == *key);
-        let unseen: BTreeSet<PackageKey> = whole
+        let (wanted, others): (Vec<&LockedPackage>, Vec<&LockedPackage>) = whole
             .packages
             .iter()
-            .filter(|package| !is_wanted(&package.key))
-            .map(|package| package.key.clone())
-            .collect();
-        basis.circumstances.new = true;
-        basis.changed_since = Some((ChangedSince { since: since.into(), unchanged: unseen.len() }, unseen));
-        let mut packages: Vec<LockedPackage> = wanted.iter().map(|package| (*package).clone()).collect();
-        packages.extend(before.values().map(|package| (*package).clone()));
+            .partition(|package| basis.new.contains(&package.key) || baseline.needs_recheck(&package.key));
+        basis.changed_since = Some(ChangedSince { since: since.into(), unchanged: others.len() });
+        basis.scope = Scope::AllBut(others.into_iter().map(|package| package.key.clone()).collect());
+        let wanted: BTreeSet<PackageKey> = wanted.into_iter().map(|package| package.key.clone()).collect();
+        let mut packages: Vec<LockedPackage> =
+            whole.packages.iter().filter(|package| wanted.contains(&package.key)).cloned().collect();
+        // A version before that is looked at as the lock file has it now is not looked at as it was: its checksum may be another.
+        packages
+            .extend(before.values().filter(|package| !wanted.contains(&package.key)).map(|package| (*package).clone()));
         packages.sort();
-        packages.dedup_by(|a, b| a.key == b.key);
+        packages.dedup();
         if packages.is_empty() {
-            return self.print(&Report::new(Vec::new(), basis), &read);
+            let report = Report::new(Vec::new(), basis);
+            let run =
+                RunDirectory::open(self.subject.out(), &"nothing changed", &read.folder).map_err(Failure::usage)?;
+            run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
+            return self.print(&report, &read);
         }
         read.locked.packages = packages;
         read.from_lock_file = false;
         let Done { records, context, run, .. } = self.subject.verify(&read)?;
-        for (key, before) in &before {
-            let of = |key: &PackageKey| records.iter().find(|record| record.key == *key);
-            if let (Some(from), Some(to)) = (of(&before.key), of(key)) {
-                basis.updates.insert(key.clone(), context.update(from, to));
-            }
-        }
+        let by_key: BTreeMap<&PackageKey, &Record> = records.iter().map(|record| (&record.key, record)).collect();
+        let as_it_was = |package: &LockedPackage| {
+            let record = by_key.get(&package.key).copied();
+            record.filter(|record| package.checksum.is_none_or(|checksum| record.checksum == Some(checksum)))
+        };
+        let updated = before.iter().filter_map(|(key, before)| Some((key, as_it_was(before)?, *by_key.get(key)?)));
+        let updates =
+            in_parallel(context.workers, updated.collect(), |(key, from, to)| (key.clone(), context.update(from, to)));
+        basis.updates = updates.into_iter().collect();
         basis.notices.extend(context.notices);
-        let records = records.into_iter().filter(|record| is_wanted(&record.key)).collect();
+        let records = records.into_iter().filter(|record| wanted.contains(&record.key)).collect();
         let report = Report::new(records, basis);
         run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
         self.print(&report, &read)
@@ -146,14 +165,14 @@ impl Verify {
 
     /// What the report is about, as far as it is known before the work.
     fn basis(&self, read: Option<&Read>, folder: &Path) -> Result<Basis, Failure> {
-        let mut standing = self.subject.standing(folder)?;
+        let mut project = self.subject.project(folder)?;
         if let Some(accept) = self.accept {
-            standing.policy = Standing::of(accept).policy;
+            project.policy = ProjectPolicy::of(accept).policy;
         }
-        let circumstances = Circumstances { today: Some(today()), new: false };
         let lock = read.and_then(|read| read.lock.as_ref());
         let lines = lock.map(|lock| lines(&lock.text)).unwrap_or_default();
-        Ok(Basis { standing, circumstances, lines, ..Basis::default() })
+        let scope = lock.map_or(Scope::Part, |_| Scope::AllBut(BTreeSet::new()));
+        Ok(Basis { project, today: Some(today()), lines, scope, ..Basis::default() })
     }
 
     fn replay(&self, path: &Path) -> Result<ExitCode, Failure> {
@@ -189,9 +208,9 @@ impl Verify {
         skipped.extend(locked.into_iter().flat_map(|locked| locked.skipped.iter().cloned()));
         skipped.sort();
         skipped.dedup();
-        let absolute = std::path::absolute(path).map_err(Failure::usage)?;
-        let beside = || absolute.parent().unwrap_or(&absolute).to_owned();
-        let folder = read.as_ref().map_or_else(beside, |read| read.folder.clone());
+        // Never beside the plan: somebody else may have written what lies there.
+        let here = std::env::current_dir().map_err(Failure::internal)?;
+        let folder = read.as_ref().map_or(here, |read| read.folder.clone());
         let basis = Basis { skipped, notices, ..self.basis(read.as_ref(), &folder)? };
         let lock = read.as_ref().and_then(|read| read.lock.as_ref()).and_then(|lock| lock.path.as_deref());
         if plan.packages.is_empty() {

@@ -11,10 +11,11 @@
 //! * of every package, the files that cargo infers targets from;
 //! * what manifests and cargo's configuration name: readmes, licences, build scripts, targets, other packages, further
 //!   configuration;
-//! * all links, and what those below the package's folder, and those that stand for a `.cargo`, lead to.
+//! * all links, and what those below the package's folder lead to.
 //!
-//! Everything is selected where it can't be told what a link leads to or what a manifest says, and where a folder above the
-//! package looks like a repository of its own.
+//! Everything is selected where it can't be told what a link leads to or what a manifest says, where a link stands for a `.cargo`, and
+//! where a folder above the package looks like a repository of its own. With submodules, whose links nobody selects for, no source is
+//! lean.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -68,7 +69,8 @@ impl Selection {
         }
         let links = leaves.iter().filter(|(_, leaf)| leaf.mode == Mode::Link);
         let links: BTreeSet<Vec<u8>> = links.map(|(path, _)| path.clone()).collect();
-        if links.iter().any(|path| std::str::from_utf8(path).is_err()) {
+        // cargo reads configuration through a link, and what that includes lies elsewhere than the letters say.
+        if links.iter().any(|path| std::str::from_utf8(path).map_or(true, |path| base_name(path) == ".cargo")) {
             return Ok(Self::everything());
         }
         // git takes a folder with these for a repository, and what lies below it for that one's.
@@ -103,9 +105,7 @@ impl Selection {
                 configurations.extend(selector.configuration(&path)?);
             }
         }
-        let of_cargo = texts().filter(|(path, leaf)| leaf.mode == Mode::Link && base_name(path) == ".cargo");
-        let of_cargo = of_cargo.map(|(path, _)| path.to_owned());
-        let links = of_cargo.chain(selector.links_below(own)).collect();
+        let links = selector.links_below(own);
         selector.follow(links)?;
         Ok(if selector.is_clear { selector.selected } else { Self::everything() })
     }
@@ -257,8 +257,8 @@ impl<E, R: FnMut(&[u8], ObjectId) -> Result<Vec<u8>, E>> Selector<'_, R> {
         let Some(pattern) = lexical(pattern).filter(|pattern| is_pattern(pattern)) else { return Ok(()) };
         let mut folders = BTreeSet::from([String::new()]);
         for part in pattern.split('/') {
-            // Any depth is any folder.
-            self.is_clear &= part != "**";
+            // Any depth is any folder, and what begins with a dot may be the one above.
+            self.is_clear &= part != "**" && !(is_pattern(part) && part.starts_with(['.', '[']));
             let mut next = BTreeSet::new();
             for folder in &folders {
                 if is_pattern(part) {

@@ -53,7 +53,7 @@ pub fn in_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     let mut units = [0; 2];
     for (at, c) in json.char_indices() {
-        let seen = c.is_ascii() || (c.escape_debug().count() == 1 && !BLANK.contains(&c));
+        let seen = c.is_ascii() && c != '\u{7f}' || (c.escape_debug().count() == 1 && !BLANK.contains(&c));
         if seen && !json[at..].starts_with(COMMAND) {
             safe.push(c);
         } else {

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use nix_archive::nar::{CaseHack, hash_path};
+use nix_derivation::nixbase32;
+
 use super::context::{Context, Error, check_interrupt};
 use super::seed::Content;
 use crate::edges::console::Console;
@@ -199,6 +202,17 @@ impl Context {
         run: &RunDirectory,
     ) -> Result<Output, Error> {
         let place = self.real(&drv.out, run);
+        // What was copied from another store lies where anybody may have put something else.
+        if self.nix.store.is_some() && place.exists() {
+            let nar = hash_path(&place, CaseHack::native()).map_err(std::io::Error::other)?;
+            let (found, expected) = (format!("sha256:{}", nixbase32::encode(&nar.sha256)), self.nix.hash(&drv.out)?);
+            if expected != found {
+                let (place, out) = (place.display(), &drv.out);
+                return Err(Error::CannotBuild(format!(
+                    "{place} is not what the store has as {out}: remove it, and run again"
+                )));
+            }
+        }
         // A build that fails may leave something behind.
         let unread = match place.exists().then(|| read_output(&place)) {
             Some(Ok(output)) => return Ok(output),

@@ -172,7 +172,8 @@ impl Context {
                 candidates,
                 index_modes: modes,
                 tracks_workspace_lock: files.has_lock(&workspace),
-                is_lean: !path.as_str().is_empty(),
+                // Nobody selects for what the links of submodules lead to.
+                is_lean: !path.as_str().is_empty() && extra.submodules.is_empty(),
                 can_be_pruned: !stripped.is_empty(),
                 must_be_pruned: members == Members::MustGo,
                 search: self.search,

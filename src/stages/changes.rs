@@ -11,7 +11,7 @@ use super::diff::lines::{Budget, count_lines, write_content};
 use super::lock::{Locked, LockedPackage};
 use crate::contract::trees::Mode;
 use crate::model::commit::CommitId;
-use crate::model::foreign::Foreign;
+use crate::model::foreign::{Foreign, brief};
 use crate::model::package::PackageKey;
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
@@ -28,8 +28,8 @@ pub struct ChangedSince {
 
 impl std::fmt::Display for ChangedSince {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let others = if self.unchanged == 1 { "other package is" } else { "other packages are" };
-        write!(f, "{} {others} as in {}", self.unchanged, self.since)
+        let packages = if self.unchanged == 1 { "package" } else { "packages" };
+        write!(f, "{} {packages} unchanged since {}", self.unchanged, self.since)
     }
 }
 
@@ -49,14 +49,10 @@ pub struct Update {
 pub enum Change {
     /// Both are what their commits give: the files between these.
     Known {
-        /// The repository.
-        repository: RepositoryUrl,
-        /// The commit of the version before.
-        from_commit: CommitId,
-        /// The commit of the version.
-        to_commit: CommitId,
-        /// The package's folder.
-        path: SubPath,
+        /// Where the version before is from.
+        from: Place,
+        /// Where the version is from.
+        to: Place,
         /// The files that differ.
         files: Vec<FileStat>,
     },
@@ -65,6 +61,34 @@ pub enum Change {
         /// Why.
         reason: Foreign,
     },
+}
+
+/// Where a version is from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The repository.
+    pub repository: RepositoryUrl,
+    /// The commit.
+    pub commit: CommitId,
+    /// The package's folder.
+    pub path: SubPath,
+}
+
+/// The range of commits between two versions, as git takes it; that they are from two repositories or folders is said.
+#[must_use]
+pub fn range(from: &Place, to: &Place) -> String {
+    let folder = |place: &Place| {
+        if place.path.as_str().is_empty() { ".".to_owned() } else { Foreign::from(place.path.as_str()).to_string() }
+    };
+    let (a, b) = (from.commit.short(), to.commit.short());
+    let moved = if from.repository != to.repository {
+        return format!("{a} in {} to {b} in {}: ANOTHER REPOSITORY", from.repository, to.repository);
+    } else if from.path != to.path {
+        format!(" {}", folder(from))
+    } else {
+        String::new()
+    };
+    format!("git diff {a} {b} --{moved} {}, in {}", folder(to), to.repository)
 }
 
 /// How much of a file changed.
@@ -147,25 +171,30 @@ pub fn stat(files: &[ChangedFile]) -> Vec<FileStat> {
     files.iter().map(|file| FileStat::of(file, &mut budget)).collect()
 }
 
-/// The same in words, a line for each file, and one for all: `git diff --stat`.
+/// The same in words: one line for all, then one for each of the first files, like `git diff --stat`.
 #[must_use]
-pub fn stat_text(files: &[FileStat]) -> Vec<String> {
-    let (mut added, mut removed) = (0, 0);
-    let mut lines: Vec<String> = files
-        .iter()
-        .map(|file| match file.lines {
-            Some((more, less)) => {
-                (added, removed) = (added + more, removed + less);
-                format!("{} +{more} -{less}", file.path)
-            }
-            None => format!("{} (not compared by lines)", file.path),
-        })
-        .collect();
-    let count = files.len();
-    let word = if count == 1 { "file" } else { "files" };
-    lines.push(format!("{count} {word} changed, +{added} -{removed} lines"));
+pub fn stat_text(files: &[FileStat], first: usize) -> Vec<String> {
+    let counted = || files.iter().filter_map(|file| file.lines);
+    let (added, removed) = counted().fold((0, 0), |(added, removed), (more, less)| (added + more, removed + less));
+    let uncounted = files.len() - counted().count();
+    let uncounted = if uncounted == 0 { String::new() } else { format!(", {uncounted} not counted") };
+    let word = if files.len() == 1 { "file" } else { "files" };
+    let mut lines = vec![format!("{} {word} changed, +{added} -{removed} lines{uncounted}", files.len())];
+    lines.extend(files.iter().take(first).map(|file| {
+        let path = brief(&file.path.to_string(), PATH);
+        match file.lines {
+            Some((more, less)) => format!("{path} +{more} -{less}"),
+            None => format!("{path} (not counted)"),
+        }
+    }));
+    if files.len() > first {
+        lines.push(format!("and {} more", files.len() - first));
+    }
     lines
 }
+
+/// How long a path may be in a list, in characters.
+const PATH: usize = 200;
 
 /// The files that differ, line by line.
 #[must_use]
@@ -250,12 +279,12 @@ mod tests {
         +++ x.bin
         a submodule, or too large to be shown
         ");
-        insta::assert_snapshot!(stat_text(&stat(&files)).join("\n"), @r"
+        insta::assert_snapshot!(stat_text(&stat(&files), 3).join("\n"), @r"
+        4 files changed, +3 -1 lines, 1 not counted
         build.rs +1 -0
         run.sh +0 -0
         src/\u{1b}[2J.rs +2 -1
-        x.bin (not compared by lines)
-        4 files changed, +3 -1 lines
+        and 1 more
         ");
     }
 }

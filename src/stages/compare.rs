@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use super::artefact::{Archive, Entry, LARGE, LOCK, MANIFEST, ORIGINAL_MANIFEST, VCS_INFO};
-use super::container::{Account, Form, Leftover};
+use super::container::{Account, Form, Leftover, recorded};
 use super::lock::meaning::{self as lock_meaning, LockDifference};
 use super::manifest::changes::Sides;
 use super::manifest::meaning;
@@ -77,6 +77,9 @@ pub enum Kind {
     Container,
 }
 
+/// The first cargo that writes the same times and permissions, and no owners, wherever it runs.
+const DETERMINISTIC: Minor = Minor(50);
+
 /// What differences of the container itself have as path.
 pub const CONTAINER: &str = "(container)";
 
@@ -143,7 +146,17 @@ pub fn compare(
     }
     let differences = differences(id, published.0, rebuilt.0, context);
     match (Form::of(id, published.0, rebuilt.0), NonEmpty::new(differences)) {
-        (Ok(form), None) => Comparison::SameFiles(form.account(id, published, rebuilt.0, context.cargo_range)),
+        (Ok(form), None) => {
+            // Where it is not known which cargo it was, it may be none.
+            let may_record = context.cargo_range.is_some_and(|range| range.first < DETERMINISTIC);
+            match recorded(published.0).filter(|_| !may_record) {
+                None => Comparison::SameFiles(form.account(id, published, rebuilt.0, context.cargo_range)),
+                Some(what) => {
+                    let what = format!("{what} in tar headers, which no cargo of its age records");
+                    Comparison::Differs(NonEmpty::one(unaccounted(Leftover { path: None, what })))
+                }
+            }
+        }
         (Ok(_), Some(differences)) => Comparison::Differs(differences),
         // What nothing accounts for is as heavy as can be, and stands first.
         (Err(leftovers), differences) => {
@@ -378,6 +391,21 @@ mod tests {
         let mut files = honest();
         files.push(file);
         files
+    }
+
+    #[test]
+    fn what_a_machine_recorded_is_the_same_only_of_cargos_that_record_it() {
+        let mine = pack(&id(), &[("src/lib.rs", b"a", 0o644)]);
+        let theirs = pack(&id(), &[("src/lib.rs", b"a", 0o666)]);
+        let [mine, theirs] = [mine, theirs].map(|bytes| (Archive::read(&id(), &bytes).unwrap(), Sha256::of(&bytes)));
+        let with = |cargo_range| {
+            let context = Context { cargo_range, ..Context::default() };
+            compare(&id(), (&theirs.0, theirs.1), (&mine.0, mine.1), &context)
+        };
+        assert!(matches!(with(Some(Span::until(49))), Comparison::SameFiles(_)));
+        for range in [None, Some(Span::from(50)), Some(Span::from(83))] {
+            assert!(matches!(with(range), Comparison::Differs(_)), "{range:?}");
+        }
     }
 
     #[test]

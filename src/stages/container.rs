@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::artefact::{Archive, Entry, ORIGINAL_MANIFEST};
 use super::deflate::Compressor;
+use super::toolchain::{NEW_TIME, OLD_TIME};
 use crate::model::digest::Sha256;
 use crate::model::krate::CrateId;
 use crate::model::nonempty::NonEmpty;
@@ -153,6 +154,23 @@ impl Leftover {
 fn paths(archive: &Archive) -> Vec<&str> {
     archive.entries.iter().map(|entry| entry.path.as_str()).collect()
 }
+
+/// What an archive has recorded of the machine that made it; nothing where its entries have only what cargos write everywhere.
+#[must_use]
+pub fn recorded(archive: &Archive) -> Option<Normalised> {
+    archive.entries.iter().find_map(|entry| {
+        let Ok(values) = values(archive, entry) else { return Some(Normalised::Owners) };
+        let found = [
+            (Normalised::Times, !values.time.is_some_and(|time| FIXED_TIMES.contains(&time))),
+            (Normalised::Owners, (values.owner, values.group) != (0, 0)),
+            (Normalised::Permissions, !values.mode.is_fixed()),
+        ];
+        found.into_iter().find_map(|(what, found)| found.then_some(what))
+    })
+}
+
+/// The times that cargos write since 1.50, whatever the clock says.
+const FIXED_TIMES: [u64; 4] = [0, 1, OLD_TIME, NEW_TIME];
 
 /// The values of an entry, as its header has them.
 fn values(archive: &Archive, entry: &Entry) -> Result<Values, String> {

@@ -172,7 +172,10 @@ fn locate(
 }
 
 /// The registry that a lock file's `source` names.
-fn registry_of(source: &str) -> Result<RegistryName, crate::model::package::BadRegistryName> {
+///
+/// # Errors
+/// Where it names none.
+pub fn registry_of(source: &str) -> Result<RegistryName, crate::model::package::BadRegistryName> {
     if source == DEFAULT_SOURCE { Ok(RegistryName::Default) } else { source.trim_start_matches("registry+").parse() }
 }
 

@@ -8,6 +8,7 @@ use semver::{Version, VersionReq};
 
 use super::index::{Index, IndexLine, On};
 use super::lock;
+use super::lock::meaning::beside_packages;
 use super::manifest::{Manifest, Requirement};
 use super::plan::IndexMode;
 use super::slice::series;
@@ -105,6 +106,7 @@ pub fn examine(
     for package in replaced.iter().filter(|package| package.replace.is_some()) {
         evidence.faults.push(format!("{}@{} is replaced", package.name, package.version));
     }
+    evidence.faults.extend(beside_packages(text).map(|what| format!("it has something beside the packages: {what}")));
     evidence.faults.extend(unmet(&manifest.requirements(), &evidence.locked));
     evidence
 }

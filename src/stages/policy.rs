@@ -1,14 +1,14 @@
 //! *Policy*: which findings are required. A policy asks for findings by name; what was not determined never meets a
 //! requirement. Exit status, Hydra's red and green and every gate come from its decisions alone.
 //!
-//! What it does not accept are *faults*. [`standing`] has what a project says of them: its requirements, waivers and rules.
+//! What it does not accept are *faults*. [`project`] has what a project says of them: its requirements, waivers and rules.
 
 #[cfg(feature = "driver")]
 pub mod edit;
 pub mod fault;
 pub mod pattern;
+pub mod project;
 pub mod review;
-pub mod standing;
 pub mod waiver;
 
 use std::fmt;
@@ -16,8 +16,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::claims::{Missing, Reach};
-use super::compare::Difference;
+use super::claims::{Missing, OtherTag, Reach};
+use super::compare::{Difference, Kind};
 use super::findings::{
     ArchiveForm, Checksum, Condition, Contents, Contradiction, Findings, Lockfile, NamedBy, Rebuild,
 };
@@ -136,9 +136,9 @@ impl Policy {
             self.contents(findings),
             self.origin(findings),
             self.reach(findings),
-            self.lockfile(findings),
         ];
         let mut faults: Vec<Fault> = requirements.into_iter().flatten().collect();
+        faults.extend(self.lockfile(findings));
         faults.extend(self.contradictions(findings));
         if matches!(findings.rebuild, Rebuild::Impossible { .. } | Rebuild::Error { .. })
             && faults.iter().any(|fault| fault.name.is_unknown())
@@ -198,7 +198,12 @@ impl Policy {
                 Contradiction::Tag(_) => FaultName::TagElsewhere,
                 Contradiction::Version { .. } => FaultName::OtherVersion,
             };
-            Fault::new(name, contradiction.to_string()).with([contradiction.to_string()])
+            let particular = match contradiction {
+                Contradiction::Repository { named } => named.clone(),
+                Contradiction::Tag(OtherTag { tag, commit }) => format!("{} {commit}", tag.raw()).into(),
+                Contradiction::Version { version } => version.clone(),
+            };
+            Fault::new(name, contradiction.to_string()).with([particular])
         };
         found.filter(|_| self.origin_named).map(fault).collect()
     }
@@ -219,34 +224,49 @@ impl Policy {
         }
     }
 
-    fn lockfile(&self, findings: &Findings) -> Option<Fault> {
+    /// Each of its faults apart: who accepts one has not accepted the others.
+    fn lockfile(&self, findings: &Findings) -> Vec<Fault> {
         let input = |condition: &Condition| matches!(condition, Condition::PublishedLockfile { .. });
-        match (&findings.lockfile, findings.conditions.iter().any(input)) {
-            (Lockfile::Faults { faults }, _) => {
+        let is_input = findings.conditions.iter().any(input);
+        let refused = (is_input && self.no_published_lockfile)
+            .then(|| Fault::new(FaultName::PublishedLockfile, "published Cargo.lock as input"));
+        let own = match &findings.lockfile {
+            Lockfile::Faults { faults } => {
                 let reason = format!("published Cargo.lock as input: {}", join(faults, "; "));
                 Some(Fault::new(FaultName::LockfileFaults, reason).with(faults))
             }
-            (_, true) if self.no_published_lockfile => {
-                Some(Fault::new(FaultName::PublishedLockfile, "published Cargo.lock as input"))
-            }
-            (Lockfile::Undated { versions }, _) => {
-                let versions_ = join(versions, ", ");
-                let reason = format!("published Cargo.lock as input: nobody knows when {versions_} came out");
+            Lockfile::Undated { versions } => {
+                let names = join(versions, ", ");
+                let reason = format!("published Cargo.lock as input: nobody knows when {names} came out");
                 Some(Fault::new(FaultName::LockfileUndated, reason).with(versions))
             }
-            (Lockfile::NotAnInput, true) => {
+            Lockfile::NotAnInput if is_input => {
                 Some(Fault::new(FaultName::LockfileUnchecked, "the published Cargo.lock was not checked"))
             }
-            (Lockfile::Consistent { .. } | Lockfile::NotAnInput, _) => None,
-        }
+            Lockfile::Consistent { .. } | Lockfile::NotAnInput => None,
+        };
+        refused.into_iter().chain(own).collect()
     }
 }
 
-/// A difference as a waiver has it.
+/// A difference as a waiver has it. These words stay, whatever people are told: others would make every waiver void.
 fn particular(difference: &Difference) -> Foreign {
     let Difference { path, kind, details, .. } = difference;
+    let kind = match kind {
+        Kind::Lines { published, rebuilt } => format!("lines +{published} -{rebuilt}"),
+        Kind::LineEndings => "line-endings".to_owned(),
+        Kind::WhiteSpace => "white-space".to_owned(),
+        Kind::Bytes => "bytes".to_owned(),
+        Kind::OnlyPublished => "only-published".to_owned(),
+        Kind::OnlyRebuilt => "only-rebuilt".to_owned(),
+        Kind::Mode => "mode".to_owned(),
+        Kind::Repeated => "repeated".to_owned(),
+        Kind::Form => "form".to_owned(),
+        Kind::Meaning => "meaning".to_owned(),
+        Kind::Container => "container".to_owned(),
+    };
     let details = if details.is_empty() { String::new() } else { format!(" ({})", join(details, "; ").raw()) };
-    format!("{} {kind}{details}", path.raw()).into()
+    format!("{kind} {}{details}", path.raw()).into()
 }
 
 /// Why the contents were not compared.
@@ -285,9 +305,7 @@ fn checksum(findings: &Findings) -> Option<Fault> {
 fn archive(findings: &Findings) -> Option<Fault> {
     match &findings.archive {
         ArchiveForm::WellFormed { .. } => None,
-        ArchiveForm::Malformed { reason } => {
-            Some(Fault::new(FaultName::MalformedArchive, "malformed archive").with([reason]))
-        }
+        ArchiveForm::Malformed { .. } => Some(Fault::new(FaultName::MalformedArchive, "malformed archive")),
         ArchiveForm::Unknown => Some(Fault::new(FaultName::ArchiveUnknown, "archive not read")),
     }
 }

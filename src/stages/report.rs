@@ -11,14 +11,17 @@ pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::changes::{ChangedSince, Update};
+use super::claims::Missing;
 use super::decision::{Decision, DecisionName, Exit};
+use super::findings::Rebuild;
 use super::lock::{Skipped, SkippedKind};
 use super::policy::BuiltIn;
-use super::policy::review::{Reviewed, review};
-use super::policy::standing::{Circumstances, PolicyTable, Standing, Undetermined};
+use super::policy::project::{Circumstances, OnUndetermined, PolicyTable, ProjectPolicy, Require};
+use super::policy::review::{Reviewed, Scope, review};
 use super::record::Record;
 use super::verdict::Verdict;
 use crate::model::foreign::{Foreign, in_json};
@@ -41,6 +44,7 @@ pub struct Report {
     /// The built-in policy that decided, or that the project's own begins with.
     pub policy: BuiltIn,
     /// What the project requires.
+    #[serde(default)]
     pub requirements: PolicyTable,
     /// How many packages came to each decision; decisions that none came to are left out.
     pub decisions: BTreeMap<DecisionName, usize>,
@@ -50,7 +54,8 @@ pub struct Report {
     pub packages: Vec<Entry>,
     /// Packages of the lock file that have no published crate that recrate could look at.
     pub skipped: Vec<Skipped>,
-    /// What became of the project's waivers and rules.
+    /// What became of the project's waivers, rules and sections.
+    #[serde(default)]
     pub reviewed: Vec<Reviewed>,
     /// What was left out because another lock file has it; none where everything was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +75,9 @@ pub struct Entry {
     pub verdict: Verdict,
     /// What the policy decides.
     pub decision: Decision,
+    /// Whether it is new to the project.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new: bool,
     /// Its line in the lock file, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
@@ -82,15 +90,19 @@ pub struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Basis {
     /// What the project requires and accepts.
-    pub standing: Standing,
-    /// What its decisions depend on.
-    pub circumstances: Circumstances,
+    pub project: ProjectPolicy,
+    /// Which day it is; none where nobody says so.
+    pub today: Option<Date>,
+    /// Which packages are new to the project.
+    pub new: BTreeSet<PackageKey>,
+    /// Which of the project's packages were looked at.
+    pub scope: Scope,
     /// Packages of the lock file that have no published crate.
     pub skipped: Vec<Skipped>,
     /// The line of each package in the lock file.
     pub lines: BTreeMap<PackageKey, usize>,
     /// What was left out because another lock file has it.
-    pub changed_since: Option<(ChangedSince, BTreeSet<PackageKey>)>,
+    pub changed_since: Option<ChangedSince>,
     /// What its updates are.
     pub updates: BTreeMap<PackageKey, Update>,
     /// What the reader should know about the run as a whole.
@@ -101,7 +113,7 @@ impl Basis {
     /// A built-in policy, and nothing else.
     #[must_use]
     pub fn of(policy: BuiltIn) -> Self {
-        Self { standing: Standing::of(policy), ..Self::default() }
+        Self { project: ProjectPolicy::of(policy), ..Self::default() }
     }
 }
 
@@ -109,12 +121,32 @@ impl Entry {
     /// A record with what a project decides on it.
     #[must_use]
     pub fn new(record: Record, basis: &Basis) -> Self {
+        let new = basis.new.contains(&record.key);
         Self {
             verdict: record.verdict(),
-            decision: basis.standing.decide(&record, basis.circumstances),
+            decision: basis.project.decide(&record, Circumstances { today: basis.today, new }),
+            new,
             line: basis.lines.get(&record.key).copied(),
             update: basis.updates.get(&record.key).cloned(),
             record,
+        }
+    }
+}
+
+impl Entry {
+    /// Whether a waiver could let it pass.
+    #[must_use]
+    pub fn can_be_waived(&self) -> bool {
+        let unplanned = matches!(self.record.findings.rebuild, Rebuild::Impossible { missing: Missing::Planned, .. });
+        self.verdict != Verdict::ChecksumMismatch && !unplanned
+    }
+
+    /// What is wrong with it, in a few words: its verdict, or where that is a good one, what the policy asks besides.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        match (self.verdict, self.decision.reasons()) {
+            (Verdict::Reproduced | Verdict::SameContents, [reason, ..]) => reason.clone(),
+            (verdict, _) => verdict.to_string(),
         }
     }
 }
@@ -129,20 +161,22 @@ impl Report {
         for entry in &packages {
             *verdicts.entry(entry.verdict).or_default() += 1;
         }
-        let seen: Vec<&Record> = packages.iter().map(|entry| &entry.record).collect();
-        let (changed_since, others) = basis.changed_since.unzip();
-        let reviewed = review(&basis.standing, &seen, &others.unwrap_or_default(), basis.circumstances);
+        let mut requirements = basis.project.policy.clone();
+        // What counts where nothing is said is said.
+        requirements.require.base.get_or_insert_default();
+        let seen: Vec<(&Record, bool)> = packages.iter().map(|entry| (&entry.record, entry.new)).collect();
+        let reviewed = review(&basis.project, &seen, &basis.scope, basis.today);
         let mut report = Self {
             schema: SCHEMA,
             recrate: env!("CARGO_PKG_VERSION").to_owned(),
-            policy: basis.standing.policy.require.base,
-            requirements: basis.standing.policy,
+            policy: basis.project.policy.require.base.unwrap_or_default(),
+            requirements,
             decisions: BTreeMap::new(),
             verdicts,
             packages,
             skipped: basis.skipped,
             reviewed,
-            changed_since,
+            changed_since: basis.changed_since,
             notices: basis.notices.into_iter().map(Into::into).collect(),
         };
         let mut decisions = BTreeMap::new();
@@ -163,11 +197,14 @@ impl Report {
     /// Whether the project lets packages pass that are undetermined, where no section says otherwise.
     fn passes_undetermined(&self) -> bool {
         let table = &self.requirements;
-        let new = if self.changed_since.is_some() { table.undetermined_when_new } else { Undetermined::Warn };
-        table.undetermined.max(new) == Undetermined::Warn
+        let new = if self.changed_since.is_some() { table.undetermined_when_new } else { OnUndetermined::Warn };
+        let sections = table.sections.iter().filter_map(|section| section.undetermined);
+        // Which section would be for them can't be told.
+        sections.fold(table.undetermined.max(new), OnUndetermined::max) == OnUndetermined::Warn
     }
 
-    fn unsupported(&self) -> impl Iterator<Item = (&Skipped, &Foreign)> {
+    /// Packages that recrate can't look at, and why.
+    pub fn unsupported(&self) -> impl Iterator<Item = (&Skipped, &Foreign)> {
         self.skipped.iter().filter_map(|skipped| match &skipped.kind {
             SkippedKind::Unsupported(reason) => Some((skipped, reason)),
             SkippedKind::Path | SkippedKind::Git => None,
@@ -186,7 +223,11 @@ impl Report {
     /// The policy's name, for people.
     #[must_use]
     pub fn policy_name(&self) -> String {
-        let own = if self.requirements == Standing::of(self.policy).policy { "" } else { ", with changes" };
+        let PolicyTable { require, sections, undetermined, .. } = &self.requirements;
+        let is_plain = *require == Require { base: require.base, ..Require::default() }
+            && sections.is_empty()
+            && *undetermined == OnUndetermined::Reject;
+        let own = if is_plain { "" } else { ", with changes" };
         format!("{}{own}", self.policy)
     }
 

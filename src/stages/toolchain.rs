@@ -64,9 +64,9 @@ pub struct CargoEvidence {
 }
 
 /// The time that cargo gives to files since 1.63, and to what it generates since 1.93.
-const NEW_TIME: u64 = 1_153_704_088;
+pub const NEW_TIME: u64 = 1_153_704_088;
 /// The time that it gave to files before.
-const OLD_TIME: u64 = 123_456_789;
+pub const OLD_TIME: u64 = 123_456_789;
 
 /// Dates the cargo that made a crate.
 #[must_use]

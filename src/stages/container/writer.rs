@@ -59,6 +59,12 @@ impl Mode {
         self.0 & 0o100 != 0
     }
 
+    /// Whether it is one that cargos write since 1.50, whatever the file system says.
+    #[must_use]
+    pub fn is_fixed(self) -> bool {
+        matches!(self.0 & 0o777, 0o644 | 0o755)
+    }
+
     /// The mode without the owner's executable bit.
     #[must_use]
     pub fn without_executable(self) -> u32 {

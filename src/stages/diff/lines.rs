@@ -46,26 +46,35 @@ pub fn write_content(out: &mut String, before: &[u8], after: &[u8], colour: bool
 #[must_use]
 pub fn count_lines(before: &[u8], after: &[u8], budget: &mut Budget) -> Option<(usize, usize)> {
     let (before, after) = (std::str::from_utf8(before).ok()?, std::str::from_utf8(after).ok()?);
-    let between = lines_between(before, after);
-    if between > COMPARED_LINES.min(budget.compared) {
-        return None;
+    if before.is_empty() || after.is_empty() {
+        return Some((after.lines().count(), before.lines().count()));
     }
-    budget.compared -= between;
-    let diff = TextDiff::configure().algorithm(Algorithm::Myers).diff_lines(before, after);
+    let diff = comparable(before, after, budget).ok()?;
     let count = |tag: ChangeTag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
     Some((count(ChangeTag::Insert), count(ChangeTag::Delete)))
 }
 
-fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool, budget: &mut Budget) {
-    let between = lines_between(mine, theirs);
-    let is_long = || mine.lines().count().max(theirs.lines().count()) > TAKEN_APART;
+/// Compares two texts line by line, where that does not take too long; else how many lines lie between the first and the last change.
+fn comparable<'a>(before: &'a str, after: &'a str, budget: &mut Budget) -> Result<TextDiff<'a, 'a, str>, usize> {
+    let between = lines_between(before, after);
+    let is_long = || before.lines().count().max(after.lines().count()) > TAKEN_APART;
     if between > COMPARED_LINES.min(budget.compared) || is_long() {
-        let kind = kind_of_change(theirs.as_bytes(), mine.as_bytes());
-        let _ = writeln!(out, "{kind}; not shown line by line: {between} lines between the first and the last change");
-        return;
+        return Err(between);
     }
     budget.compared -= between;
-    let diff = TextDiff::configure().algorithm(Algorithm::Myers).diff_lines(mine, theirs);
+    Ok(TextDiff::configure().algorithm(Algorithm::Myers).diff_lines(before, after))
+}
+
+fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool, budget: &mut Budget) {
+    let diff = match comparable(mine, theirs, budget) {
+        Ok(diff) => diff,
+        Err(between) => {
+            let kind = kind_of_change(theirs.as_bytes(), mine.as_bytes());
+            let _ =
+                writeln!(out, "{kind}; not shown line by line: {between} lines between the first and the last change");
+            return;
+        }
+    };
     let mut shown = 0;
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
         let _ = writeln!(out, "{}", hunk.header());

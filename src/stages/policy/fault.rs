@@ -113,7 +113,7 @@ impl FaultName {
     /// Whether nobody can waive it. A waiver is for bytes: where these are others than the lock file's, or were not looked at
     /// because the plan is of another lock file, there is nothing to waive.
     #[must_use]
-    pub fn is_final(self) -> bool {
+    pub fn cannot_be_waived(self) -> bool {
         matches!(self, Self::ChecksumMismatch | Self::NotPlanned)
     }
 }

@@ -1,13 +1,13 @@
-//! *Review*: what became of a project's waivers and rules in a run. One that does nothing any longer, or no longer does what
-//! it was given for, is reported.
+//! *Review*: what became of a project's waivers, rules and sections in a run. One that does nothing any longer, or no longer does
+//! what it was given for, is reported.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::standing::{Circumstances, Standing};
+use super::project::{Circumstances, ProjectPolicy};
 use super::waiver::{Rule, RuleTable, Uncovered, Waiver, counts};
 use crate::model::digest::Sha256;
 use crate::model::foreign::Foreign;
@@ -15,7 +15,7 @@ use crate::model::krate::CrateId;
 use crate::model::package::{PackageKey, RegistryName};
 use crate::stages::record::Record;
 
-/// A waiver or rule, and what became of it.
+/// A waiver, rule or section, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reviewed {
@@ -38,8 +38,8 @@ pub enum Subject {
         /// As `name@version`.
         #[serde(rename = "crate")]
         krate: String,
-        /// Its registry; none for the default one.
-        registry: Option<RegistryName>,
+        /// Its registry.
+        registry: RegistryName,
         /// The sha256 that it is for.
         sha256: Sha256,
     },
@@ -48,14 +48,20 @@ pub enum Subject {
         /// Its address.
         scope: Foreign,
     },
+    /// A section of `policy.for`.
+    Section {
+        /// Its crates and registries.
+        scope: Foreign,
+    },
 }
 
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Waiver { krate, registry: None, .. } => write!(f, "waiver for {krate}"),
-            Self::Waiver { krate, registry: Some(registry), .. } => write!(f, "waiver for {krate} from {registry}"),
+            Self::Waiver { krate, registry: RegistryName::Default, .. } => write!(f, "waiver for {krate}"),
+            Self::Waiver { krate, registry, .. } => write!(f, "waiver for {krate} from {registry}"),
             Self::Rule { scope } => write!(f, "rule for {scope}"),
+            Self::Section { scope } => write!(f, "section for {scope}"),
         }
     }
 }
@@ -88,70 +94,95 @@ impl std::fmt::Display for State {
 /// How many days before it expires that is announced.
 const AHEAD: i64 = 30;
 
-/// What became of the waivers and rules of a project. `others`: packages of the lock file that were not looked at; of those for
-/// them nothing is said, and nothing of rules.
+/// Which packages of a project a run looked at.
+#[derive(Debug, Clone, Default)]
+pub enum Scope {
+    /// Some: of what is for others nothing is known.
+    #[default]
+    Part,
+    /// All of a lock file but these.
+    AllBut(BTreeSet<PackageKey>),
+}
+
+/// What became of the waivers, rules and sections of a project. `seen`: what was found of each package, and whether it is new.
 #[must_use]
-pub fn review(
-    standing: &Standing,
-    records: &[&Record],
-    others: &BTreeSet<PackageKey>,
-    circumstances: Circumstances,
-) -> Vec<Reviewed> {
-    let waivers = standing.waiver.iter().filter_map(|waiver| {
-        let unseen = others.iter().any(|key| waiver.is_for(key));
-        (!unseen).then(|| of_waiver(standing, waiver, records, circumstances))
+pub fn review(project: &ProjectPolicy, seen: &[(&Record, bool)], scope: &Scope, today: Option<Date>) -> Vec<Reviewed> {
+    let by_id: BTreeMap<_, _> = seen.iter().map(|(record, new)| (&record.key, (*record, *new))).collect();
+    let is_whole = matches!(scope, Scope::AllBut(others) if others.is_empty());
+    let waivers = project.waiver.iter().filter_map(|waiver| {
+        let key = PackageKey::new(waiver.registry.clone(), waiver.krate.clone());
+        match (by_id.get(&key), scope) {
+            (Some((record, new)), _) => Some(of_waiver(project, waiver, record, Circumstances { today, new: *new })),
+            (None, Scope::AllBut(others)) if !others.contains(&key) => Some(Reviewed {
+                subject: subject_of(waiver),
+                state: State::Unused,
+                detail: Some(absent(&waiver.krate, seen).into()),
+                expires: waiver.expires,
+            }),
+            (None, _) => None,
+        }
     });
-    let rules = standing.rule.iter().filter_map(|rule| {
-        let reviewed = of_rule(standing, rule, records, circumstances);
-        (others.is_empty() || reviewed.state == State::Used).then_some(reviewed)
+    let rules = project.rule.iter().filter_map(|rule| {
+        let reviewed = of_rule(project, rule, seen, today);
+        (is_whole || reviewed.state != State::Unused).then_some(reviewed)
     });
-    waivers.chain(rules).collect()
+    let sections = project.policy.sections.iter().enumerate().filter(|_| is_whole).filter_map(|(at, section)| {
+        let counts = |key: &PackageKey| project.policy.sections.iter().position(|other| other.is_for(key)) == Some(at);
+        let is_used = seen.iter().any(|(record, _)| counts(&record.key));
+        let names = section.crates.iter().map(ToString::to_string);
+        let names: Vec<String> = names.chain(section.registries.iter().map(ToString::to_string)).collect();
+        (!is_used).then(|| Reviewed {
+            subject: Subject::Section { scope: names.join(", ").into() },
+            state: State::Unused,
+            detail: Some("it is the first that fits for no package".into()),
+            expires: None,
+        })
+    });
+    waivers.chain(rules).chain(sections).collect()
 }
 
-fn of_waiver(standing: &Standing, waiver: &Waiver, records: &[&Record], circumstances: Circumstances) -> Reviewed {
-    let Waiver { krate, registry, sha256, expires, .. } = waiver;
-    let subject = Subject::Waiver { krate: krate.to_string(), registry: registry.clone(), sha256: *sha256 };
-    let reviewed = |state, detail: Option<String>| Reviewed {
-        subject: subject.clone(),
-        state,
-        detail: detail.map(Foreign::from).or_else(|| announced(*expires, circumstances.today)),
-        expires: *expires,
-    };
-    let Some(record) = records.iter().find(|record| waiver.is_for(&record.key)) else {
-        return reviewed(State::Unused, Some(absent(krate, records)));
-    };
-    let faults = standing.faults(record, circumstances);
-    if faults.is_empty() {
-        return reviewed(State::Unused, Some("the policy accepts the crate without it".to_owned()));
-    }
-    match waiver.uncovered(record.checksum, &faults, circumstances.today) {
-        None => reviewed(State::Used, None),
-        Some(Uncovered::Expired) => reviewed(State::Expired, Some(expired(*expires, circumstances.today))),
-        Some(Uncovered::OtherChecksum) => {
-            let now = record.checksum.map_or("none".to_owned(), |checksum| checksum.to_string());
-            reviewed(State::Void, Some(format!("it is for sha256 {sha256}, the crate has {now}")))
-        }
-        Some(Uncovered::Final(name)) => reviewed(State::Void, Some(format!("nobody can waive {name}"))),
-        Some(Uncovered::OtherFindings(others)) => {
-            reviewed(State::Void, Some(format!("found now: {}", others.as_slice().join("; "))))
-        }
-    }
+fn subject_of(waiver: &Waiver) -> Subject {
+    let Waiver { krate, registry, sha256, .. } = waiver;
+    Subject::Waiver { krate: krate.to_string(), registry: registry.clone(), sha256: *sha256 }
 }
 
-fn of_rule(standing: &Standing, rule: &Rule, records: &[&Record], circumstances: Circumstances) -> Reviewed {
+fn of_waiver(project: &ProjectPolicy, waiver: &Waiver, record: &Record, circumstances: Circumstances) -> Reviewed {
+    let Waiver { sha256, expires, .. } = waiver;
+    let today = circumstances.today;
+    let faults = project.faults(record, circumstances);
+    let (state, detail) = if faults.is_empty() {
+        (State::Unused, Some("the policy accepts the crate without it".into()))
+    } else {
+        match waiver.uncovered(record.checksum, &faults, today) {
+            None => (State::Used, announced(*expires, today)),
+            Some(Uncovered::Expired) => (State::Expired, Some(expired(*expires, today).into())),
+            Some(Uncovered::OtherChecksum) => {
+                let now = record.checksum.map_or("none".to_owned(), |checksum| checksum.to_string());
+                (State::Void, Some(format!("it is for sha256 {sha256}, the crate has {now}").into()))
+            }
+            Some(Uncovered::Final(name)) => (State::Void, Some(format!("{name} can't be waived").into())),
+            Some(Uncovered::OtherFindings(others)) => {
+                (State::Void, Some(format!("found now: {}", others.as_slice().join("; ")).into()))
+            }
+        }
+    };
+    Reviewed { subject: subject_of(waiver), state, detail, expires: *expires }
+}
+
+fn of_rule(project: &ProjectPolicy, rule: &Rule, seen: &[(&Record, bool)], today: Option<Date>) -> Reviewed {
     let RuleTable { expires, .. } = rule.table();
     let expires = Some(*expires);
     let is_used = |today| {
-        records.iter().any(|record| {
-            let (policy, _) = standing.requirements(&record.key, circumstances.new);
+        seen.iter().any(|(record, new)| {
+            let (policy, _) = project.requirements(&record.key, *new);
             let faults = policy.faults(&record.findings);
             faults.iter().any(|fault| rule.accepts(&record.key, &record.findings, fault, today))
         })
     };
-    let (state, detail) = if is_used(circumstances.today) {
-        (State::Used, announced(expires, circumstances.today))
-    } else if !counts(expires, circumstances.today) && is_used(Some(Date::MIN)) {
-        (State::Expired, Some(expired(expires, circumstances.today).into()))
+    let (state, detail) = if is_used(today) {
+        (State::Used, announced(expires, today))
+    } else if !counts(expires, today) && is_used(Some(Date::MIN)) {
+        (State::Expired, Some(expired(expires, today).into()))
     } else {
         (State::Unused, Some("no package needs it".into()))
     };
@@ -159,12 +190,9 @@ fn of_rule(standing: &Standing, rule: &Rule, records: &[&Record], circumstances:
 }
 
 /// Why a waiver has no package.
-fn absent(krate: &CrateId, records: &[&Record]) -> String {
-    let versions: Vec<String> = records
-        .iter()
-        .filter(|record| record.key.name == krate.name)
-        .map(|record| record.key.version.to_string())
-        .collect();
+fn absent(krate: &CrateId, seen: &[(&Record, bool)]) -> String {
+    let of_name = seen.iter().filter(|(record, _)| record.key.name == krate.name);
+    let versions: Vec<String> = of_name.map(|(record, _)| record.key.version.to_string()).collect();
     if versions.is_empty() {
         "the lock file has no such crate".to_owned()
     } else {
@@ -175,7 +203,7 @@ fn absent(krate: &CrateId, records: &[&Record]) -> String {
 fn expired(expires: Option<Date>, today: Option<Date>) -> String {
     match (expires, today) {
         (Some(expires), Some(_)) => format!("it expired on {expires}"),
-        _ => "it expires, and nobody said which day it is".to_owned(),
+        _ => "it has a day on which it expires, and the evaluation was given no `date`".to_owned(),
     }
 }
 

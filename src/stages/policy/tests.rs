@@ -6,15 +6,15 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use proptest::prelude::*;
 
-use super::review::{State, review};
-use super::standing::{Circumstances, Require, Standing, Undetermined};
+use super::project::{Circumstances, OnUndetermined, ProjectPolicy, Require};
+use super::review::{Scope, State, review};
 use super::waiver::{Rule, Waiver};
 use super::*;
 use crate::model::digest::Sha256;
 use crate::model::nonempty::NonEmpty;
 use crate::model::package::{PackageKey, RegistryName};
-use crate::stages::claims::{Missing, OtherTag};
-use crate::stages::compare::{Difference, Kind, Weight};
+use crate::stages::claims::OtherTag;
+use crate::stages::compare::Weight;
 use crate::stages::container::{Normalised, Writer};
 use crate::stages::decision::{Decision, DecisionName, Exit};
 use crate::stages::deflate::Compressor;
@@ -138,27 +138,27 @@ fn record(findings: Findings) -> Record {
     Record::new(key, checksum_of('a'), findings)
 }
 
-fn requires(policy: Policy) -> Standing {
+fn requires(policy: Policy) -> ProjectPolicy {
     let Policy { contents, origin_named, reach, no_published_lockfile } = policy;
     let require = Require {
-        base: BuiltIn::Default,
+        base: None,
         contents: Some(contents),
         origin_named: Some(origin_named),
         reach: Some(reach),
         no_published_lockfile: Some(no_published_lockfile),
     };
-    let mut standing = Standing::default();
-    standing.policy.require = require;
-    assert_eq!(standing.policy.require.policy(), policy);
-    standing
+    let mut project = ProjectPolicy::default();
+    project.policy.require = require;
+    assert_eq!(project.policy.require.policy(BuiltIn::Strict.policy()), policy);
+    project
 }
 
 /// The waiver that `recrate waive` writes for a record.
-fn waiver_for(standing: &Standing, record: &Record, expires: Option<Date>) -> Option<Waiver> {
-    let lines = standing.faults(record, today()).iter().flat_map(Fault::lines).collect();
+fn waiver_for(project: &ProjectPolicy, record: &Record, expires: Option<Date>) -> Option<Waiver> {
+    let lines = project.faults(record, today()).iter().flat_map(Fault::lines).collect();
     Some(Waiver {
         krate: record.key.id(),
-        registry: None,
+        registry: RegistryName::Default,
         sha256: record.checksum?,
         findings: NonEmpty::new(lines)?,
         reason: "read".into(),
@@ -189,9 +189,9 @@ proptest! {
     fn taking_information_away_never_turns_anything_into_accepted(
         findings in findings(), policy in policy(), which in 0_usize..7, ruled in proptest::sample::subsequence(&RULED[..], 0..=5),
     ) {
-        let mut standing = requires(policy);
-        standing.rule = ruled.into_iter().map(of_repository).collect();
-        let decide = |findings: &Findings| standing.decide(&record(findings.clone()), today());
+        let mut project = requires(policy);
+        project.rule = ruled.into_iter().map(of_repository).collect();
+        let decide = |findings: &Findings| project.decide(&record(findings.clone()), today());
         let (more, less) = (decide(&findings), decide(&without(&findings, which)));
         prop_assert!(more.passes() || !less.passes(), "{which}: {more:?} {less:?}");
     }
@@ -199,15 +199,17 @@ proptest! {
     #[test]
     fn a_stricter_policy_never_accepts_more(
         findings in findings(), one in policy(), two in policy(), undetermined: bool,
+        ruled in proptest::sample::subsequence(&RULED[..], 0..=5),
     ) {
         if requires_no_less(&one, &two) {
-            let decide = |policy: Policy, undetermined: Undetermined| {
-                let mut standing = requires(policy);
-                standing.policy.undetermined = undetermined;
-                standing.decide(&record(findings.clone()), today())
+            let decide = |policy: Policy, undetermined: OnUndetermined| {
+                let mut project = requires(policy);
+                project.rule = ruled.iter().map(|finding| of_repository(finding)).collect();
+                project.policy.undetermined = undetermined;
+                project.decide(&record(findings.clone()), today())
             };
-            let lenient = if undetermined { Undetermined::Reject } else { Undetermined::Warn };
-            let (strict, lenient) = (decide(one, Undetermined::Reject), decide(two, lenient));
+            let lenient = if undetermined { OnUndetermined::Reject } else { OnUndetermined::Warn };
+            let (strict, lenient) = (decide(one, OnUndetermined::Reject), decide(two, lenient));
             prop_assert!(!strict.passes() || lenient.passes(), "{strict:?} {lenient:?}");
         }
     }
@@ -231,17 +233,17 @@ proptest! {
 
     #[test]
     fn a_waiver_covers_what_it_was_given_for_and_nothing_else(given in findings(), found in findings(), policy in policy()) {
-        let standing = requires(policy);
-        let Some(waiver) = waiver_for(&standing, &record(given.clone()), None) else { return Ok(()) };
+        let project = requires(policy);
+        let Some(waiver) = waiver_for(&project, &record(given.clone()), None) else { return Ok(()) };
         let lines = |findings: &Findings| -> Vec<String> {
             policy.faults(findings).iter().flat_map(Fault::lines).collect()
         };
-        let with = Standing { waiver: vec![waiver], ..standing.clone() };
+        let with = ProjectPolicy { waiver: vec![waiver], ..project.clone() };
         let of_given = with.decide(&record(given.clone()), today());
         prop_assert_eq!(of_given.passes(), given.checksum != Checksum::Mismatch { reason: "".into() }, "{:?}", of_given);
         let (own, others) = (lines(&given), lines(&found));
         let decision = with.decide(&record(found.clone()), today());
-        let without = standing.decide(&record(found.clone()), today());
+        let without = project.decide(&record(found.clone()), today());
         if decision.passes() && !without.passes() {
             prop_assert!(others.iter().all(|line| own.contains(line)), "{own:?} {others:?}");
             let is_waived = matches!(decision, Decision::Waived { .. });
@@ -257,15 +259,15 @@ proptest! {
 
     #[test]
     fn an_expired_waiver_never_covers(findings in findings(), policy in policy(), days in -400_i64..400) {
-        let standing = requires(policy);
+        let project = requires(policy);
         let record = record(findings);
         let expires = TODAY.checked_add(days.days()).unwrap();
-        let Some(waiver) = waiver_for(&standing, &record, Some(expires)) else { return Ok(()) };
-        let with = Standing { waiver: vec![waiver], ..standing };
+        let Some(waiver) = waiver_for(&project, &record, Some(expires)) else { return Ok(()) };
+        let with = ProjectPolicy { waiver: vec![waiver], ..project };
         for circumstances in [today(), Circumstances { today: None, new: false }] {
             if days <= 0 || circumstances.today.is_none() {
                 prop_assert!(!with.decide(&record, circumstances).passes());
-                let state = review(&with, &[&record], &BTreeSet::new(), circumstances)[0].state;
+                let state = review(&with, &[(&record, false)], &Scope::Part, circumstances.today)[0].state;
                 prop_assert_eq!(state, State::Expired);
             }
         }
@@ -273,15 +275,15 @@ proptest! {
 
     #[test]
     fn a_rule_only_accepts_what_is_bit_for_bit(findings in findings(), policy in policy(), which in 0_usize..5) {
-        let standing = requires(policy);
-        let with = Standing { rule: vec![of_repository(RULED[which])], ..standing.clone() };
+        let project = requires(policy);
+        let with = ProjectPolicy { rule: vec![of_repository(RULED[which])], ..project.clone() };
         let record = record(findings);
-        if with.decide(&record, today()) != standing.decide(&record, today()) {
+        if with.decide(&record, today()) != project.decide(&record, today()) {
             prop_assert_eq!(&record.findings.contents, &Contents::BitForBit);
             prop_assert_eq!(&record.findings.checksum, &Checksum::Matches);
         }
-        let elsewhere = Standing { rule: vec![rule(RULED[which], "owner = \"https://git.example/other\"")], ..standing.clone() };
-        prop_assert_eq!(elsewhere.decide(&record, today()), standing.decide(&record, today()));
+        let elsewhere = ProjectPolicy { rule: vec![rule(RULED[which], "owner = \"https://git.example/other\"")], ..project.clone() };
+        prop_assert_eq!(elsewhere.decide(&record, today()), project.decide(&record, today()));
     }
 }
 
@@ -291,17 +293,56 @@ fn an_owner_is_all_of_a_folder() {
         let mut findings = exact();
         findings.origin.as_mut().unwrap().repository = repository.parse().unwrap();
         findings.reach.reach = Reach::Unreachable;
-        let mut standing = Standing::of(BuiltIn::Default);
-        standing.rule = vec![rule("unreachable-commit", "owner = \"https://git.example/a\"")];
-        standing.decide(&record(findings), today()).passes()
+        let mut project = ProjectPolicy::of(BuiltIn::Default);
+        project.rule = vec![rule("unreachable-commit", "owner = \"https://git.example/a\"")];
+        project.decide(&record(findings), today()).passes()
     };
     assert!(found("https://git.example/a/b"));
+    // A server may take this for a repository of `b`.
+    assert!(!found("https://git.example/a/x%2f..%2f..%2fb/c"));
     assert!(!found("https://git.example/a-evil/b") && !found("https://git.example/ab/b"));
 }
 
 #[test]
+fn the_words_of_waivers_stay() {
+    let line = |kind: Kind, details: &[&str]| {
+        let details = details.iter().map(|detail| (*detail).into()).collect();
+        let differences = NonEmpty::one(Difference { path: "a".into(), kind, weight: Weight::Source, details });
+        let findings = Findings { contents: Contents::SourceDiffers { differences }, ..exact() };
+        BuiltIn::Default.policy().faults(&findings)[0].lines().remove(0)
+    };
+    let lines = [
+        line(Kind::Lines { published: 1, rebuilt: 2 }, &[]),
+        line(Kind::LineEndings, &[]),
+        line(Kind::WhiteSpace, &[]),
+        line(Kind::Bytes, &[]),
+        line(Kind::OnlyPublished, &[]),
+        line(Kind::OnlyRebuilt, &[]),
+        line(Kind::Mode, &[]),
+        line(Kind::Repeated, &[]),
+        line(Kind::Form, &[]),
+        line(Kind::Meaning, &["one", "two"]),
+        line(Kind::Container, &[]),
+    ];
+    let words = [
+        "lines +1 -2 a",
+        "line-endings a",
+        "white-space a",
+        "bytes a",
+        "only-published a",
+        "only-rebuilt a",
+        "mode a",
+        "repeated a",
+        "form a",
+        "meaning a (one; two)",
+        "container a",
+    ];
+    assert_eq!(lines, words.map(|words| format!("source-differs: {words}")));
+}
+
+#[test]
 fn a_section_counts_for_the_crates_that_it_names() {
-    let standing: Standing = toml::from_str(
+    let project: ProjectPolicy = toml::from_str(
         "[policy]\nrequire = \"contents-only\"\nundetermined = \"warn\"\n\
          [[policy.for]]\ncrates = [\"a\", \"b-*\"]\nrequire = { base = \"strict\", no-published-lockfile = false }\nundetermined = \"reject\"\n\
          [[policy.for]]\nregistries = [\"sparse+https://crates.example/\"]\nrequire = \"default\"\n",
@@ -309,25 +350,29 @@ fn a_section_counts_for_the_crates_that_it_names() {
     .unwrap();
     let of = |name: &str, registry: &str, new: bool| {
         let id = format!("{name}@1.0.0").parse().unwrap();
-        standing.requirements(&PackageKey::new(registry.parse().unwrap(), id), new)
+        project.requirements(&PackageKey::new(registry.parse().unwrap(), id), new)
     };
     let strict = Policy { no_published_lockfile: false, ..BuiltIn::Strict.policy() };
-    assert_eq!(of("a", "default", false), (strict, Undetermined::Reject));
-    assert_eq!(of("b-c", "sparse+https://crates.example/", false), (strict, Undetermined::Reject), "the first counts");
-    assert_eq!(of("c", "default", false), (BuiltIn::ContentsOnly.policy(), Undetermined::Warn));
-    assert_eq!(of("c", "default", true).1, Undetermined::Reject, "what is new");
+    assert_eq!(of("a", "default", false), (strict, OnUndetermined::Reject));
+    assert_eq!(
+        of("b-c", "sparse+https://crates.example/", false),
+        (strict, OnUndetermined::Reject),
+        "the first counts"
+    );
+    assert_eq!(of("c", "default", false), (BuiltIn::ContentsOnly.policy(), OnUndetermined::Warn));
+    assert_eq!(of("c", "default", true).1, OnUndetermined::Reject, "what is new");
     assert_eq!(of("c", "sparse+https://crates.example/", false).0, BuiltIn::Default.policy());
 }
 
 #[test]
 fn what_is_undetermined_may_pass_with_a_warning_but_what_is_wrong_may_not() {
-    let mut standing = Standing::of(BuiltIn::Default);
-    standing.policy.undetermined = Undetermined::Warn;
+    let mut project = ProjectPolicy::of(BuiltIn::Default);
+    project.policy.undetermined = OnUndetermined::Warn;
     let mut findings = exact();
     findings.reach = ReachFinding::unknown("gaps");
-    assert_eq!(standing.decide(&record(findings.clone()), today()).name(), DecisionName::Warned);
+    assert_eq!(project.decide(&record(findings.clone()), today()).name(), DecisionName::Warned);
     findings.contents = Contents::SourceDiffers { differences: difference(Weight::Source) };
-    assert_eq!(standing.decide(&record(findings), today()).name(), DecisionName::Rejected);
+    assert_eq!(project.decide(&record(findings), today()).name(), DecisionName::Rejected);
 }
 
 #[test]
@@ -335,11 +380,12 @@ fn waivers_that_do_nothing_are_reported() {
     let mut findings = exact();
     findings.contents = Contents::SourceDiffers { differences: difference(Weight::Source) };
     let bad = record(findings);
-    let standing = Standing::of(BuiltIn::Default);
-    let waiver = waiver_for(&standing, &bad, Some(jiff::civil::date(2026, 12, 1))).unwrap();
+    let project = ProjectPolicy::of(BuiltIn::Default);
+    let waiver = waiver_for(&project, &bad, Some(jiff::civil::date(2026, 12, 1))).unwrap();
     let state = |waiver: Waiver, record: &Record| {
-        let with = Standing { waiver: vec![waiver], ..standing.clone() };
-        let reviewed = review(&with, &[record], &BTreeSet::new(), today()).remove(0);
+        let with = ProjectPolicy { waiver: vec![waiver], ..project.clone() };
+        let scope = Scope::AllBut(BTreeSet::new());
+        let reviewed = review(&with, &[(record, false)], &scope, Some(TODAY)).remove(0);
         (reviewed.state, reviewed.detail.map(|detail| detail.to_string()).unwrap_or_default())
     };
     assert_eq!(state(waiver.clone(), &bad), (State::Used, "it expires on 2026-12-01".into()), "announced");
@@ -350,7 +396,7 @@ fn waivers_that_do_nothing_are_reported() {
     other.checksum = checksum_of('b');
     assert_eq!(state(waiver.clone(), &other).0, State::Void);
     let less = Waiver { findings: NonEmpty::one("unreachable-commit".into()), ..waiver };
-    assert_eq!(state(less, &bad), (State::Void, "found now: source-differs: a bytes differ".into()));
+    assert_eq!(state(less, &bad), (State::Void, "found now: source-differs: bytes a".into()));
 }
 
 /// Nothing is wrong with it.

@@ -5,80 +5,80 @@
 
 use jiff::civil::Date;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 use super::fault::{Fault, FaultName};
 use super::pattern::Pattern;
 use crate::model::digest::Sha256;
 use crate::model::foreign::Foreign;
-use crate::model::krate::CrateId;
+use crate::model::krate::{CrateId, CrateName};
 use crate::model::nonempty::NonEmpty;
 use crate::model::package::{PackageKey, RegistryName};
 use crate::model::repository::RepositoryUrl;
 use crate::stages::decision::Acceptance;
 use crate::stages::findings::{ArchiveForm, Checksum, Contents, Findings};
+use crate::stages::lock::registry_of;
 
 /// `[[waiver]]`: a person's acceptance of one crate's bytes, with what was found of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Waiver {
     /// The crate, as `name@version`.
-    #[serde(rename = "crate", with = "id_as_text")]
+    #[serde(rename = "crate", deserialize_with = "id")]
     pub krate: CrateId,
-    /// Its registry; none for the default one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub registry: Option<RegistryName>,
+    /// Its registry, as Cargo.lock has it.
+    #[serde(default = "default_registry", deserialize_with = "registry")]
+    pub registry: RegistryName,
     /// The sha256 of its bytes.
     pub sha256: Sha256,
     /// What is waived, as [`Fault::lines`] has it.
     pub findings: NonEmpty<String>,
     /// Why.
+    #[serde(deserialize_with = "not_blank")]
     pub reason: Foreign,
     /// Who says so.
+    #[serde(deserialize_with = "not_blank")]
     pub who: Foreign,
     /// The day from which on it does not count; none where it always does.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "quoted_day")]
+    #[serde(default, deserialize_with = "quoted_day")]
     pub expires: Option<Date>,
     /// Where to read more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<Foreign>,
 }
 
 /// `[[rule]]`: a person's acceptance of findings that the crates of a repository or owner have, while the contents are bit
 /// for bit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RuleTable", into = "RuleTable")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RuleTable")]
 pub struct Rule(RuleTable);
 
 /// A rule as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RuleTable {
     /// The repository that the commit was fetched from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
     /// Or the address that such repositories are below, like `https://github.com/windows-rs`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Only these crates; all where there are none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub crates: Vec<Pattern>,
+    pub crates: Option<NonEmpty<Pattern>>,
     /// What is accepted.
     pub findings: NonEmpty<RuledFinding>,
     /// Why.
+    #[serde(deserialize_with = "not_blank")]
     pub reason: Foreign,
     /// Who says so.
+    #[serde(deserialize_with = "not_blank")]
     pub who: Foreign,
     /// The day from which on it does not count.
     #[serde(deserialize_with = "quoted")]
     pub expires: Date,
     /// Where to read more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<Foreign>,
 }
 
 /// What a rule can accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuledFinding {
     /// The package names no commit; a tag of its version does.
@@ -122,9 +122,6 @@ pub enum BadRule {
         "a rule that accepts `unreachable-commit` names `crates`: everybody can push a commit to a fork, and name the repository"
     )]
     Unnamed,
-    /// It says nothing for itself.
-    #[error("`reason` and `who` can't be empty")]
-    Unexplained,
 }
 
 impl TryFrom<RuleTable> for Rule {
@@ -134,7 +131,7 @@ impl TryFrom<RuleTable> for Rule {
         if table.repository.is_some() == table.owner.is_some() {
             return Err(BadRule::Scope);
         }
-        // Whoever reads it compares letters.
+        // It is compared as text, in Nix, too.
         let is_canonical = |address: &str| address.parse::<RepositoryUrl>().is_ok_and(|url| url.as_str() == address);
         if let Some(repository) = table.repository.as_ref().filter(|repository| !is_canonical(repository)) {
             return Err(BadRule::Repository(repository.clone()));
@@ -143,19 +140,10 @@ impl TryFrom<RuleTable> for Rule {
             return Err(BadRule::Owner(owner.clone()));
         }
         let unreachable = table.findings.iter().any(|finding| *finding == RuledFinding::UnreachableCommit);
-        if unreachable && (table.crates.is_empty() || table.crates.iter().any(Pattern::fits_all)) {
+        if unreachable && table.crates.as_ref().is_none_or(|crates| crates.iter().any(Pattern::fits_all)) {
             return Err(BadRule::Unnamed);
         }
-        if is_blank(&table.reason) || is_blank(&table.who) {
-            return Err(BadRule::Unexplained);
-        }
         Ok(Self(table))
-    }
-}
-
-impl From<Rule> for RuleTable {
-    fn from(rule: Rule) -> Self {
-        rule.0
     }
 }
 
@@ -172,13 +160,19 @@ impl Rule {
         self.0.repository.as_deref().or(self.0.owner.as_deref()).unwrap_or_default()
     }
 
+    /// Whether it may be for a package with that name.
+    #[must_use]
+    pub fn names(&self, name: &CrateName) -> bool {
+        self.0.crates.as_ref().is_none_or(|crates| crates.iter().any(|pattern| pattern.fits(name)))
+    }
+
     /// Whether it is for a package, whatever was found.
     #[must_use]
     pub fn is_for(&self, key: &PackageKey, findings: &Findings) -> bool {
-        let named = self.0.crates.is_empty() || self.0.crates.iter().any(|pattern| pattern.fits(&key.name));
         let origin = findings.origin.as_ref().map(|origin| origin.repository.as_str());
-        named
-            && origin.is_some_and(|origin| {
+        // A server may read what is encoded, and find another folder.
+        self.names(&key.name)
+            && origin.filter(|origin| !origin.contains('%')).is_some_and(|origin| {
                 self.0.repository.as_deref() == Some(origin)
                     || self.0.owner.as_ref().is_some_and(|owner| {
                         origin.strip_prefix(owner.as_str()).is_some_and(|rest| rest.starts_with('/'))
@@ -210,8 +204,7 @@ impl Waiver {
     /// Whether it is for a package, whatever its bytes.
     #[must_use]
     pub fn is_for(&self, key: &PackageKey) -> bool {
-        let registry = self.registry.as_ref().unwrap_or(&RegistryName::Default);
-        key.name == self.krate.name && key.version == self.krate.version && key.registry == *registry
+        key.name == self.krate.name && key.version == self.krate.version && key.registry == self.registry
     }
 
     /// Why it does not cover a package that it is for; none where it does. `checksum`: what the package's bytes were checked against.
@@ -223,7 +216,7 @@ impl Waiver {
         if checksum != Some(self.sha256) {
             return Some(Uncovered::OtherChecksum);
         }
-        if let Some(fault) = faults.iter().find(|fault| fault.name.is_final()) {
+        if let Some(fault) = faults.iter().find(|fault| fault.name.cannot_be_waived()) {
             return Some(Uncovered::Final(fault.name));
         }
         let others = faults.iter().flat_map(Fault::lines).filter(|line| !self.findings.iter().any(|own| own == line));
@@ -283,19 +276,24 @@ fn quoted_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>
     quoted(deserializer).map(Some)
 }
 
-/// `name@version` in files.
-mod id_as_text {
-    use serde::{Deserialize as _, Deserializer, Serializer};
+/// `name@version`.
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CrateId, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
 
-    use crate::model::krate::CrateId;
+/// A registry as Cargo.lock has it, or `default`.
+pub(super) fn registry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RegistryName, D::Error> {
+    registry_of(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
 
-    pub(super) fn serialize<S: Serializer>(id: &CrateId, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(id)
-    }
+fn default_registry() -> RegistryName {
+    RegistryName::Default
+}
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CrateId, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
+/// A text that says something.
+fn not_blank<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Foreign, D::Error> {
+    let text = Foreign::deserialize(deserializer)?;
+    if is_blank(&text) { Err(D::Error::custom("`reason` and `who` can't be empty")) } else { Ok(text) }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::facts::{Fact, facts};
 use super::text::title;
 use super::{Entry, Report};
 use crate::model::foreign::Foreign;
+use crate::model::package::RegistryName;
 use crate::stages::decision::Decision;
 use crate::stages::policy::review::{Reviewed, State};
 
@@ -27,6 +28,8 @@ pub struct Brief<'a> {
     pub lines: Vec<Foreign>,
     /// The package; none for what is about the run.
     pub entry: Option<&'a Entry>,
+    /// Whether it is a package that recrate can't look at.
+    pub is_unsupported: bool,
 }
 
 /// How many lines of findings there are.
@@ -44,6 +47,7 @@ impl Report {
             title: format!("{} {}: unsupported", skipped.name, skipped.version).into(),
             lines: vec![reason.clone()],
             entry: None,
+            is_unsupported: true,
         }));
         briefs.extend(self.reviewed.iter().filter_map(of_reviewed));
         // Within a level the order stays.
@@ -86,7 +90,13 @@ pub fn of_entry(entry: &Entry) -> Option<Brief<'_>> {
     }
     lines.push(format!("policy: {}", entry.decision.reasons().join("; ")).into());
     lines.push(format!("repeat: {}", repeat(entry)).into());
-    Some(Brief { level, title: format!("{name}: {}", entry.verdict).into(), lines, entry: Some(entry) })
+    Some(Brief {
+        level,
+        title: format!("{name}: {}", entry.complaint()).into(),
+        lines,
+        entry: Some(entry),
+        is_unsupported: false,
+    })
 }
 
 fn of_reviewed(reviewed: &Reviewed) -> Option<Brief<'_>> {
@@ -95,16 +105,39 @@ fn of_reviewed(reviewed: &Reviewed) -> Option<Brief<'_>> {
         return None;
     }
     let title = format!("{subject}: {state}").into();
-    Some(Brief { level: Level::Warning, title, lines: detail.iter().cloned().collect(), entry: None })
+    Some(Brief {
+        level: Level::Warning,
+        title,
+        lines: detail.iter().cloned().collect(),
+        entry: None,
+        is_unsupported: false,
+    })
 }
 
 /// The command that looks at a package again.
 #[must_use]
 pub fn repeat(entry: &Entry) -> String {
-    let id = entry.record.key.id();
+    let key = &entry.record.key;
+    let id = key.id();
+    // Of another registry no single crate can be named.
+    let (what, registry) = match &key.registry {
+        RegistryName::Default => (id.to_string(), String::new()),
+        RegistryName::Index(address) => ("Cargo.lock".to_owned(), format!(" --registry {}", address.as_str())),
+    };
     if entry.record.best.is_some() {
-        format!("recrate verify {id}; recrate diff {id}")
+        format!("recrate verify {what}; recrate diff {id}{registry}")
     } else {
-        format!("recrate verify {id}")
+        format!("recrate verify {what}")
     }
+}
+
+/// The command that accepts a package; none where nothing can.
+#[must_use]
+pub fn accept(entry: &Entry) -> Option<String> {
+    let key = &entry.record.key;
+    let registry = match &key.registry {
+        RegistryName::Default => String::new(),
+        RegistryName::Index(address) => format!(" --registry {}", address.as_str()),
+    };
+    entry.can_be_waived().then(|| format!("recrate waive {}{registry} --reason …", key.id()))
 }

@@ -44,3 +44,48 @@ fn message(text: &str) -> String {
 fn property(text: &str) -> String {
     message(text).replace(':', "%3A").replace(',', "%2C")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::package::{PackageKey, RegistryName};
+    use crate::stages::claims::{Cause, Missing, Obstacle};
+    use crate::stages::judge::judge_obstacle;
+    use crate::stages::policy::BuiltIn;
+    use crate::stages::record::Record;
+    use crate::stages::report::{Basis, sarif};
+
+    fn report(packages: usize) -> Report {
+        let record = |at: usize| {
+            let reason = format!("100% | <b> `{}` ##[error]\n::error::x", "long ".repeat(200));
+            let cause = Cause::Impossible { missing: Missing::VcsInfo, reason: reason.into() };
+            let key = PackageKey::new(RegistryName::Default, format!("a{at}@1.0.0").parse().unwrap());
+            Record::new(key, None, judge_obstacle(&Obstacle { cause, origin: None }, false))
+        };
+        Report::new((0..packages).map(record).collect(), Basis::of(BuiltIn::Default))
+    }
+
+    #[test]
+    fn no_more_annotations_than_are_shown() {
+        let lines = |packages| annotations(&report(packages), "a,b:c").lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines(LIMIT).len(), LIMIT);
+        let many = lines(LIMIT + 5);
+        assert_eq!(many.len(), LIMIT);
+        assert!(many[LIMIT - 1].contains("6 more"), "{}", many[LIMIT - 1]);
+        assert!(
+            many[0].starts_with("::error file=a%2Cb%3Ac,title=a0 1.0.0%3A unverifiable::missing: 100%25 |"),
+            "{}",
+            many[0]
+        );
+        assert!(many.iter().all(|line| line.starts_with("::error ") && !line[2..].contains("\n::error")));
+    }
+
+    #[test]
+    fn what_hosts_do_not_take_is_not_written() {
+        let report = report(6_000);
+        let log: serde_json::Value = serde_json::from_str(&sarif::log(&report, "Cargo.lock")).unwrap();
+        assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), 5_000);
+        let markdown = report.to_markdown();
+        assert!(markdown.len() < 1 << 20 && markdown.contains("more | | |"), "{}", markdown.len());
+    }
+}

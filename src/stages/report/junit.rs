@@ -52,9 +52,19 @@ pub fn suites(report: &Report) -> io::Result<String> {
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     writer.create_element("testsuites").with_attributes(counts).write_inner_content(|writer| {
         let suite = writer.create_element("testsuite").with_attributes(counts);
-        suite
-            .with_attribute(("skipped", skipped.as_str()))
-            .write_inner_content(|writer| cases.iter().try_for_each(|case| write_case(writer, case)))?;
+        suite.with_attribute(("skipped", skipped.as_str())).write_inner_content(|writer| {
+            cases.iter().try_for_each(|case| write_case(writer, case))?;
+            // Waivers and rules that need attention are no tests.
+            let notes: Vec<String> = briefs
+                .iter()
+                .filter(|brief| brief.entry.is_none() && !brief.is_unsupported)
+                .map(|brief| format!("{}: {}", brief.title, text_of(brief)))
+                .collect();
+            if notes.is_empty() {
+                return Ok(());
+            }
+            writer.create_element("system-out").write_text_content(BytesText::new(&notes.join("\n"))).map(drop)
+        })?;
         Ok(())
     })?;
     String::from_utf8(writer.into_inner()).map_err(io::Error::other)
@@ -88,7 +98,7 @@ fn of_entry(entry: &Entry, briefs: &[Brief<'_>]) -> Case {
     let brief = briefs.iter().find(|brief| brief.entry.is_some_and(|one| std::ptr::eq(one, entry)));
     let other = element.map(|element| Other {
         element,
-        kind: entry.verdict.to_string(),
+        kind: entry.complaint(),
         message,
         text: brief.map_or_else(|| format!("repeat: {}", repeat(entry)), text_of),
     });

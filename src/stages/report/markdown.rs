@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use super::brief::{Brief, Level};
-use super::text::{outcome, title};
+use super::text::{changes_command, outcome, title};
 use super::{Entry, Report};
 use crate::model::foreign::brief;
-use crate::stages::changes::{Change, Update, stat_text};
+use crate::stages::changes::{Change, Update, range, stat_text};
 use crate::stages::decision::{Decision, DecisionName};
 
 /// How long it may be, in bytes: GitHub takes no summary of more than a mebibyte.
-const LIMIT: usize = 900_000;
+const LIMIT: usize = 800_000;
 /// How long a cell may be, in characters.
 const CELL: usize = 600;
 /// How many files of an update are named.
@@ -37,18 +37,21 @@ impl Report {
         }
         out.push('\n');
         let briefs = self.briefs();
-        table(&mut out, "Do not pass", briefs.iter().filter(|brief| brief.level == Level::Error));
-        table(&mut out, "To be known", briefs.iter().filter(|brief| brief.level == Level::Warning));
+        table(&mut out, "Failing", briefs.iter().filter(|brief| brief.level == Level::Error));
+        table(&mut out, "Warnings", briefs.iter().filter(|brief| brief.level == Level::Warning));
         self.waived_as_markdown(&mut out);
         self.updates_as_markdown(&mut out);
         if self.packages.iter().any(|entry| !entry.decision.passes()) {
             out.push_str(
                 "To repeat one on any machine: `recrate verify NAME@VERSION`, then `recrate diff NAME@VERSION`. \
-                 To accept it: `recrate waive NAME@VERSION --reason …`.\n",
+                 What can be accepted: `recrate waive NAME@VERSION --reason …`.\n",
             );
         }
         for notice in &self.notices {
-            let _ = writeln!(out, "\n> {}", code(&notice.to_string()));
+            if is_full(&out) {
+                break;
+            }
+            let _ = writeln!(out, "\n> {}", cell(&notice.to_string()));
         }
         out
     }
@@ -74,7 +77,7 @@ impl Report {
                 out.push_str("| … | | |\n");
                 break;
             }
-            let _ = writeln!(out, "| {} | {} | {} |", code(&title(&entry.record.key)), entry.verdict, code(by));
+            let _ = writeln!(out, "| {} | {} | {} |", code(&title(&entry.record.key)), entry.verdict, cell(by));
         }
         out.push_str("\n</details>\n\n");
     }
@@ -91,30 +94,17 @@ impl Report {
                 out.push_str("- …\n");
                 break;
             }
-            let (name, to) = (&entry.record.key.name, &entry.record.key.version);
-            let _ = write!(out, "- {} {from} → {to}: ", code(name.as_str()));
+            let key = &entry.record.key;
+            let _ = writeln!(out, "- {} {from} → {}", code(key.name.as_str()), key.version);
             match change {
                 Change::Unknown { reason } => {
-                    let _ = writeln!(out, "{}", code(&reason.to_string()));
+                    let _ = writeln!(out, "  - not known: {}", cell(&reason.to_string()));
                 }
-                Change::Known { repository, from_commit, to_commit, files, .. } => {
-                    let (a, b) = (from_commit.short(), to_commit.short());
-                    let _ = writeln!(
-                        out,
-                        "{} in {}; `recrate changes {name} {from} {to}`",
-                        code(&format!("git diff {a} {b}")),
-                        code(repository.as_str())
-                    );
-                    let mut lines = stat_text(files);
-                    let all = lines.pop().unwrap_or_default();
-                    let more = lines.len().saturating_sub(FILES);
-                    lines.truncate(FILES);
-                    let _ = writeln!(out, "  - {all}");
-                    for line in lines {
-                        let _ = writeln!(out, "  - {}", code(&line));
-                    }
-                    if more > 0 {
-                        let _ = writeln!(out, "  - and {more} files more");
+                Change::Known { from: before, to: after, files } => {
+                    let _ =
+                        writeln!(out, "  - {}\n  - {}", code(&range(before, after)), code(&changes_command(key, from)));
+                    for line in stat_text(files, FILES) {
+                        let _ = writeln!(out, "  - {}", cell(&line));
                     }
                 }
             }
@@ -134,15 +124,20 @@ fn table<'a>(out: &mut String, heading: &str, briefs: impl Iterator<Item = &'a B
             let _ = writeln!(out, "| and {} more | | |", briefs.len() - at);
             break;
         }
-        let lines: Vec<String> = one.lines.iter().map(|line| code(&brief(&line.to_string(), CELL))).collect();
+        let lines: Vec<String> = one.lines.iter().map(|line| cell(&line.to_string())).collect();
         let line = one.entry.and_then(|entry| entry.line).map_or(String::new(), |line| line.to_string());
-        let _ = writeln!(out, "| {} | {} | {line} |", code(&one.title.to_string()), lines.join("<br>"));
+        let _ = writeln!(out, "| {} | {} | {line} |", cell(&one.title.to_string()), lines.join("<br>"));
     }
     out.push('\n');
 }
 
 fn is_full(out: &str) -> bool {
     out.len() > LIMIT
+}
+
+/// The same of the first part of a text.
+fn cell(text: &str) -> String {
+    code(&brief(text, CELL))
 }
 
 /// Text as code that nothing in it can end: every character with a meaning in Markdown or HTML is written by its number.

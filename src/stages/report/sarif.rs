@@ -1,5 +1,5 @@
-//! The report as SARIF 2.1.0, for code scanning: a rule for each verdict, a result for each package that does not pass, at its line
-//! of the lock file.
+//! The report as SARIF 2.1.0, for code scanning: a rule for each verdict, a result for each package that does not pass or passes with a
+//! warning, at its line of the lock file.
 
 use serde_json::{Value, json};
 
@@ -19,9 +19,9 @@ const LIMIT: usize = 5_000;
 /// Never: it is plain data.
 #[must_use]
 pub fn log(report: &Report, lockfile: &str) -> String {
-    let rules: Vec<Value> = Verdict::ALL.iter().map(rule).collect();
+    let rules = rules();
     let briefs = report.briefs();
-    let results: Vec<Value> = briefs.iter().filter_map(|brief| result(brief, lockfile)).take(LIMIT).collect();
+    let results: Vec<Value> = briefs.iter().take(LIMIT).map(|brief| result(brief, lockfile, &rules)).collect();
     let log = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -30,7 +30,7 @@ pub fn log(report: &Report, lockfile: &str) -> String {
                 "name": "recrate",
                 "version": report.recrate,
                 "semanticVersion": report.recrate,
-                "rules": rules,
+                "rules": rules.iter().map(rule).collect::<Vec<_>>(),
             } },
             "columnKind": "utf16CodeUnits",
             "results": results,
@@ -39,12 +39,26 @@ pub fn log(report: &Report, lockfile: &str) -> String {
     in_json(&serde_json::to_string_pretty(&log).expect("plain data with string keys")) + "\n"
 }
 
-fn rule(verdict: &Verdict) -> Value {
-    let means = verdict.meaning();
+/// What is not a verdict, with what it means.
+const OTHERS: [(&str, &str); 3] = [
+    ("policy", "The crate is what its commit gives, and the project's policy asks for more."),
+    ("unsupported", "The package may be published, but recrate can't look at it."),
+    (
+        "waivers-and-rules",
+        "A waiver, rule or section of recrate.toml does not do what it was written for, or expires soon.",
+    ),
+];
+
+/// The rules: their ids, and what they mean.
+fn rules() -> Vec<(String, &'static str)> {
+    let verdicts = Verdict::ALL.iter().map(|verdict| (id(*verdict), verdict.meaning()));
+    verdicts.chain(OTHERS.map(|(id, means)| (id.to_owned(), means))).collect()
+}
+
+fn rule((id, means): &(String, &'static str)) -> Value {
     json!({
-        "id": id(*verdict),
-        "name": verdict.to_string(),
-        "shortDescription": { "text": verdict.to_string() },
+        "id": id,
+        "shortDescription": { "text": id.replace('-', " ") },
         "fullDescription": { "text": means },
         "help": { "text": means },
         "defaultConfiguration": { "level": "error" },
@@ -52,27 +66,31 @@ fn rule(verdict: &Verdict) -> Value {
     })
 }
 
-fn result(brief: &Brief<'_>, lockfile: &str) -> Option<Value> {
-    let entry = brief.entry?;
-    let rule = id(entry.verdict);
+fn result(brief: &Brief<'_>, lockfile: &str, rules: &[(String, &'static str)]) -> Value {
+    let rule = match (brief.entry, brief.level) {
+        (Some(entry), _) if matches!(entry.verdict, Verdict::Reproduced | Verdict::SameContents) => "policy".to_owned(),
+        (Some(entry), _) => id(entry.verdict),
+        (None, _) if brief.is_unsupported => "unsupported".to_owned(),
+        (None, _) => "waivers-and-rules".to_owned(),
+    };
     let lines: Vec<String> = std::iter::once(&brief.title).chain(&brief.lines).map(ToString::to_string).collect();
-    let fingerprint = Sha256::of(format!("{}|{rule}", title(&entry.record.key)).as_bytes());
-    Some(json!({
+    let what = brief.entry.map_or_else(|| brief.title.to_string(), |entry| title(&entry.record.key));
+    json!({
         "ruleId": rule,
-        "ruleIndex": Verdict::ALL.iter().position(|verdict| *verdict == entry.verdict),
+        "ruleIndex": rules.iter().position(|(id, _)| *id == rule),
         "level": match brief.level { Level::Error => "error", Level::Warning => "warning" },
         "message": { "text": lines.join("\n") },
         "locations": [{ "physicalLocation": {
             "artifactLocation": { "uri": uri(lockfile) },
-            "region": { "startLine": entry.line.unwrap_or(1) },
+            "region": { "startLine": brief.entry.and_then(|entry| entry.line).unwrap_or(1) },
         } }],
-        "partialFingerprints": { "packageAndVerdict/v1": fingerprint.to_string() },
-    }))
+        "partialFingerprints": { "packageAndRule/v1": Sha256::of(format!("{what}|{rule}").as_bytes()).to_string() },
+    })
 }
 
 /// A verdict as in the report's JSON.
-fn id(verdict: Verdict) -> Value {
-    json!(verdict)
+fn id(verdict: Verdict) -> String {
+    json!(verdict).as_str().map(str::to_owned).unwrap_or_default()
 }
 
 /// A relative path as a URI.

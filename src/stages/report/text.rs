@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
+use semver::Version;
 
 use super::facts::{Fact, describe_contents, fact, facts};
 use super::{Entry, OUT, Report};
 use crate::model::foreign::Foreign;
 use crate::model::package::{PackageKey, RegistryName};
-use crate::stages::changes::{Change, Update, stat_text};
+use crate::stages::changes::{Change, Update, range, stat_text};
 use crate::stages::claims::Reach;
 use crate::stages::decision::{Decision, DecisionName, Exit};
 use crate::stages::findings::{Contents, Rebuild};
@@ -39,6 +40,9 @@ impl View<'_> {
 /// How many packages of a verdict are shown with all their findings, and how many lines of names a cause gets.
 const DETAILED: usize = 4;
 const NAME_LINES: usize = 3;
+/// How many files of an update, and how many waivers and rules.
+const FILES: usize = 8;
+const REVIEWED: usize = 40;
 const WIDTH: usize = 110;
 
 impl Report {
@@ -71,18 +75,13 @@ impl Report {
         let _ = writeln!(text, "updates ({})", updates.len());
         for (key, Update { from, change }) in updates {
             let (name, to) = (&key.name, &key.version);
+            let _ = writeln!(text, "  {name} {from} to {to}");
             match change {
-                Change::Unknown { reason } => {
-                    let _ = writeln!(text, "  {name} {from} to {to}: not known: {reason}");
-                }
-                Change::Known { repository, from_commit, to_commit, files, .. } => {
-                    let (a, b) = (from_commit.short(), to_commit.short());
-                    let all = stat_text(files).pop().unwrap_or_default();
-                    let _ = writeln!(
-                        text,
-                        "  {name} {from} to {to}: {all}\n      git            diff {a} {b} in {repository}\n      \
-                         next           recrate changes {name} {from} {to}"
-                    );
+                Change::Unknown { reason } => write_fact(text, &fact("not known", reason)),
+                Change::Known { from: before, to: after, files } => {
+                    write_fact(text, &fact("commits", range(before, after)));
+                    write_fact(text, &fact("changed", stat_text(files, FILES).join("\n")));
+                    write_fact(text, &fact("next", changes_command(key, from)));
                 }
             }
         }
@@ -97,9 +96,13 @@ impl Report {
             return;
         }
         let _ = writeln!(text, "waivers and rules ({})", reviewed.len());
-        for Reviewed { subject, state, detail, .. } in reviewed {
+        let more = reviewed.len().saturating_sub(REVIEWED);
+        for Reviewed { subject, state, detail, .. } in reviewed.into_iter().take(REVIEWED) {
             let detail = detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
             let _ = writeln!(text, "  - {subject}: {state}{detail}");
+        }
+        if more > 0 {
+            let _ = writeln!(text, "  - and {more} more: report.json has them all");
         }
         text.push('\n');
     }
@@ -143,9 +146,12 @@ impl Report {
             })
             .collect();
         let total = self.packages.len();
+        let has_news = total > 0 || self.changed_since.is_none();
         let packages = if total == 1 { "package" } else { "packages" };
         let counts = if counts.is_empty() { "nothing to verify".to_owned() } else { counts.join(", ") };
-        let _ = writeln!(text, "{total} {packages}: {counts}");
+        if has_news {
+            let _ = writeln!(text, "{total} {packages}: {counts}");
+        }
         let decisions: Vec<String> = DecisionName::ALL
             .iter()
             .filter_map(|decision| Some(format!("{} {decision}", self.decisions.get(decision)?)))
@@ -317,15 +323,26 @@ fn write_entry(text: &mut String, entry: &Entry, view: View<'_>) {
         facts.extend(by.iter().map(|by| fact("waived", by.to_string())));
     }
     facts.extend(view.out.and_then(|out| next_command(record, out)).map(|next| fact("next", next)));
-    for Fact { label, value } in facts {
-        let mut lines = value.lines();
-        let first = lines.next().unwrap_or_default();
-        let _ = writeln!(text, "      {label:<14} {first}");
-        for line in lines {
-            // Never a stranger's text first: some CI systems take what a line begins with for a command.
-            let _ = writeln!(text, "      {:<14} {line}", "|");
-        }
+    facts.iter().for_each(|fact| write_fact(text, fact));
+}
+
+fn write_fact(text: &mut String, Fact { label, value }: &Fact) {
+    let mut lines = value.lines();
+    let first = lines.next().unwrap_or_default();
+    let _ = writeln!(text, "      {label:<14} {first}");
+    for line in lines {
+        // Never a stranger's text first: some CI systems take what a line begins with for a command.
+        let _ = writeln!(text, "      {:<14} {line}", "|");
     }
+}
+
+/// The command that shows what an update is.
+pub(super) fn changes_command(key: &PackageKey, from: &Version) -> String {
+    let registry = match &key.registry {
+        RegistryName::Default => String::new(),
+        RegistryName::Index(address) => format!(" --registry {}", address.as_str()),
+    };
+    format!("recrate changes {} {from} {}{registry}", key.name, key.version)
 }
 
 /// What to do next about a package.

@@ -1,7 +1,8 @@
-//! *Standing*: what a project requires and what it accepts all the same, as `recrate.toml` has it, and the decisions that
+//! *ProjectPolicy*: what a project requires and what it accepts all the same, as `recrate.toml` has it, and the decisions that
 //! follow. The driver and the judge in Nix read the same tables with these types.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use jiff::civil::Date;
 use serde::de::value::MapAccessDeserializer;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::fault::Fault;
 use super::pattern::Pattern;
-use super::waiver::{Rule, Waiver};
+use super::waiver::{Rule, Waiver, registry};
 use super::{BuiltIn, Policy, RequiredContents, RequiredReach};
 use crate::model::nonempty::NonEmpty;
 use crate::model::package::{PackageKey, RegistryName};
@@ -18,19 +19,22 @@ use crate::stages::decision::Decision;
 use crate::stages::record::Record;
 
 /// What a project says of what it requires: the tables `[policy]`, `[[rule]]` and `[[waiver]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Standing {
+pub struct ProjectPolicy {
     /// What is required.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "table")]
     pub policy: PolicyTable,
     /// What is accepted of repositories and owners.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub rule: Vec<Rule>,
     /// What is accepted of single crates.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub waiver: Vec<Waiver>,
 }
+
+/// What recrate.toml has besides.
+const OTHER_TABLES: [&str; 4] = ["git-mirror", "renamed-repository", "software-heritage", "toolchains"];
 
 /// `[policy]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,10 +45,10 @@ pub struct PolicyTable {
     pub require: Require,
     /// What becomes of packages that are undetermined.
     #[serde(default)]
-    pub undetermined: Undetermined,
+    pub undetermined: OnUndetermined,
     /// The same of packages that are new, under `--changed-since`.
     #[serde(default)]
-    pub undetermined_when_new: Undetermined,
+    pub undetermined_when_new: OnUndetermined,
     /// What is required of some packages instead: the first that fits counts.
     #[serde(default, rename = "for", skip_serializing_if = "Vec::is_empty")]
     pub sections: Vec<Section>,
@@ -52,7 +56,7 @@ pub struct PolicyTable {
 
 /// `[[policy.for]]`: other requirements for some packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", try_from = "SectionTable")]
 pub struct Section {
     /// Crates with these names; all where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -64,13 +68,47 @@ pub struct Section {
     pub require: Require,
     /// What becomes of those that are undetermined; none for what `[policy]` says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub undetermined: Option<Undetermined>,
+    pub undetermined: Option<OnUndetermined>,
+}
+
+/// A section as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct SectionTable {
+    crates: Option<NonEmpty<Pattern>>,
+    registries: Option<NonEmpty<AsInLock>>,
+    require: Require,
+    undetermined: Option<OnUndetermined>,
+}
+
+/// A registry as Cargo.lock has it, or `default`.
+#[derive(Clone, Deserialize)]
+struct AsInLock(#[serde(deserialize_with = "registry")] RegistryName);
+
+/// A section for everything: the next ones would count for nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("a section of `policy.for` has `crates` or `registries`: `[policy]` is for all others")]
+struct ForAll;
+
+impl TryFrom<SectionTable> for Section {
+    type Error = ForAll;
+
+    fn try_from(table: SectionTable) -> Result<Self, ForAll> {
+        let SectionTable { crates, registries, require, undetermined } = table;
+        if crates.is_none() && registries.is_none() {
+            return Err(ForAll);
+        }
+        let crates = crates.map(Vec::from).unwrap_or_default();
+        let registries = registries.map(Vec::from).unwrap_or_default();
+        let registries = registries.into_iter().map(|AsInLock(registry)| registry).collect();
+        Ok(Self { crates, registries, require, undetermined })
+    }
 }
 
 /// What becomes of packages that are undetermined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Undetermined {
+pub enum OnUndetermined {
     /// They are reported, and pass.
     Warn,
     /// They don't pass.
@@ -82,8 +120,9 @@ pub enum Undetermined {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Require {
-    /// The policy that counts where nothing else is said.
-    pub base: BuiltIn,
+    /// The policy that counts where nothing else is said; none for the default one, or in a section for what `[policy]` requires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<BuiltIn>,
     /// How equal the contents must be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contents: Option<RequiredContents>,
@@ -100,15 +139,15 @@ pub struct Require {
 
 impl From<BuiltIn> for Require {
     fn from(base: BuiltIn) -> Self {
-        Self { base, ..Self::default() }
+        Self { base: Some(base), ..Self::default() }
     }
 }
 
 impl Require {
-    /// The policy.
+    /// The policy; `otherwise`: what counts where nothing is said.
     #[must_use]
-    pub fn policy(&self) -> Policy {
-        let base = self.base.policy();
+    pub fn policy(&self, otherwise: Policy) -> Policy {
+        let base = self.base.map_or(otherwise, BuiltIn::policy);
         Policy {
             contents: self.contents.unwrap_or(base.contents),
             origin_named: self.origin_named.unwrap_or(base.origin_named),
@@ -118,21 +157,13 @@ impl Require {
     }
 }
 
-impl fmt::Display for Require {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let own = if *self == Self::from(self.base) { "" } else { ", changed" };
-        write!(f, "{}{own}", self.base)
-    }
-}
-
 impl<'de> Deserialize<'de> for Require {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         /// The table.
         #[derive(Deserialize)]
         #[serde(rename_all = "kebab-case", deny_unknown_fields)]
         struct Table {
-            #[serde(default)]
-            base: BuiltIn,
+            base: Option<BuiltIn>,
             contents: Option<RequiredContents>,
             origin_named: Option<bool>,
             reach: Option<RequiredReach>,
@@ -160,6 +191,26 @@ impl<'de> Deserialize<'de> for Require {
     }
 }
 
+/// A table by its keys, and not by the order of what is in a list.
+///
+/// # Errors
+/// Where it is something else than a table, or its keys are not those.
+pub fn table<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct ByKeys<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ByKeys<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_any(ByKeys(PhantomData))
+}
+
 /// What decisions depend on besides findings and tables.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Circumstances {
@@ -170,13 +221,25 @@ pub struct Circumstances {
 }
 
 impl Section {
-    fn is_for(&self, key: &PackageKey) -> bool {
+    /// Whether it is for a package, if no section before it is.
+    #[must_use]
+    pub fn is_for(&self, key: &PackageKey) -> bool {
         (self.crates.is_empty() || self.crates.iter().any(|pattern| pattern.fits(&key.name)))
             && (self.registries.is_empty() || self.registries.contains(&key.registry))
     }
 }
 
-impl Standing {
+impl ProjectPolicy {
+    /// What a recrate.toml says of policy. Its other tables are not read.
+    ///
+    /// # Errors
+    /// Where it says something of policy that is not known, or has a table that is not.
+    pub fn of_file(text: &str) -> Result<Self, toml::de::Error> {
+        let mut tables: toml::Table = text.parse()?;
+        OTHER_TABLES.iter().for_each(|other| drop(tables.remove(*other)));
+        Self::deserialize(tables)
+    }
+
     /// What a built-in policy says, without waivers and rules.
     #[must_use]
     pub fn of(policy: BuiltIn) -> Self {
@@ -186,13 +249,14 @@ impl Standing {
 
     /// What is required of a package, and what becomes of it where that is undetermined.
     #[must_use]
-    pub fn requirements(&self, key: &PackageKey, new: bool) -> (Policy, Undetermined) {
+    pub fn requirements(&self, key: &PackageKey, new: bool) -> (Policy, OnUndetermined) {
         let table = &self.policy;
         let section = table.sections.iter().find(|section| section.is_for(key));
-        let require = section.map_or(table.require, |section| section.require);
+        let general = table.require.policy(BuiltIn::Default.policy());
+        let policy = section.map_or(general, |section| section.require.policy(general));
         let undetermined = section.and_then(|section| section.undetermined).unwrap_or(table.undetermined);
         // What is new is not let in more easily than what is there.
-        (require.policy(), if new { undetermined.max(table.undetermined_when_new) } else { undetermined })
+        (policy, if new { undetermined.max(table.undetermined_when_new) } else { undetermined })
     }
 
     /// What a package's policy does not accept, and no rule does.
@@ -230,7 +294,7 @@ impl Standing {
         let (unknown, known): (Vec<Fault>, Vec<Fault>) = left.into_iter().partition(|fault| fault.name.is_unknown());
         match (reasons(&known), reasons(&unknown), reasons(&all), NonEmpty::new(by)) {
             (Some(reasons), ..) => Decision::Rejected { reasons },
-            (None, Some(reasons), ..) if undetermined == Undetermined::Warn => Decision::Warned { reasons },
+            (None, Some(reasons), ..) if undetermined == OnUndetermined::Warn => Decision::Warned { reasons },
             (None, Some(reasons), ..) => Decision::Undetermined { reasons },
             (None, None, Some(reasons), Some(by)) => {
                 let undetermined = all.iter().all(|fault| fault.name.is_unknown());
