@@ -11,8 +11,10 @@ pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod format;
+pub mod history;
 pub mod plan;
 pub mod reproduce;
+pub mod runs;
 pub mod subject;
 pub mod toolchain;
 pub mod verify;
@@ -49,6 +51,8 @@ pub enum Command {
     Verify(verify::Verify),
     Waive(waive::Waive),
     Changes(changes::Changes),
+    History(history::History),
+    Runs(runs::Runs),
     Plan(plan::Plan),
     Explain(explain::Explain),
     Diff(diff::Diff),
@@ -114,6 +118,8 @@ impl Cli {
             Command::Verify(verify) => verify.run(),
             Command::Waive(waive) => waive.run(),
             Command::Changes(changes) => changes.run(),
+            Command::History(history) => history.run(),
+            Command::Runs(runs) => runs.run(),
             Command::Plan(plan) => plan.run(),
             Command::Explain(explain) => explain.run(),
             Command::Diff(diff) => diff.run(),

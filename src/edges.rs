@@ -14,6 +14,8 @@ pub mod nix;
 pub mod parallel;
 pub mod registry;
 #[cfg(feature = "driver")]
+pub mod results;
+#[cfg(feature = "driver")]
 pub mod run_directory;
 pub mod software_heritage;
 #[cfg(feature = "driver")]

@@ -15,6 +15,7 @@ pub mod deflate;
 pub mod derivation;
 pub mod diff;
 pub mod findings;
+pub mod history;
 pub mod html;
 pub mod index;
 pub mod index_label;

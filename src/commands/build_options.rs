@@ -13,6 +13,7 @@ use crate::edges::git::{Git, Mirror};
 use crate::edges::network::{Network, PATIENCE};
 use crate::edges::nix::Nix;
 use crate::edges::parallel::Permits;
+use crate::edges::results::Results;
 use crate::edges::software_heritage::{ADDRESS, SoftwareHeritage};
 use crate::edges::toolchains::Toolchains;
 use crate::model::digest::{Sha256, Sri};
@@ -36,6 +37,9 @@ pub struct Places {
     /// Folder for what was set up: imported toolchains
     #[arg(long, value_name = "DIR", env = "RECRATE_DATA", hide_env_values = true, global = true)]
     data: Option<PathBuf>,
+    /// The results database: what every run found [default: results.sqlite in the folder of --data]
+    #[arg(long, value_name = "FILE", env = "RECRATE_RESULTS", hide_env_values = true, global = true)]
+    results: Option<PathBuf>,
 }
 
 impl Places {
@@ -54,6 +58,15 @@ impl Places {
     /// Where no folder is given and the user has no home.
     pub fn toolchains(&self) -> Result<Toolchains, Failure> {
         Ok(Toolchains::at(self.data()?.join("toolchains")))
+    }
+
+    /// What earlier runs found.
+    ///
+    /// # Errors
+    /// Where the database can't be made or read.
+    pub fn results(&self) -> Result<Results, Failure> {
+        let path = self.results.clone().map_or_else(|| Ok(self.data()?.join("results.sqlite")), Ok)?;
+        Results::open(&path).map_err(Failure::internal)
     }
 
     fn data(&self) -> Result<PathBuf, Failure> {
@@ -200,6 +213,14 @@ impl BuildOptions {
     /// Where it can't be read.
     pub fn project(&self, folder: &Path) -> Result<ProjectPolicy, Failure> {
         Ok(Config::read(self.config.as_deref(), folder)?.project())
+    }
+
+    /// What earlier runs found.
+    ///
+    /// # Errors
+    /// Where the database can't be made or read.
+    pub fn results(&self) -> Result<Results, Failure> {
+        self.places.results()
     }
 
     /// The configuration file, where one was named.

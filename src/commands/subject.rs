@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
 use super::build_options::BuildOptions;
 use crate::edges::console::{Console, Detail};
 use crate::edges::nix;
+use crate::edges::results::NewRun;
 use crate::edges::run_directory::{self, RunDirectory};
+use crate::model::digest::Sha256;
+use crate::model::foreign::Foreign;
 use crate::model::krate::CrateId;
 use crate::model::package::{PackageKey, RegistryName};
 use crate::pipeline::context::{Context, Error, INTERRUPTED};
@@ -20,7 +24,7 @@ use crate::stages::lock::{self, Locked, LockedPackage};
 use crate::stages::plan::Plan;
 use crate::stages::policy::project::ProjectPolicy;
 use crate::stages::record::Record;
-use crate::stages::report::OUT;
+use crate::stages::report::{OUT, Report};
 
 /// Packages, and how they are rebuilt.
 #[derive(Debug, Clone, clap::Args)]
@@ -96,6 +100,25 @@ impl Subject {
     /// Where it can't be read.
     pub fn project(&self, folder: &Path) -> Result<ProjectPolicy, Failure> {
         self.options.project(folder)
+    }
+
+    /// Adds a run to what earlier ones found. That this can't be done is told, and nothing fails for it.
+    pub fn remember(&self, done: &Done, report: &Report) {
+        let found: Vec<_> = report.packages.iter().map(|entry| (&entry.record, entry.decision.name())).collect();
+        let what = if self.what.is_empty() { "Cargo.lock".to_owned() } else { self.what.join(" ") };
+        let pins = serde_json::to_vec(&done.context.programs.pins()).unwrap_or_default();
+        let run = NewRun {
+            finished: Timestamp::now(),
+            recrate: &report.recrate,
+            programs: Sha256::of(&pins),
+            subject: what.into(),
+            plan: Sha256::of(done.plan.to_json().as_bytes()),
+            outcome: report.outcome().unwrap_or("nothing"),
+        };
+        let added = self.options.results().and_then(|mut results| results.add(&run, &found).map_err(Failure::internal));
+        if let Err(Failure::Internal(error) | Failure::Usage(error) | Failure::Interrupted(error)) = added {
+            eprintln!("note: this run is not in the history: {}", Foreign::from(error));
+        }
     }
 
     /// The configuration file, where one was named.

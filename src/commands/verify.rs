@@ -92,10 +92,10 @@ impl Verify {
         if read.locked.packages.is_empty() {
             return self.print(&Report::new(Vec::new(), basis), &read);
         }
-        let Done { records, context, run, .. } = self.subject.verify(&read)?;
-        basis.notices = context.notices;
-        let report = Report::new(records, basis);
-        run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
+        let mut done = self.subject.verify(&read)?;
+        basis.notices.append(&mut done.context.notices);
+        let report = Report::new(std::mem::take(&mut done.records), basis);
+        self.finish(&done, &report)?;
         self.print(&report, &read)
     }
 
@@ -146,21 +146,30 @@ impl Verify {
         }
         read.locked.packages = packages;
         read.from_lock_file = false;
-        let Done { records, context, run, .. } = self.subject.verify(&read)?;
+        let mut done = self.subject.verify(&read)?;
+        let records = std::mem::take(&mut done.records);
         let by_key: BTreeMap<&PackageKey, &Record> = records.iter().map(|record| (&record.key, record)).collect();
         let as_it_was = |package: &LockedPackage| {
             let record = by_key.get(&package.key).copied();
             record.filter(|record| package.checksum.is_none_or(|checksum| record.checksum == Some(checksum)))
         };
         let updated = before.iter().filter_map(|(key, before)| Some((key, as_it_was(before)?, *by_key.get(key)?)));
-        let updates =
-            in_parallel(context.workers, updated.collect(), |(key, from, to)| (key.clone(), context.update(from, to)));
+        let updates = in_parallel(done.context.workers, updated.collect(), |(key, from, to)| {
+            (key.clone(), done.context.update(from, to))
+        });
         basis.updates = updates.into_iter().collect();
-        basis.notices.extend(context.notices);
+        basis.notices.append(&mut done.context.notices);
         let records = records.into_iter().filter(|record| wanted.contains(&record.key)).collect();
         let report = Report::new(records, basis);
-        run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
+        self.finish(&done, &report)?;
         self.print(&report, &read)
+    }
+
+    /// Writes the report into the run directory, and what was found into the history.
+    fn finish(&self, done: &Done, report: &Report) -> Result<(), Failure> {
+        done.run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
+        self.subject.remember(done, report);
+        Ok(())
     }
 
     /// What the report is about, as far as it is known before the work.
@@ -216,11 +225,11 @@ impl Verify {
         if plan.packages.is_empty() {
             return self.show(&Report::new(uncovered, basis), lock);
         }
-        let done = self.subject.replay(&plan, &folder)?;
-        let mut records = done.records;
+        let mut done = self.subject.replay(&plan, &folder)?;
+        let mut records = std::mem::take(&mut done.records);
         records.extend(uncovered);
         let report = Report::new(records, basis);
-        done.run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
+        self.finish(&done, &report)?;
         self.show(&report, lock)
     }
 

@@ -220,6 +220,12 @@ impl Report {
         }
     }
 
+    /// How the run ends, in a word; none where there was nothing.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&'static str> {
+        text::outcome(self.exit())
+    }
+
     /// The policy's name, for people.
     #[must_use]
     pub fn policy_name(&self) -> String {

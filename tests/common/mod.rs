@@ -121,7 +121,10 @@ pub fn mirror(releases: &[Release], root: &Path) {
 
 /// The program under test.
 pub fn recrate() -> assert_cmd::Command {
-    assert_cmd::Command::new(env!("CARGO_BIN_EXE_recrate"))
+    let mut recrate = assert_cmd::Command::new(env!("CARGO_BIN_EXE_recrate"));
+    // What tests find is no part of the machine's history.
+    recrate.env("RECRATE_RESULTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("results.sqlite"));
+    recrate
 }
 
 /// What `recrate verify` says of one crate, as JSON, given the folder of a registry's example and what to add.

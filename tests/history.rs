@@ -1,0 +1,98 @@
+//! What runs found, one after another: kept in a database, and shown with what made it better or worse.
+
+mod common;
+
+use std::path::Path;
+
+use common::place::Place;
+use common::recrate;
+use common::workshop::{Cargo, Files, Release, files};
+
+fn tree(version: &str) -> Files {
+    let manifest = format!(
+        "[package]\nname = \"lib\"\nversion = \"{version}\"\nedition = \"2021\"\nlicense = \"MIT\"\n\
+         description = \"Has a history\"\nrepository = \"https://git.example/recrate/lib\"\n"
+    );
+    files([("Cargo.toml", &manifest), ("src/lib.rs", "//! Own.\n")])
+}
+
+fn run(place: &Place, database: &Path, arguments: &[&str]) -> (i32, String) {
+    let mut program = recrate();
+    program.current_dir(place.folder.path()).env("RECRATE_RESULTS", database).args(arguments);
+    let done = program.output().unwrap();
+    (done.status.code().unwrap(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+}
+
+#[test]
+fn what_changed_between_runs_is_told_with_its_cause() {
+    let place = Place::new();
+    let repository = place.repository("lib");
+    let commit = repository.commit(&tree("1.0.0"), "1.0.0");
+    let bytes = Cargo::find(85).unwrap().package(&repository, "", &place.registry.path, &Files::new());
+    let release = Release { name: "lib", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+    place.registry.publish(&release, &bytes);
+    let database = place.folder.path().join("results.sqlite");
+    let go = |arguments: &[&str]| run(&place, &database, arguments);
+    assert_eq!(go(&["runs"]), (0, "no runs yet\n".to_owned()));
+    assert_eq!(go(&["history", "lib"]).0, 4);
+    assert_eq!(go(&["verify", "lib@1.0.0", "--quiet"]).0, 0);
+    // The same once more is no turn.
+    assert_eq!(go(&["verify", "lib@1.0.0", "--quiet"]).0, 0);
+    // The branch is rewritten.
+    let other = repository.object("commit", &orphan(&repository.path, &commit));
+    std::fs::write(repository.path.join("refs/heads/main"), format!("{other}\n")).unwrap();
+    std::fs::write(repository.path.join("refs/heads/kept"), format!("{commit}\n")).unwrap();
+    std::fs::remove_file(repository.path.join("refs/heads/kept")).unwrap();
+    let (code, said) = go(&["verify", "lib@1.0.0", "--quiet", "--accept", "strict"]);
+    assert_eq!(code, 1, "{said}");
+    let (_, said) = go(&["runs"]);
+    let outcomes: Vec<&str> = said.lines().map(|line| line.split_whitespace().nth(3).unwrap()).collect();
+    assert_eq!(outcomes, ["accepted", "accepted", "rejected"], "{said}");
+    let (code, said) = go(&["runs", "diff", "1", "2"]);
+    assert_eq!((code, said.as_str()), (0, "run 1 to run 2: 1 the same\n"));
+    let (code, said) = go(&["runs", "diff", "2", "3"]);
+    assert_eq!(code, 0, "squashed is as good a verdict: {said}");
+    assert!(
+        said.contains(
+            "lib@1.0.0: reproduced, accepted -> reproduced, rejected  (the repository changed, the policy or a waiver)"
+        ),
+        "{said}"
+    );
+    let (_, said) = go(&["history", "lib"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "lib@1.0.0 (3 runs)"), "{said}");
+    assert!(
+        lines[1].contains("run 1    reproduced, accepted") && lines[2].contains("run 3    reproduced, rejected"),
+        "{said}"
+    );
+    let (code, said) = go(&["runs", "diff", "1", "9"]);
+    assert_eq!((code, said.contains("there is no run 9")), (2, true), "{said}");
+}
+
+#[test]
+fn a_database_that_can_not_be_used_fails_no_run() {
+    let place = Place::new();
+    let repository = place.repository("lib");
+    repository.commit(&tree("1.0.0"), "1.0.0");
+    let bytes = Cargo::find(85).unwrap().package(&repository, "", &place.registry.path, &Files::new());
+    let release = Release { name: "lib", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+    place.registry.publish(&release, &bytes);
+    let database = place.folder.path().join("results.sqlite");
+    std::fs::write(&database, "no database, but long enough to be looked at as one: ".repeat(50)).unwrap();
+    let (code, said) = run(&place, &database, &["verify", "lib@1.0.0", "--quiet"]);
+    assert_eq!((code, said.contains("note: this run is not in the history")), (0, true), "{said}");
+    let (code, said) = run(&place, &database, &["runs"]);
+    assert_eq!((code, said.contains("results.sqlite")), (70, true), "{said}");
+}
+
+/// A commit without parents, with the tree of another.
+fn orphan(repository: &Path, commit: &str) -> Vec<u8> {
+    let done =
+        std::process::Command::new("git").arg("-C").arg(repository).args(["cat-file", "commit", commit]).output();
+    let text = String::from_utf8(done.unwrap().stdout).unwrap();
+    let kept = text.lines().filter(|line| !line.starts_with("parent "));
+    kept.map(|line| format!("{}\n", if line.is_empty() { "" } else { line }))
+        .collect::<String>()
+        .replace("1.0.0", "again")
+        .into()
+}
