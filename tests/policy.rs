@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::place::Place;
+use common::place::{Place, orphan_of};
 use common::workshop::{Bare, Cargo, Files, Release, edit, files, pack, unpack};
 use common::{assert_fits, plan_json, recrate, root, static_program};
 use serde_json::Value;
@@ -565,14 +565,6 @@ fn plain_nix_decides_as_the_driver_does() {
     std::fs::write(&config, format!("{plain}\n[polcy]\nrequire = \"strict\"\n")).unwrap();
     let said = nix_build(&plan, "gates.lib-1_0_0", &policy).unwrap_err();
     assert!(said.contains("recrate.toml has an unknown table polcy"), "{said}");
-}
-
-/// A commit without parents, with the tree of another.
-fn orphan_of(repository: &Bare, commit: &str) -> Vec<u8> {
-    let done =
-        Command::new("git").arg("-C").arg(&repository.path).args(["cat-file", "commit", commit]).output().unwrap();
-    let text = String::from_utf8(done.stdout).unwrap();
-    text.lines().filter(|line| !line.starts_with("parent ")).map(|line| format!("{line}\n")).collect::<String>().into()
 }
 
 #[test]

@@ -86,8 +86,9 @@ impl Baseline {
             return Ok(Self { locked, notices, policies: None, sources_changed: false });
         };
         // One that could not be read accepted nothing, and whatever is required now is news.
-        let unreadable = Config::parse(&before).is_err();
-        let before = Config::parse(&before).unwrap_or_default();
+        let before = Config::parse(&before);
+        let unreadable = before.is_err();
+        let before = before.unwrap_or_default();
         let now = now.map(|path| fs_err::read_to_string(path).map_err(Failure::usage)).transpose()?.unwrap_or_default();
         let now = Config::parse(&now).map_err(Failure::usage)?;
         let sources_changed = before.sources() != now.sources();
@@ -97,18 +98,16 @@ impl Baseline {
             (before.policy, now.policy) = (policy.clone(), policy);
         }
         let mut notices = notices(&before, &now);
-        let sources_changed = sources_changed || unreadable;
         if unreadable {
             notices.push("recrate.toml could not be read before: every package is looked at".to_owned());
-        }
-        if sources_changed && !unreadable {
+        } else if sources_changed {
             notices.push(
                 "recrate.toml says otherwise where repositories are (git-mirror, renamed-repository or software-heritage): every \
                  package is looked at"
                     .to_owned(),
             );
         }
-        Ok(Self { locked, notices, policies: Some((before, now)), sources_changed })
+        Ok(Self { locked, notices, policies: Some((before, now)), sources_changed: sources_changed || unreadable })
     }
 
     /// Whether what becomes of packages that recrate can't look at may be something else than before.

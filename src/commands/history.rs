@@ -50,7 +50,7 @@ impl History {
 /// What a run found of a package, and why that is something else than before.
 fn line(turn: &Change<'_>) -> String {
     let Some(found) = turn.after else { return String::new() };
-    let day = found.run.finished.strftime("%Y-%m-%d %H:%M");
+    let day = found.run.minute();
     let commit =
         found.record.findings.origin.as_ref().map_or(String::new(), |origin| format!("  {}", origin.commit.short()));
     let causes: Vec<String> = turn.causes().iter().map(ToString::to_string).collect();

@@ -50,7 +50,7 @@ impl Runs {
         let Some(What::Diff { before, after }) = &self.what else {
             let mut text = String::new();
             for run in results.runs().map_err(Failure::internal)? {
-                let day = run.finished.strftime("%Y-%m-%d %H:%M");
+                let day = run.minute();
                 let _ = writeln!(
                     text,
                     "{:<4} {day}  {:<14} recrate {}  {}",
@@ -72,13 +72,10 @@ impl Runs {
             *counts.entry(change.direction()).or_default() += 1;
             text += &line(change);
         }
-        let counts_text: Vec<String> = counts.iter().map(|(direction, count)| format!("{count} {direction}")).collect();
         let same = b.len().saturating_sub(changes.iter().filter(|change| change.after.is_some()).count());
-        let _ = writeln!(
-            text,
-            "run {before} to run {after}: {}",
-            [counts_text, vec![format!("{same} the same")]].concat().join(", ")
-        );
+        let counted =
+            counts.iter().fold(String::new(), |text, (direction, count)| format!("{text}{count} {direction}, "));
+        let _ = writeln!(text, "run {before} to run {after}: {counted}{same} the same");
         print(&text).map_err(Failure::internal)?;
         Ok(ExitCode::from(u8::from(counts.contains_key(&Direction::Worse))))
     }

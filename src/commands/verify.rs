@@ -60,8 +60,8 @@ pub struct Verify {
     /// Form of the report on standard output, or in a file: text, json, junit, sarif, markdown or github. Can be given several times
     #[arg(long, value_name = "FORMAT[=FILE]")]
     format: Vec<Output>,
-    /// Verify only the packages that another lock file does not have, and those of which recrate.toml says something else than
-    /// before: since a git revision, like origin/main, or another lock file. What is new and undetermined does not pass, unless
+    /// Verify only the packages that another lock file does not have, and those for which recrate.toml was changed, since a git
+    /// revision, like origin/main, or another lock file. What is new and undetermined does not pass, unless
     /// recrate.toml has `undetermined` and `undetermined-when-new` as "warn"
     #[arg(long, value_name = "REV|LOCK", conflicts_with = "from_plan")]
     changed_since: Option<String>,

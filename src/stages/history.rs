@@ -43,6 +43,14 @@ pub struct Run {
     pub outcome: String,
 }
 
+impl Run {
+    /// When it ended, to the minute, in UTC.
+    #[must_use]
+    pub fn minute(&self) -> String {
+        self.finished.strftime("%Y-%m-%d %H:%M").to_string()
+    }
+}
+
 /// What a run found of a package.
 #[derive(Debug, Clone)]
 pub struct Found {

@@ -5,6 +5,14 @@ use serde_json::Value;
 use super::workshop::{Bare, LocalRegistry};
 use super::{root, verify_json};
 
+/// A commit without parents, with the tree and the message of another; gives the object's body.
+pub fn orphan_of(repository: &Bare, commit: &str) -> Vec<u8> {
+    let done =
+        std::process::Command::new("git").arg("-C").arg(&repository.path).args(["cat-file", "commit", commit]).output();
+    let text = String::from_utf8(done.unwrap().stdout).unwrap();
+    text.lines().filter(|line| !line.starts_with("parent ")).map(|line| format!("{line}\n")).collect::<String>().into()
+}
+
 pub struct Place {
     pub folder: tempfile::TempDir,
     pub registry: LocalRegistry,

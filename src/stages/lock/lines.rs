@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{LockedPackage, read};
+use super::locate;
 use crate::model::package::PackageKey;
 
 /// A lock file's packages with their places.
@@ -25,22 +25,13 @@ struct WirePackage {
 /// The line of each registry package's name, from 1. Nothing of a text that is not a lock file.
 #[must_use]
 pub fn lines(text: &str) -> BTreeMap<PackageKey, usize> {
-    let (Ok(wire), Ok(locked)) = (toml::from_str::<Wire>(text), read(text)) else { return BTreeMap::new() };
+    let Ok(wire) = toml::from_str::<Wire>(text) else { return BTreeMap::new() };
     let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
-    let mut lines = BTreeMap::new();
-    for WirePackage { name, version, source } in wire.package {
-        let is_it = |package: &&LockedPackage| {
-            package.key.name.as_str() == name.get_ref()
-                && package.key.version.to_string() == version
-                && source
-                    .as_deref()
-                    .is_some_and(|source| super::registry_of(source).as_ref() == Ok(&package.key.registry))
-        };
-        if let Some(package) = locked.packages.iter().find(is_it) {
-            lines.insert(package.key.clone(), ends.partition_point(|end| *end < name.span().start) + 1);
-        }
-    }
-    lines
+    let line = |WirePackage { name, version, source }: WirePackage| {
+        let (key, _) = locate(name.get_ref(), &version, source.as_deref(), None).ok()?;
+        Some((key, ends.partition_point(|end| *end < name.span().start) + 1))
+    };
+    wire.package.into_iter().filter_map(line).collect()
 }
 
 #[cfg(test)]

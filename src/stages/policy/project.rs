@@ -284,8 +284,10 @@ impl ProjectPolicy {
             }
         }
         if !left.is_empty()
-            && let Some(waiver) =
-                self.waivers_of(record).find(|waiver| waiver.uncovered(record.checksum, &left, today).is_none())
+            && let Some(waiver) = self
+                .waiver
+                .iter()
+                .find(|waiver| waiver.is_for(&record.key) && waiver.uncovered(record.checksum, &left, today).is_none())
         {
             by.push(waiver.acceptance());
             left.clear();
@@ -309,10 +311,5 @@ impl ProjectPolicy {
     /// The rule that accepts a fault.
     fn rule_for(&self, record: &Record, fault: &Fault, today: Option<Date>) -> Option<&Rule> {
         self.rule.iter().find(|rule| rule.accepts(&record.key, &record.findings, fault, today))
-    }
-
-    /// The waivers that are for a package, whatever its bytes.
-    fn waivers_of<'a>(&'a self, record: &'a Record) -> impl Iterator<Item = &'a Waiver> {
-        self.waiver.iter().filter(|waiver| waiver.is_for(&record.key))
     }
 }

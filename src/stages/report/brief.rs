@@ -1,7 +1,7 @@
 //! What CI systems show of a package: its level, a title and a few lines.
 
 use super::facts::{Fact, facts};
-use super::text::title;
+use super::text::{registry_option, title};
 use super::{Entry, Report};
 use crate::model::foreign::Foreign;
 use crate::model::package::RegistryName;
@@ -120,12 +120,9 @@ pub fn repeat(entry: &Entry) -> String {
     let key = &entry.record.key;
     let id = key.id();
     // Of another registry no single crate can be named.
-    let (what, registry) = match &key.registry {
-        RegistryName::Default => (id.to_string(), String::new()),
-        RegistryName::Index(address) => ("Cargo.lock".to_owned(), format!(" --registry {}", address.as_str())),
-    };
+    let what = if key.registry == RegistryName::Default { id.to_string() } else { "Cargo.lock".to_owned() };
     if entry.record.best.is_some() {
-        format!("recrate verify {what}; recrate diff {id}{registry}")
+        format!("recrate verify {what}; recrate diff {id}{}", registry_option(key))
     } else {
         format!("recrate verify {what}")
     }
@@ -135,9 +132,5 @@ pub fn repeat(entry: &Entry) -> String {
 #[must_use]
 pub fn accept(entry: &Entry) -> Option<String> {
     let key = &entry.record.key;
-    let registry = match &key.registry {
-        RegistryName::Default => String::new(),
-        RegistryName::Index(address) => format!(" --registry {}", address.as_str()),
-    };
-    entry.can_be_waived().then(|| format!("recrate waive {}{registry} --reason …", key.id()))
+    entry.can_be_waived().then(|| format!("recrate waive {}{} --reason …", key.id(), registry_option(key)))
 }

@@ -7,7 +7,7 @@ use super::text::{changes_command, outcome, title};
 use super::{Entry, Report};
 use crate::model::foreign::brief;
 use crate::stages::changes::{Change, Update, range, stat_text};
-use crate::stages::decision::{Decision, DecisionName};
+use crate::stages::decision::Decision;
 
 /// How long it may be, in bytes: GitHub takes no summary of more than a mebibyte.
 const LIMIT: usize = 800_000;
@@ -21,15 +21,12 @@ impl Report {
     #[must_use]
     pub fn to_markdown(&self) -> String {
         let mut out = format!("## recrate: {}\n\n", outcome(self.exit()).unwrap_or("nothing to verify"));
-        let counts: Vec<String> = DecisionName::ALL
-            .iter()
-            .filter_map(|decision| Some(format!("{} {decision}", self.decisions.get(decision)?)))
-            .collect();
+        let decisions = self.decisions_in_words();
         let looked_at = self.packages.len();
         let packages = if looked_at == 1 { "package" } else { "packages" };
         let _ = write!(out, "{looked_at} {packages} looked at, policy {}", self.policy_name());
-        if !counts.is_empty() {
-            let _ = write!(out, ": {}", counts.join(", "));
+        if !decisions.is_empty() {
+            let _ = write!(out, ": {decisions}");
         }
         out.push_str(".\n");
         if let Some(changed) = &self.changed_since {

@@ -152,21 +152,24 @@ impl Report {
         if has_news {
             let _ = writeln!(text, "{total} {packages}: {counts}");
         }
-        let decisions: Vec<String> = DecisionName::ALL
-            .iter()
-            .filter_map(|decision| Some(format!("{} {decision}", self.decisions.get(decision)?)))
-            .collect();
+        let decisions = self.decisions_in_words();
         if let Some(changed) = &self.changed_since {
             let _ = writeln!(text, "{changed}");
         }
         let Some(outcome) = outcome(self.exit()) else { return };
-        let decisions = if decisions.is_empty() { "nothing changed".to_owned() } else { decisions.join(", ") };
+        let decisions = if decisions.is_empty() { "nothing changed".to_owned() } else { decisions };
         let _ = writeln!(text, "policy {}: {outcome} ({decisions})", self.policy_name());
         let mut failing = self.packages.iter().filter(|entry| !entry.decision.passes());
         let next = view.out.and_then(|out| failing.find_map(|entry| next_command(&entry.record, out)));
         if let Some(next) = next {
             let _ = writeln!(text, "next: {next}");
         }
+    }
+
+    /// How many packages came to each decision; empty where there are none.
+    pub(super) fn decisions_in_words(&self) -> String {
+        let counts = DecisionName::ALL.iter().filter_map(|decision| Some((self.decisions.get(decision)?, decision)));
+        counts.map(|(count, decision)| format!("{count} {decision}")).collect::<Vec<_>>().join(", ")
     }
 
     /// Who was asked which branches and tags reach the commits, and when.
@@ -338,11 +341,15 @@ fn write_fact(text: &mut String, Fact { label, value }: &Fact) {
 
 /// The command that shows what an update is.
 pub(super) fn changes_command(key: &PackageKey, from: &Version) -> String {
-    let registry = match &key.registry {
+    format!("recrate changes {} {from} {}{}", key.name, key.version, registry_option(key))
+}
+
+/// The option by which commands are told a package's registry, where that is not the default one.
+pub(super) fn registry_option(key: &PackageKey) -> String {
+    match &key.registry {
         RegistryName::Default => String::new(),
         RegistryName::Index(address) => format!(" --registry {}", address.as_str()),
-    };
-    format!("recrate changes {} {from} {}{registry}", key.name, key.version)
+    }
 }
 
 /// What to do next about a package.
