@@ -79,6 +79,7 @@ rec {
     src = sources "recrate-source" (
       all
       ++ [
+        "extras"
         "nix"
         "src"
       ]

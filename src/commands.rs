@@ -12,9 +12,11 @@ pub mod doctor;
 pub mod explain;
 pub mod format;
 pub mod history;
+pub mod letter;
 pub mod plan;
 pub mod reproduce;
 pub mod runs;
+pub mod site;
 pub mod subject;
 pub mod toolchain;
 pub mod verify;
@@ -53,6 +55,8 @@ pub enum Command {
     Changes(changes::Changes),
     History(history::History),
     Runs(runs::Runs),
+    Site(site::MakeSite),
+    Letter(letter::Write),
     Plan(plan::Plan),
     Explain(explain::Explain),
     Diff(diff::Diff),
@@ -120,6 +124,8 @@ impl Cli {
             Command::Changes(changes) => changes.run(),
             Command::History(history) => history.run(),
             Command::Runs(runs) => runs.run(),
+            Command::Site(site) => site.run(),
+            Command::Letter(letter) => letter.run(),
             Command::Plan(plan) => plan.run(),
             Command::Explain(explain) => explain.run(),
             Command::Diff(diff) => diff.run(),

@@ -31,13 +31,14 @@ use crate::contract::status::{FILE, Outcome, Status};
 use crate::model::foreign::Foreign;
 use crate::stages::artefact::Archive;
 use crate::stages::decision::{DecisionName, Exit};
-use crate::stages::diff::differences;
+use crate::stages::diff::lines::Budget;
+use crate::stages::diff::{Diff, diff};
 use crate::stages::findings::Contents;
-use crate::stages::html;
 use crate::stages::index::{Index, read_index};
 use crate::stages::judge::{Output, Replayed, judge_obstacle};
 use crate::stages::lock::Skipped;
 use crate::stages::lock_evidence::locked_versions;
+use crate::stages::pages::report::{View as PageView, of_package, of_report};
 use crate::stages::plan::{Build, PlannedPackage};
 use crate::stages::policy::project::ProjectPolicy;
 use crate::stages::policy::review::Scope;
@@ -130,10 +131,8 @@ fn verdict() -> Result<(), String> {
     let id = package.key.id();
     let differs = !matches!(record.findings.contents, Contents::BitForBit | Contents::NotCompared);
     let archives = Archive::read(&id, &bytes).ok().zip(Archive::read(&id, rebuilt).ok()).filter(|_| differs);
-    let diff = archives
-        .map(|(theirs, mine)| differences(&id, &theirs, &mine, &record.findings.contents, false))
-        .unwrap_or_default();
-    write(record, &[("published", Some(published)), ("rebuilt", file)], &diff)
+    let found = archives.map(|(theirs, mine)| diff(&id, &theirs, &mine, &record.findings.contents, Budget::default()));
+    write(record, &[("published", Some(published)), ("rebuilt", file)], found.as_ref())
 }
 
 /// The lines that an index slice has of what a lock file names.
@@ -151,7 +150,7 @@ fn read_slice(folder: &Path, lock: &str) -> Result<Index, String> {
 fn obstacle() -> Result<(), String> {
     let package: PlannedPackage = given("package")?;
     let Build::Obstacle(obstacle) = &package.build else { return Err("the package can be rebuilt".to_owned()) };
-    write(Record::new(package.key.clone(), package.checksum, judge_obstacle(obstacle, true)), &[], "")
+    write(Record::new(package.key.clone(), package.checksum, judge_obstacle(obstacle, true)), &[], None)
 }
 
 /// How many lines of a verdict and of the differences a gate prints: outside of Hydra its log is the whole report, and what
@@ -228,11 +227,15 @@ fn report() -> Result<(), String> {
         }
     }
     let scope = Scope::AllBut(BTreeSet::new());
-    let report = Report::new(records, Basis { skipped, notices, scope, ..basis()? });
+    let basis = Basis { skipped, notices, scope, ..basis()? };
+    let day = basis.today;
+    let report = Report::new(records, basis);
     let out = Out::new()?;
     out.write("report.json", &report.to_json())?;
     out.write("report.txt", &report.to_text(View { verbose: false, ..View::PLAIN }))?;
-    out.write("report.html", &html::of_report(&report))?;
+    // Verdicts are outputs of other derivations: their own pages have the differences.
+    let view = PageView { out: None, day, diffs: &BTreeMap::new() };
+    out.write("report.html", &of_report(&report, view))?;
     let mut metrics = format!("packages {}\nskipped {}\n", report.packages.len(), report.skipped.len());
     for verdict in Verdict::ALL {
         let name = verdict.to_string().replace(", ", "-").replace(' ', "-");
@@ -253,7 +256,7 @@ fn report() -> Result<(), String> {
 }
 
 /// Writes what a verdict's output has; `crates` are the two crates, as far as there are.
-fn write(record: Record, crates: &[(&str, Option<PathBuf>)], diff: &str) -> Result<(), String> {
+fn write(record: Record, crates: &[(&str, Option<PathBuf>)], diff: Option<&Diff>) -> Result<(), String> {
     let basis = basis()?;
     let entry = Entry::new(record.clone(), &basis);
     let report = Report::new(vec![record], basis);
@@ -261,11 +264,11 @@ fn write(record: Record, crates: &[(&str, Option<PathBuf>)], diff: &str) -> Resu
     let json = serde_json::to_string_pretty(&entry).expect("a record is plain data");
     out.write("verdict.json", &(json + "\n"))?;
     out.write("verdict.txt", &report.to_text(View::PLAIN))?;
-    out.write("verdict.html", &html::of_package(&entry, &report, diff))?;
+    out.write("verdict.html", &of_package(&entry, &report, diff))?;
     let mut products =
         vec![out.product("report", "verdict", "", "verdict.html"), out.product("file", "json", "verdict.json", "")];
-    if !diff.is_empty() {
-        out.write("diff.txt", diff)?;
+    if let Some(diff) = diff {
+        out.write("diff.txt", &diff.to_text(false))?;
         products.push(out.product("file", "diff", "diff.txt", ""));
     }
     let findings = &entry.record.findings;

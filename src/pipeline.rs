@@ -10,6 +10,7 @@ pub mod attempt;
 mod build;
 pub mod builds;
 pub mod context;
+pub mod differences;
 mod extra_sources;
 pub mod fetch;
 pub mod inspect;

@@ -5,15 +5,12 @@ use std::process::ExitCode;
 
 use super::Failure;
 use super::build_options::BuildOptions;
-use crate::contract::status::{Outcome, Status};
 use crate::edges::console::{colours_on_stdout, print};
 use crate::edges::run_directory::{Kept, read_folder, read_kept};
-use crate::judge::read_output;
 use crate::model::krate::CrateId;
 use crate::model::package::RegistryName;
-use crate::stages::artefact::Archive;
-use crate::stages::diff::differences;
-use crate::stages::judge::Output;
+use crate::pipeline::differences::Error;
+use crate::stages::diff::lines::Budget;
 use crate::stages::report::OUT;
 
 /// Show how a published crate and its rebuild differ.
@@ -45,34 +42,21 @@ impl Diff {
         let id = &self.krate;
         let absent = |what: &str| Failure::usage(format!("{what}\nhelp: run `recrate verify {id}` first"));
         let Kept { record, .. } = self.kept(&absent)?;
-        let (Some(attempt), Some(checksum)) = (record.best_attempt(), record.checksum) else {
-            return Err(Failure::usage(format!("{id} was not rebuilt: {}", record.verdict())));
-        };
-        // What another store built was copied.
-        let copied = self.out.join("store").join(attempt.out.trim_start_matches('/'));
-        let out = if copied.exists() { copied } else { PathBuf::from(&attempt.out) };
-        if !out.exists() {
-            return Err(absent(&format!("{} is no longer there", attempt.out)));
-        }
-        let output = read_output(&out).map_err(Failure::internal)?;
-        let Output::Built { status: Status { outcome: Outcome::Packaged { .. }, .. }, rebuilt } = output else {
-            return Err(Failure::usage(format!(
-                "cargo packaged nothing of {id}\nhelp: `nix-store --read-log {}` shows why",
-                attempt.drv
-            )));
-        };
         let folder = read_folder(&self.out).ok_or_else(|| absent(&format!("{} is not a run", self.out.display())))?;
         let context = self.options.context(&folder)?;
-        let registry = context.registry(&record.key.registry).map_err(Failure::usage)?;
-        let published = registry.artefact(id, checksum).map_err(Failure::internal)?;
-        if published.bytes() == rebuilt {
+        let diff = context.difference(&record, &self.out, Budget::default()).map_err(|error| match error {
+            Error::NotRebuilt => Failure::usage(format!("{id} was not rebuilt: {}", record.verdict())),
+            Error::Gone(_) => absent(&error.to_string()),
+            Error::NothingPackaged { drv } => {
+                Failure::usage(format!("cargo packaged nothing of {id}\nhelp: `nix-store --read-log {drv}` shows why"))
+            }
+            Error::Unreadable(_) => Failure::internal(error),
+        })?;
+        let Some(diff) = diff else {
             print(&format!("{id}: no difference\n")).map_err(Failure::internal)?;
             return Ok(ExitCode::SUCCESS);
-        }
-        let read = |bytes| Archive::read(id, bytes).map_err(Failure::internal);
-        let (theirs, mine) = (read(published.bytes())?, read(&rebuilt)?);
-        let text = differences(id, &theirs, &mine, &record.findings.contents, colours_on_stdout());
-        print(&text).map_err(Failure::internal)?;
+        };
+        print(&diff.to_text(colours_on_stdout())).map_err(Failure::internal)?;
         Ok(ExitCode::FAILURE)
     }
 

@@ -22,6 +22,7 @@ use crate::stages::coverage;
 use crate::stages::judge::judge_obstacle;
 use crate::stages::lock::lines::lines;
 use crate::stages::lock::{Locked, LockedPackage, SkippedKind};
+use crate::stages::pages::report::{View as PageView, of_report};
 use crate::stages::plan::Plan;
 use crate::stages::policy::BuiltIn;
 use crate::stages::policy::project::ProjectPolicy;
@@ -165,8 +166,12 @@ impl Verify {
         self.print(&report, &read)
     }
 
-    /// Writes the report into the run directory, and what was found into the history.
+    /// Writes the report and its page into the run directory, and what was found into the history.
     fn finish(&self, done: &Done, report: &Report) -> Result<(), Failure> {
+        let records = report.packages.iter().map(|entry| &entry.record);
+        let diffs = done.context.differences(records, done.run.path());
+        let view = PageView { out: Some(self.subject.out()), day: Some(today()), diffs: &diffs };
+        done.run.write("report.html", &of_report(report, view)).map_err(Failure::internal)?;
         done.run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
         self.subject.remember(done, report);
         Ok(())

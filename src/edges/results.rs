@@ -6,8 +6,11 @@
 //! | `records` | the record of a package, deflated JSON, once however many runs found it |
 //! | `results` | which record each package had in each run |
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -173,21 +176,34 @@ impl Results {
     }
 
     fn found(&self, which: &str, parameters: impl rusqlite::Params) -> Result<Vec<Found>, Error> {
-        let read = || -> rusqlite::Result<Vec<(RawRun, String, Vec<u8>)>> {
+        let read = || -> rusqlite::Result<Vec<(RawRun, String, [u8; 32])>> {
             let mut query = self.connection.prepare(&format!(
-                "SELECT decision, record, {RUN} FROM results JOIN runs ON runs.id = results.run \
-                 JOIN records ON records.hash = results.hash WHERE {which}"
+                "SELECT decision, hash, {RUN} FROM results JOIN runs ON runs.id = results.run WHERE {which}"
             ))?;
             query.query_map(parameters, |row| Ok((RawRun::read(row, 2)?, row.get(0)?, row.get(1)?)))?.collect()
         };
         let rows = read().map_err(|error| self.failed(error))?;
+        // Most runs find what the one before has found.
+        let mut records: HashMap<[u8; 32], Arc<Record>> = HashMap::new();
         rows.into_iter()
-            .map(|(run, decision, packed)| {
+            .map(|(run, decision, hash)| {
+                let record = match records.entry(hash) {
+                    Entry::Occupied(known) => Arc::clone(known.get()),
+                    Entry::Vacant(vacant) => Arc::clone(vacant.insert(Arc::new(self.record(&hash)?))),
+                };
                 let decision = serde_json::from_value(decision.into()).map_err(|error| self.unreadable(error))?;
-                let record = unpack(&packed).map_err(|error| self.unreadable(error))?;
                 Ok(Found { run: self.run(run)?, record, decision })
             })
             .collect()
+    }
+
+    fn record(&self, hash: &[u8; 32]) -> Result<Record, Error> {
+        let read = || -> rusqlite::Result<Vec<u8>> {
+            let mut query = self.connection.prepare("SELECT record FROM records WHERE hash = ?")?;
+            query.query_row(params![hash], |row| row.get(0))
+        };
+        let packed = read().map_err(|error| self.failed(error))?;
+        unpack(&packed).map_err(|error| self.unreadable(error))
     }
 
     fn run(&self, raw: RawRun) -> Result<Run, Error> {
@@ -318,7 +334,7 @@ mod tests {
         let results = Results::open(&path).unwrap();
         assert_eq!(results.runs().unwrap().iter().map(|run| run.id).collect::<Vec<_>>(), [first, second]);
         let (one, two) = (results.of_run(first).unwrap(), results.of_run(second).unwrap());
-        assert_eq!((&one[0].record, &one[1].record, &two[0].record), (&a, &b, &a));
+        assert_eq!([&*one[0].record, &*one[1].record, &*two[0].record], [&a, &b, &a]);
         let kept: i64 = results.connection.query_row("SELECT count(*) FROM records", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, 2);
         let changes: Vec<String> = compare(&one, &two)

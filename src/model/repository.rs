@@ -8,6 +8,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::commit::CommitId;
+
 /// Text that is not an allowed repository address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an https address of a repository")]
@@ -30,6 +32,19 @@ impl RepositoryUrl {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The page that the code host has of a commit; none where recrate does not know the host.
+    #[must_use]
+    pub fn commit_page(&self, commit: CommitId) -> Option<String> {
+        let host = self.0.strip_prefix("https://")?.split('/').next()?;
+        let view = match host {
+            "github.com" | "codeberg.org" | "git.sr.ht" => "commit",
+            "bitbucket.org" => "commits",
+            _ if host == "gitlab.com" || host.starts_with("gitlab.") => "-/commit",
+            _ => return None,
+        };
+        Some(format!("{self}/{view}/{commit}"))
     }
 }
 
@@ -100,6 +115,20 @@ mod tests {
 
     fn canonical(text: &str) -> Option<String> {
         text.parse::<RepositoryUrl>().ok().map(String::from)
+    }
+
+    #[test]
+    fn commits_have_a_page_on_known_hosts() {
+        let id = "0123456789abcdef0123456789abcdef01234567";
+        for (repository, page) in [
+            ("https://github.com/dtolnay/itoa", Some("https://github.com/dtolnay/itoa/commit/")),
+            ("https://gitlab.com/a/b/c", Some("https://gitlab.com/a/b/c/-/commit/")),
+            ("https://git.sr.ht/~a/b", Some("https://git.sr.ht/~a/b/commit/")),
+            ("https://git.example/a/b", None),
+        ] {
+            let repository: RepositoryUrl = repository.parse().unwrap();
+            assert_eq!(repository.commit_page(id.parse().unwrap()), page.map(|page| format!("{page}{id}")));
+        }
     }
 
     #[test]

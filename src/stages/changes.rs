@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::diff::lines::{Budget, count_lines, write_content};
+use super::diff::lines::{Budget, body, count_lines, write_body};
 use super::lock::{Locked, LockedPackage};
 use crate::contract::trees::Mode;
 use crate::model::commit::CommitId;
@@ -211,7 +211,7 @@ pub fn diff(files: &[ChangedFile], colour: bool) -> String {
             let _ = writeln!(out, "mode {:o} to {:o}", old.bits(), new.bits());
         }
         match (content(before.as_ref()), content(after.as_ref())) {
-            (Some(before), Some(after)) => write_content(&mut out, before, after, colour, &mut budget),
+            (Some(before), Some(after)) => write_body(&mut out, &body(before, after, &mut budget), colour),
             _ => out.push_str("a submodule, or too large to be shown\n"),
         }
     }

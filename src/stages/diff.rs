@@ -8,7 +8,8 @@ pub mod lines;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use lines::{Budget, bytes, write_content};
+use lines::{Body, Budget, body, bytes, write_body};
+use serde::{Deserialize, Serialize};
 
 use super::artefact::{Archive, Entry, LARGE};
 use super::compare::Kind;
@@ -17,11 +18,33 @@ use super::findings::Contents;
 use crate::model::foreign::Foreign;
 use crate::model::krate::CrateId;
 
-/// The differences, as a diff from git to what was published; `contents` is what the comparison found.
+/// How a published crate and its rebuild differ, from git to what was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diff {
+    /// The files that differ: the published ones in their order, then those that only git has.
+    pub files: Vec<FileDiff>,
+    /// Whether the comparison found every file to be the same.
+    pub same_files: bool,
+    /// How the container differs, line by line.
+    pub container: Vec<String>,
+}
+
+/// A file that is not the same on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDiff {
+    /// Its path.
+    pub path: Foreign,
+    /// Whether git has it.
+    pub in_git: bool,
+    /// Whether the published crate has it.
+    pub in_published: bool,
+    /// What differs in it.
+    pub body: Body,
+}
+
+/// How two crates differ; `contents` is what the comparison found, `budget` how much is shown.
 #[must_use]
-pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, contents: &Contents, colour: bool) -> String {
-    let mut out = String::new();
-    let mut budget = Budget::default();
+pub fn diff(id: &CrateId, published: &Archive, rebuilt: &Archive, contents: &Contents, mut budget: Budget) -> Diff {
     let mut mine: BTreeMap<_, _> =
         rebuilt.by_path().into_iter().map(|(path, entries)| (path, entries.into_iter())).collect();
     let mut pairs: Vec<(Option<&Entry>, Option<&Entry>)> = Vec::new();
@@ -30,104 +53,92 @@ pub fn differences(id: &CrateId, published: &Archive, rebuilt: &Archive, content
     }
     let left = mine.into_values().flatten();
     pairs.extend(left.map(|own| (None, Some(own))));
+    let mut files = Vec::new();
     for (theirs, own) in pairs {
         let size = |entry: Option<&Entry>| entry.map_or(0, |entry| entry.body.len());
-        if size(theirs).max(size(own)) > LARGE {
+        let body = if size(theirs).max(size(own)) > LARGE {
             let is_same = theirs.zip(own).is_some_and(|(a, b)| published.same_body(a, rebuilt, b));
-            if !is_same {
-                write_large(&mut out, theirs, own);
-            }
-            continue;
+            let sizes = format!("{} and {}", bytes(size(own)), bytes(size(theirs)));
+            (!is_same).then(|| Body::NotShown(format!("{}: {sizes}; not shown line by line", Kind::Bytes)))
+        } else {
+            let [a, b] =
+                [(published, theirs), (rebuilt, own)].map(|(archive, entry)| entry.map(|entry| archive.body(entry)));
+            (a != b).then(|| body(b.as_deref().unwrap_or_default(), a.as_deref().unwrap_or_default(), &mut budget))
+        };
+        let Some((body, entry)) = body.zip(theirs.or(own)) else { continue };
+        let path = entry.path.as_str().into();
+        files.push(FileDiff { path, in_git: own.is_some(), in_published: theirs.is_some(), body });
+    }
+    let same_files = matches!(contents, Contents::SameContents { .. } | Contents::CompressorUnknown { .. });
+    Diff { files, same_files, container: container(id, published, rebuilt) }
+}
+
+impl Diff {
+    /// The diff as text.
+    #[must_use]
+    pub fn to_text(&self, colour: bool) -> String {
+        let mut out = String::new();
+        for FileDiff { path, in_git, in_published, body } in &self.files {
+            let side = |there: bool| if there { path.clone() } else { Foreign::from("(none)") };
+            let _ = writeln!(out, "--- from git   {}\n+++ published  {}", side(*in_git), side(*in_published));
+            write_body(&mut out, body, colour);
         }
-        let [a, b] =
-            [(published, theirs), (rebuilt, own)].map(|(archive, entry)| entry.map(|entry| archive.body(entry)));
-        if a != b {
-            write_file(&mut out, theirs.or(own), (b.as_deref(), a.as_deref()), colour, &mut budget);
+        if let Some(heading) = self.container_heading() {
+            let _ = writeln!(out, "{heading}:");
+        }
+        for line in &self.container {
+            let _ = writeln!(out, "  {line}");
+        }
+        out
+    }
+
+    /// What to say before the differences of the container; none where there are none to speak of.
+    #[must_use]
+    pub fn container_heading(&self) -> Option<&'static str> {
+        match (self.same_files, self.container.is_empty()) {
+            (true, _) => Some("every file is the same; the container differs"),
+            (false, false) => Some("the container"),
+            (false, true) => None,
         }
     }
-    let mut container = String::new();
-    write_container(&mut container, id, published, rebuilt);
-    if matches!(contents, Contents::SameContents { .. } | Contents::CompressorUnknown { .. }) {
-        out.push_str("every file is the same; the container differs:\n");
-    } else if !container.is_empty() {
-        out.push_str("the container:\n");
-    }
-    out.push_str(&container);
-    out
 }
 
-fn write_names(out: &mut String, path: Option<&str>, mine: bool, theirs: bool) {
-    let path = path.map(Foreign::from).unwrap_or_default();
-    let side = |there: bool| if there { path.clone() } else { Foreign::from("(none)") };
-    let _ = writeln!(out, "--- from git   {}\n+++ published  {}", side(mine), side(theirs));
-}
-
-/// A file that differs and is too large to be looked at.
-fn write_large(out: &mut String, theirs: Option<&Entry>, own: Option<&Entry>) {
-    let path = theirs.or(own).map(|entry| entry.path.as_str());
-    write_names(out, path, own.is_some(), theirs.is_some());
-    let size = |entry: Option<&Entry>| bytes(entry.map_or(0, |entry| entry.body.len()));
-    let _ = writeln!(out, "{}: {} and {}; not shown line by line", Kind::Bytes, size(own), size(theirs));
-}
-
-/// A file that is not the same on both sides, from git's to the published one; none where a side does not have it.
-fn write_file(
-    out: &mut String,
-    entry: Option<&Entry>,
-    (mine, theirs): (Option<&[u8]>, Option<&[u8]>),
-    colour: bool,
-    budget: &mut Budget,
-) {
-    write_names(out, entry.map(|entry| entry.path.as_str()), mine.is_some(), theirs.is_some());
-    write_content(out, mine.unwrap_or_default(), theirs.unwrap_or_default(), colour, budget);
-}
-
-/// Everything besides the files' contents.
-fn write_container(out: &mut String, id: &CrateId, published: &Archive, rebuilt: &Archive) {
+/// Everything besides the files' contents, line by line.
+fn container(id: &CrateId, published: &Archive, rebuilt: &Archive) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Err(leftovers) = Form::of(id, published, rebuilt) {
-        for leftover in leftovers.iter() {
-            let _ = match &leftover.path {
-                Some(path) => {
-                    writeln!(out, "  not accounted for: {} of {}", leftover.what, Foreign::from(path.as_str()))
-                }
-                None => writeln!(out, "  not accounted for: {}", leftover.what),
-            };
-        }
+        lines.extend(leftovers.iter().map(|leftover| {
+            let of =
+                leftover.path.as_ref().map_or(String::new(), |path| format!(" of {}", Foreign::from(path.as_str())));
+            format!("not accounted for: {}{of}", leftover.what)
+        }));
     }
     let paths = |archive: &Archive| archive.entries.iter().map(|entry| entry.path.clone()).collect::<Vec<_>>();
     if paths(published) != paths(rebuilt) {
-        write_entries(out, "from git", rebuilt);
-        write_entries(out, "published", published);
+        for (side, archive) in [("from git", rebuilt), ("published", published)] {
+            lines.push(format!("entries {side}:"));
+            lines.extend(archive.entries.iter().map(|entry| format!("  - {}", describe(archive, entry))));
+        }
     } else {
         for (theirs, mine) in published.entries.iter().zip(&rebuilt.entries) {
             if head(published, theirs) != head(rebuilt, mine) {
-                let _ = writeln!(
-                    out,
-                    "  from git   {}\n  published  {}",
-                    describe(rebuilt, mine),
-                    describe(published, theirs)
-                );
+                lines.push(format!("from git   {}", describe(rebuilt, mine)));
+                lines.push(format!("published  {}", describe(published, theirs)));
             }
         }
     }
     if published.gzip.bytes != rebuilt.gzip.bytes {
         let hex = |archive: &Archive| hex::encode(&archive.gzip.bytes);
-        let _ = writeln!(out, "  gzip header from git   {}\n  gzip header published  {}", hex(rebuilt), hex(published));
+        lines.push(format!("gzip header from git   {}", hex(rebuilt)));
+        lines.push(format!("gzip header published  {}", hex(published)));
     }
     if published.trailing > 0 {
-        let _ = writeln!(out, "  {} after the published gzip stream", bytes(published.trailing));
+        lines.push(format!("{} after the published gzip stream", bytes(published.trailing)));
     }
     if published.tar == rebuilt.tar && published.deflated != rebuilt.deflated {
-        out.push_str("  the tar is the same; the compression differs\n");
+        lines.push("the tar is the same; the compression differs".to_owned());
     }
-}
-
-/// All entries, in order.
-fn write_entries(out: &mut String, side: &str, archive: &Archive) {
-    let _ = writeln!(out, "  entries {side}:");
-    for entry in &archive.entries {
-        let _ = writeln!(out, "    - {}", describe(archive, entry));
-    }
+    lines
 }
 
 /// All header blocks of an entry, its size and the checksum aside: what they are about was told.
@@ -157,7 +168,7 @@ mod tests {
 
     fn shown(published: &Files<'_>, rebuilt: &Files<'_>) -> String {
         let read = |files| Archive::read(&id(), &pack(&id(), files)).unwrap();
-        differences(&id(), &read(published), &read(rebuilt), &Contents::NotCompared, false)
+        diff(&id(), &read(published), &read(rebuilt), &Contents::NotCompared, Budget::default()).to_text(false)
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,7 @@ pub struct Found {
     /// The run.
     pub run: Run,
     /// What it found.
-    pub record: Record,
+    pub record: Arc<Record>,
     /// What was decided.
     pub decision: DecisionName,
 }

@@ -7,6 +7,7 @@
 mod index_pin;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -261,6 +262,19 @@ impl IndexMode {
         Self::AtNewestLocked,
         Self::PublishedLock,
     ];
+}
+
+impl fmt::Display for IndexMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtPublication => "index as of publication",
+            Self::WithSiblings => "the same, with versions published within a minute after it",
+            Self::WithYanked => "the same, with since yanked versions restored",
+            Self::MinutesBefore => "index as of ten minutes before",
+            Self::AtNewestLocked => "index as of the newest locked version",
+            Self::PublishedLock => "published Cargo.lock as input",
+        })
+    }
 }
 
 impl Plan {

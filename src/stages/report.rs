@@ -1,7 +1,8 @@
 //! *Report*: records and decisions, for programs.
 
 pub mod brief;
-mod facts;
+pub mod causes;
+pub(in crate::stages) mod facts;
 pub mod github;
 #[cfg(feature = "driver")]
 pub mod junit;

@@ -34,6 +34,16 @@ pub enum WorkspaceView {
     Stripped,
 }
 
+impl std::fmt::Display for WorkspaceView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Full => "all members",
+            Self::Pruned => "other members left out",
+            Self::Stripped => "other members left out, and the dependencies of the rest",
+        })
+    }
+}
+
 impl WorkspaceView {
     /// Of a rebuild, by what it prunes.
     #[must_use]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use serde::{Deserialize, Serialize};
 use similar::{Algorithm, ChangeTag, TextDiff};
 
 use crate::model::foreign::Foreign;
@@ -31,13 +32,95 @@ impl Default for Budget {
     }
 }
 
-/// The lines that differ between two contents, from the first to the second.
-pub fn write_content(out: &mut String, before: &[u8], after: &[u8], colour: bool, budget: &mut Budget) {
+impl Budget {
+    /// As much as a page shows of a package that is one of many.
+    #[must_use]
+    pub fn of_page() -> Self {
+        Self { shown: 300, ..Self::default() }
+    }
+}
+
+/// What differs between two contents of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// Lines.
+    Lines {
+        /// The places where they differ.
+        hunks: Vec<Hunk>,
+        /// After how many lines the rest is left out; none where all is there.
+        cut_after: Option<usize>,
+    },
+    /// It is not text, or too long: what can be said of it.
+    NotShown(String),
+}
+
+/// A place where two texts differ, with the lines around it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hunk {
+    /// Which lines of both they are, as unified diffs say it.
+    pub header: String,
+    /// The first line's number in the first text, from 1.
+    pub before: usize,
+    /// The same in the second.
+    pub after: usize,
+    /// The lines.
+    pub lines: Vec<Line>,
+}
+
+/// A line of a diff.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Which of the texts has it.
+    pub side: Side,
+    /// The line, safe to show.
+    pub text: String,
+}
+
+/// Which of two texts has a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The first.
+    Before,
+    /// The second.
+    After,
+    /// Both.
+    Both,
+}
+
+/// What differs between two contents, from the first to the second.
+#[must_use]
+pub fn body(before: &[u8], after: &[u8], budget: &mut Budget) -> Body {
     match (std::str::from_utf8(before), std::str::from_utf8(after)) {
-        (Ok(before), Ok(after)) => write_lines(out, before, after, colour, budget),
-        _ => {
-            let _ = writeln!(out, "{}: {} and {}", Kind::Bytes, bytes(before.len()), bytes(after.len()));
+        (Ok(before), Ok(after)) => lines(before, after, budget),
+        _ => Body::NotShown(format!("{}: {} and {}", Kind::Bytes, bytes(before.len()), bytes(after.len()))),
+    }
+}
+
+/// A body as text.
+pub fn write_body(out: &mut String, body: &Body, colour: bool) {
+    let (hunks, cut_after) = match body {
+        Body::Lines { hunks, cut_after } => (hunks, cut_after),
+        Body::NotShown(what) => {
+            let _ = writeln!(out, "{what}");
+            return;
         }
+    };
+    for hunk in hunks {
+        let _ = writeln!(out, "{}", hunk.header);
+        for Line { side, text } in &hunk.lines {
+            let (sign, style) = match side {
+                Side::Before => ('-', Style::new().fg_color(Some(AnsiColor::Red.into()))),
+                Side::After => ('+', Style::new().fg_color(Some(AnsiColor::Green.into()))),
+                Side::Both => (' ', Style::new()),
+            };
+            let style = if colour { style } else { Style::new() };
+            let _ = writeln!(out, "{style}{sign}{text}{style:#}");
+        }
+    }
+    if let Some(shown) = cut_after {
+        let _ = writeln!(out, "{shown} lines were shown; the rest is not");
     }
 }
 
@@ -65,35 +148,42 @@ fn comparable<'a>(before: &'a str, after: &'a str, budget: &mut Budget) -> Resul
     Ok(TextDiff::configure().algorithm(Algorithm::Myers).diff_lines(before, after))
 }
 
-fn write_lines(out: &mut String, mine: &str, theirs: &str, colour: bool, budget: &mut Budget) {
-    let diff = match comparable(mine, theirs, budget) {
+fn lines(before: &str, after: &str, budget: &mut Budget) -> Body {
+    let diff = match comparable(before, after, budget) {
         Ok(diff) => diff,
         Err(between) => {
-            let kind = kind_of_change(theirs.as_bytes(), mine.as_bytes());
-            let _ =
-                writeln!(out, "{kind}; not shown line by line: {between} lines between the first and the last change");
-            return;
+            let kind = kind_of_change(after.as_bytes(), before.as_bytes());
+            return Body::NotShown(format!(
+                "{kind}; not shown line by line: {between} lines between the first and the last change"
+            ));
         }
     };
-    let mut shown = 0;
+    let (mut hunks, mut shown) = (Vec::new(), 0);
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        let _ = writeln!(out, "{}", hunk.header());
+        let first = hunk.ops().first();
+        let mut place = Hunk {
+            header: hunk.header().to_string(),
+            before: first.map_or(0, |op| op.old_range().start) + 1,
+            after: first.map_or(0, |op| op.new_range().start) + 1,
+            lines: Vec::new(),
+        };
         for change in hunk.iter_changes() {
-            shown += 1;
-            if shown > SHOWN_LINES || budget.shown == 0 {
-                let _ = writeln!(out, "{} lines were shown; the rest is not", shown - 1);
-                return;
+            if shown == SHOWN_LINES || budget.shown == 0 {
+                hunks.push(place);
+                return Body::Lines { hunks, cut_after: Some(shown) };
             }
+            shown += 1;
             budget.shown -= 1;
-            let (sign, style) = match change.tag() {
-                ChangeTag::Delete => ('-', Style::new().fg_color(Some(AnsiColor::Red.into()))),
-                ChangeTag::Insert => ('+', Style::new().fg_color(Some(AnsiColor::Green.into()))),
-                ChangeTag::Equal => (' ', Style::new()),
+            let side = match change.tag() {
+                ChangeTag::Delete => Side::Before,
+                ChangeTag::Insert => Side::After,
+                ChangeTag::Equal => Side::Both,
             };
-            let style = if colour { style } else { Style::new() };
-            let _ = writeln!(out, "{style}{sign}{}{style:#}", line(change.value()));
+            place.lines.push(Line { side, text: line(change.value()) });
         }
+        hunks.push(place);
     }
+    Body::Lines { hunks, cut_after: None }
 }
 
 /// How many lines two texts have between the first and the last in which they differ.

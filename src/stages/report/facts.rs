@@ -13,19 +13,19 @@ const DIFFERENCES: usize = 6;
 const DETAILS: usize = 4;
 
 /// A finding: what it is, and what was found.
-pub(super) struct Fact {
+pub(in crate::stages) struct Fact {
     /// What it is.
     pub label: &'static str,
     /// What was found, in one or more lines.
     pub value: Foreign,
 }
 
-pub(super) fn fact(label: &'static str, value: impl Into<Foreign>) -> Fact {
+pub(in crate::stages) fn fact(label: &'static str, value: impl Into<Foreign>) -> Fact {
     Fact { label, value: value.into() }
 }
 
 /// Everything that is known of a package, the reason for its verdict first.
-pub(super) fn facts(record: &Record) -> Vec<Fact> {
+pub(in crate::stages) fn facts(record: &Record) -> Vec<Fact> {
     let findings = &record.findings;
     let mut facts = Vec::new();
     if let Checksum::Mismatch { reason } = &findings.checksum {

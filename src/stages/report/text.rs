@@ -8,12 +8,12 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use semver::Version;
 
-use super::facts::{Fact, describe_contents, fact, facts};
+use super::causes::{Grouped, group};
+use super::facts::{Fact, fact, facts};
 use super::{Entry, OUT, Report};
 use crate::model::foreign::Foreign;
 use crate::model::package::{PackageKey, RegistryName};
 use crate::stages::changes::{Change, Update, range, stat_text};
-use crate::stages::claims::Reach;
 use crate::stages::decision::{Decision, DecisionName, Exit};
 use crate::stages::findings::{Contents, Rebuild};
 use crate::stages::lock::SkippedKind;
@@ -73,17 +73,9 @@ impl Report {
             return;
         }
         let _ = writeln!(text, "updates ({})", updates.len());
-        for (key, Update { from, change }) in updates {
-            let (name, to) = (&key.name, &key.version);
-            let _ = writeln!(text, "  {name} {from} to {to}");
-            match change {
-                Change::Unknown { reason } => write_fact(text, &fact("not known", reason)),
-                Change::Known { from: before, to: after, files } => {
-                    write_fact(text, &fact("commits", range(before, after)));
-                    write_fact(text, &fact("changed", stat_text(files, FILES).join("\n")));
-                    write_fact(text, &fact("next", changes_command(key, from)));
-                }
-            }
+        for (key, update) in updates {
+            let _ = writeln!(text, "  {} {} to {}", key.name, update.from, key.version);
+            update_facts(key, update).iter().for_each(|fact| write_fact(text, fact));
         }
         text.push('\n');
     }
@@ -133,11 +125,8 @@ impl Report {
     }
 
     fn write_end(&self, text: &mut String, view: View<'_>) {
-        for notice in &self.notices {
-            let _ = writeln!(text, "note: {}", notice);
-        }
-        if let Some(asked) = self.reach_asked() {
-            let _ = writeln!(text, "note: {asked}");
+        for note in self.notes() {
+            let _ = writeln!(text, "note: {note}");
         }
         let counts: Vec<String> = Verdict::ALL
             .iter()
@@ -166,8 +155,14 @@ impl Report {
         }
     }
 
+    /// What the reader should know about the run as a whole.
+    pub(in crate::stages) fn notes(&self) -> Vec<Foreign> {
+        let asked = self.reach_asked().map(Foreign::from);
+        self.notices.iter().cloned().chain(asked).collect()
+    }
+
     /// How many packages came to each decision; empty where there are none.
-    pub(super) fn decisions_in_words(&self) -> String {
+    pub(in crate::stages) fn decisions_in_words(&self) -> String {
         let counts = DecisionName::ALL.iter().filter_map(|decision| Some((self.decisions.get(decision)?, decision)));
         counts.map(|(count, decision)| format!("{count} {decision}")).collect::<Vec<_>>().join(", ")
     }
@@ -201,22 +196,8 @@ pub(super) fn outcome(exit: Exit) -> Option<&'static str> {
 }
 
 fn write_verdict(text: &mut String, entries: &[&Entry], view: View<'_>) {
-    let mut causes: Vec<(Foreign, Vec<&Entry>)> = Vec::new();
-    let mut alone: Vec<&Entry> = Vec::new();
-    for entry in entries {
-        match cause(entry).filter(|_| !view.verbose) {
-            None => alone.push(entry),
-            Some(cause) => match causes.iter_mut().find(|(known, _)| *known == cause) {
-                Some((_, with)) => with.push(entry),
-                None => causes.push((cause, vec![entry])),
-            },
-        }
-    }
-    // Of what passes, names are enough.
-    let (together, single): (Vec<_>, Vec<_>) =
-        causes.into_iter().partition(|(_, with)| with.len() > 1 || with.iter().all(|entry| entry.decision.passes()));
-    alone.extend(single.into_iter().flat_map(|(_, with)| with));
-    alone.sort_by(|a, b| a.record.key.cmp(&b.record.key));
+    let Grouped { alone, together } =
+        if view.verbose { Grouped { alone: entries.to_vec(), together: Vec::new() } } else { group(entries) };
     let limit = if view.verbose { usize::MAX } else { DETAILED };
     for entry in alone.iter().take(limit) {
         write_entry(text, entry, view);
@@ -232,60 +213,12 @@ fn write_verdict(text: &mut String, entries: &[&Entry], view: View<'_>) {
     }
 }
 
-/// What a package has its verdict for, where others may have it for the same.
-fn cause(entry: &Entry) -> Option<Foreign> {
-    let record = &entry.record;
-    let findings = &record.findings;
-    if let Some(span) = record.lacking_cargo() {
-        return Some(format!("packaged by cargo {span}, which is not available").into());
-    }
-    let conditions = || -> String {
-        // Without particulars like the number of files: they would tear apart what has one cause.
-        let words: Vec<String> = findings.conditions.iter().map(|one| without_particulars(&one.to_string())).collect();
-        words.join(", ")
-    };
-    let or_none = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
-    let said = match (entry.verdict, &findings.rebuild) {
-        (Verdict::Unverifiable, Rebuild::Impossible { missing, .. }) => missing.to_string(),
-        (Verdict::Error, Rebuild::Error { reason }) => return reason.lines().next(),
-        (Verdict::MatchedByTagOnly, _) => {
-            let squashed = or_none(conditions(), "no conditions");
-            format!("the crate names no commit; against its tag: {}, {squashed}", describe_contents(&findings.contents))
-        }
-        (Verdict::UnreachableCommit, _) => {
-            format!("no branch or tag reaches the commit; contents: {}", describe_contents(&findings.contents))
-        }
-        (Verdict::ReachUnknown, _) => match &findings.reach.reach {
-            Reach::Unknown { reason } => return Some(reason.clone()),
-            _ => return None,
-        },
-        (Verdict::Reproduced | Verdict::SameContents | Verdict::CompressorUnknown, _) => {
-            let squashed = match &findings.reach.reach {
-                Reach::Squashed { .. } => "squashed after publication: same tree as a reachable commit",
-                _ => "",
-            };
-            let alike = findings.archive.alike().map_or("", |_| "names that differ in letter case only");
-            let mut parts = vec![conditions(), squashed.to_owned(), alike.to_owned()];
-            parts.retain(|part| !part.is_empty());
-            or_none(parts.join("; "), "without conditions")
-        }
-        _ => return None,
-    };
-    Some(said.into())
-}
-
-/// A condition without what is in brackets, and without an address.
-fn without_particulars(condition: &str) -> String {
-    let text = condition.split(" (").next().unwrap_or(condition);
-    text.split(" from https://").next().unwrap_or(text).to_owned()
-}
-
 fn names(entries: &[&Entry]) -> Vec<String> {
     entries.iter().map(|entry| title(&entry.record.key)).collect()
 }
 
 /// A package as people name it; with its registry where that is not the default one.
-pub(super) fn title(key: &PackageKey) -> String {
+pub(in crate::stages) fn title(key: &PackageKey) -> String {
     let registry = match &key.registry {
         RegistryName::Default => String::new(),
         RegistryName::Index(address) => format!(" from {}", address.as_str()),
@@ -339,13 +272,25 @@ fn write_fact(text: &mut String, Fact { label, value }: &Fact) {
     }
 }
 
+/// What an update is.
+pub(in crate::stages) fn update_facts(key: &PackageKey, Update { from, change }: &Update) -> Vec<Fact> {
+    match change {
+        Change::Unknown { reason } => vec![fact("not known", reason)],
+        Change::Known { from: before, to: after, files } => vec![
+            fact("commits", range(before, after)),
+            fact("changed", stat_text(files, FILES).join("\n")),
+            fact("next", changes_command(key, from)),
+        ],
+    }
+}
+
 /// The command that shows what an update is.
 pub(super) fn changes_command(key: &PackageKey, from: &Version) -> String {
     format!("recrate changes {} {from} {}{}", key.name, key.version, registry_option(key))
 }
 
 /// The option by which commands are told a package's registry, where that is not the default one.
-pub(super) fn registry_option(key: &PackageKey) -> String {
+pub(in crate::stages) fn registry_option(key: &PackageKey) -> String {
     match &key.registry {
         RegistryName::Default => String::new(),
         RegistryName::Index(address) => format!(" --registry {}", address.as_str()),
