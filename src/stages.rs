@@ -20,6 +20,7 @@ pub mod history;
 pub mod index;
 pub mod index_label;
 pub mod judge;
+#[cfg(feature = "driver")]
 pub mod letter;
 pub mod lock;
 pub mod lock_evidence;

@@ -64,6 +64,26 @@ fn what_changed_between_runs_is_told_with_its_cause() {
         lines[1].contains("run 1    reproduced, accepted") && lines[2].contains("run 3    reproduced, rejected"),
         "{said}"
     );
+    // The same on pages.
+    let read = |file: &str| std::fs::read_to_string(place.folder.path().join(file)).unwrap();
+    assert!(read("recrate.out/report.html").contains("<strong>1 of 1</strong> crate is what its commit gives"));
+    let (code, said) = go(&["site", "public"]);
+    assert_eq!((code, said.as_str()), (0, "public/index.html: 1 crate, 10 of 10 files are new\n"));
+    assert!(read("public/lib/1.0.0.html").contains("(the repository changed, the policy or a waiver)"));
+    let (_, said) = go(&["site", "public"]);
+    assert_eq!(said, "public/index.html: 1 crate, 0 of 10 files are new\n");
+    std::fs::create_dir(place.folder.path().join("mine")).unwrap();
+    std::fs::write(place.folder.path().join("mine/index.html"), "mine").unwrap();
+    let (code, said) = go(&["site", "mine"]);
+    assert_eq!(
+        (code, said.contains("is no site of recrate's"), read("mine/index.html").as_str()),
+        (2, true, "mine"),
+        "{said}"
+    );
+    let (code, said) = go(&["letter", "lib@1.0.0"]);
+    assert_eq!((code, said.contains("nothing to write about")), (4, true), "{said}");
+    let (code, said) = go(&["letter", "lib@2.0.0"]);
+    assert_eq!((code, said.contains("run `recrate verify lib@2.0.0` first")), (2, true), "{said}");
     let (code, said) = go(&["runs", "diff", "1", "9"]);
     assert_eq!((code, said.contains("there is no run 9")), (2, true), "{said}");
 }
@@ -82,4 +102,30 @@ fn a_database_that_can_not_be_used_fails_no_run() {
     assert_eq!((code, said.contains("note: this run is not in the history")), (0, true), "{said}");
     let (code, said) = run(&place, &database, &["runs"]);
     assert_eq!((code, said.contains("results.sqlite")), (70, true), "{said}");
+}
+
+#[test]
+fn a_crate_that_gets_worse_is_in_the_feed_with_its_cause_and_its_maintainer_can_be_written_to() {
+    let place = Place::new();
+    let repository = place.repository("lib");
+    repository.commit(&tree("1.0.0"), "1.0.0");
+    let bytes = Cargo::find(85).unwrap().package(&repository, "", &place.registry.path, &Files::new());
+    let release = Release { name: "lib", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+    place.registry.publish(&release, &bytes);
+    let database = place.folder.path().join("results.sqlite");
+    let go = |arguments: &[&str]| run(&place, &database, arguments);
+    assert_eq!(go(&["verify", "lib@1.0.0", "--quiet"]).0, 0);
+    // The branch is deleted, and another one has another history.
+    let other = repository.object("commit", &orphan_of(&repository, &repository.commit(&tree("2.0.0"), "2.0.0")));
+    std::fs::write(repository.path.join("refs/heads/main"), format!("{other}\n")).unwrap();
+    let (code, said) = go(&["verify", "lib@1.0.0", "--quiet"]);
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(go(&["site", "public"]).0, 0);
+    let read = |file: &str| std::fs::read_to_string(place.folder.path().join(file)).unwrap();
+    let feed = read("public/feed.atom");
+    assert!(feed.contains("<title>lib 1.0.0: unreachable commit, reproduced before</title>"), "{feed}");
+    assert!(feed.contains("Why: the repository changed."), "{feed}");
+    assert!(read("public/lib/1.0.0.json").contains("\"sign\": \"unverifiable\""));
+    let (code, said) = go(&["letter", "lib@1.0.0"]);
+    assert_eq!((code, said.contains("push the commit, and a tag on it, before publishing")), (0, true), "{said}");
 }

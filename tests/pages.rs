@@ -245,6 +245,14 @@ fn a_site_has_every_crate_under_its_address_and_tells_what_changed() {
         }
         assert!(files["index.html"].contains(&format!("href=\"{path}.html\"")), "{path}");
     }
+    let conforms = schema("docs/sign.schema.json");
+    for entry in &report.packages {
+        conforms(&sign(&format!("{}/{}.json", entry.record.key.name, entry.record.key.version)));
+    }
+    // What the documentation shows is such a sign.
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SIGN.md")).unwrap();
+    let example = documented.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    conforms(&serde_json::from_str(example).unwrap());
     let words = |name: &str| {
         (
             sign(&format!("{name}/1.0.0.json"))["sign"].clone(),
@@ -311,6 +319,14 @@ fn many_packages_make_a_page_that_is_not_too_large() {
     let page = page(&report, &diffs);
     assert!(page.len() < 12 << 20, "{} bytes", page.len());
     leave("many", "report.html", &page);
+}
+
+/// What asserts that JSON is as a schema of the project says.
+fn schema(path: &str) -> impl Fn(&Value) {
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    compiler.enable_format_assertions();
+    let schema = compiler.compile(&format!("{}/{path}", env!("CARGO_MANIFEST_DIR")), &mut schemas).unwrap();
+    move |value| assert!(schemas.validate(value, schema).is_ok(), "{value}")
 }
 
 /// Leaves a file for the browser, where one is asked for.

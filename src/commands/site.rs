@@ -62,8 +62,9 @@ impl MakeSite {
             0 => String::new(),
             count => format!("; {count} that differ are left out until {} days have gone by", self.notice_days),
         };
+        let crates = if crates == 1 { "1 crate".to_owned() } else { format!("{crates} crates") };
         print(&format!(
-            "{}: {crates} crates, {written} of {} files are new{left_out}\n",
+            "{}: {crates}, {written} of {} files are new{left_out}\n",
             folder.join("index.html").display(),
             files.len()
         ))

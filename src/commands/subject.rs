@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use serde::Serialize;
 
 use super::Failure;
@@ -108,7 +108,7 @@ impl Subject {
         let what = if self.what.is_empty() { "Cargo.lock".to_owned() } else { self.what.join(" ") };
         let pins = serde_json::to_vec(&done.context.programs.pins()).unwrap_or_default();
         let run = NewRun {
-            finished: Timestamp::now(),
+            finished: Timestamp::now().round(Unit::Second).unwrap_or_default(),
             recrate: &report.recrate,
             programs: Sha256::of(&pins),
             subject: what.into(),

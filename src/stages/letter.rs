@@ -155,7 +155,7 @@ pub fn letter(record: &Record) -> Option<String> {
         "\nThe published version can't be changed, and need not be: if you know where the difference is from, a word of yours is \
          enough for me. If you do not, that would be worth knowing too.\n\nKind regards\n",
     );
-    Some(text)
+    Some(wrapped(&text))
 }
 
 /// What was found, in a sentence or two.
@@ -220,17 +220,25 @@ fn write_differences(text: &mut String, differences: &[Difference]) {
     }
 }
 
-/// An item of a list, in lines that fit into a mail.
+/// An item of a list.
 fn write_item(text: &mut String, item: &str) {
-    let mut line = String::from("  -");
-    for word in item.split(' ') {
-        if line.len() + 1 + word.len() > 76 {
-            let _ = writeln!(text, "{line}");
-            line = String::from("   ");
+    let _ = writeln!(text, "  - {item}");
+}
+
+/// How long a line of a mail is, in bytes.
+const WIDTH: usize = 76;
+
+/// The text in lines that fit into a mail. Commands and what differs stay as they are.
+fn wrapped(text: &str) -> String {
+    let fill = |line: &str| {
+        let is_list = line.starts_with("  ");
+        if line.starts_with("    ") || is_list && line.contains(": ") {
+            return line.to_owned();
         }
-        let _ = write!(line, " {word}");
-    }
-    let _ = writeln!(text, "{line}");
+        let options = textwrap::Options::new(WIDTH).break_words(false);
+        textwrap::fill(line, options.subsequent_indent(if is_list { "    " } else { "" }))
+    };
+    text.lines().map(|line| fill(line) + "\n").collect()
 }
 
 /// What findings most likely come from, each once.
@@ -317,4 +325,70 @@ fn of_contents(findings: &Findings, record: &Record) -> Vec<Likely> {
         likely.push(Likely::Container);
     }
     likely
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::package::{PackageKey, RegistryName};
+    use crate::stages::artefact::tests::id;
+    use crate::stages::claims::{Cause, Obstacle};
+    use crate::stages::judge::judge_obstacle;
+
+    fn unverifiable(missing: Missing, reason: &str) -> Record {
+        let cause = Cause::Impossible { missing, reason: reason.into() };
+        let findings = judge_obstacle(&Obstacle { cause, origin: None }, false);
+        Record::new(PackageKey::new(RegistryName::Default, id()), None, findings)
+    }
+
+    #[test]
+    fn a_letter_says_what_is_missing_and_what_helps_and_accuses_nobody() {
+        insta::assert_snapshot!(letter(&unverifiable(Missing::Commit, "the repository has no commit 8f02514591")).unwrap(), @r#"
+        Subject: a 1.0.0 and its git repository
+
+        Hello,
+
+        thank you for a. I rebuild the crates that I use from their git commits, to
+        see that what is published is what is in git. For a 1.0.0 I could not: the
+        repository does not have the commit (the repository has no commit
+        8f02514591).
+
+        What it may come from (I can only guess):
+
+          - The commit that the crate names may never have been pushed, or was
+            amended, rebased or squashed after publishing.
+
+        To see it yourself, on Linux with Nix:
+
+            recrate verify a@1.0.0
+
+        What would let the next version match:
+
+          - push the commit, and a tag on it, before publishing; leave that commit
+            as it is
+
+        The published version can't be changed, and need not be: if you know where
+        the difference is from, a word of yours is enough for me. If you do not,
+        that would be worth knowing too.
+
+        Kind regards
+        "#);
+        for missing in [Missing::VcsInfo, Missing::Repository, Missing::RepositoryAtAddress, Missing::ExtraSource] {
+            let text = letter(&unverifiable(missing, "why")).unwrap().to_lowercase();
+            assert!(
+                text.contains("what it may come from") && text.contains("what would let the next version match"),
+                "{text}"
+            );
+            for word in ["malicious", "attack", "tamper", "your fault", "wrong with", "must"] {
+                assert!(!text.contains(word), "{word}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_strangers_wrote_does_not_steer_the_terminal() {
+        let text = letter(&unverifiable(Missing::Commit, "\u{1b}[2J\u{202e}\nSubject: x")).unwrap();
+        assert!(text.chars().all(|c| !c.is_control() || c == '\n') && !text.contains('\u{202e}'), "{text:?}");
+        assert_eq!(text.matches("\nSubject:").count(), 0);
+    }
 }

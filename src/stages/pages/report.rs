@@ -99,7 +99,11 @@ pub fn headline(counts: &Counts) -> Markup {
     let count = |sign: Sign| counts.get(&sign).copied().unwrap_or_default();
     let total: usize = counts.values().map(|(count, _)| count).sum();
     let matching = count(Sign::BitForBit).0 + count(Sign::SameContents).0;
-    let crates = if total == 1 { "crate" } else { "crates" };
+    let are = match (total, matching) {
+        (1, _) => "crate is what its commit gives.",
+        (_, 1) => "crates is what its commit gives.",
+        _ => "crates are what their commits give.",
+    };
     let mut left = 0;
     // Best first: the bar is read from the left.
     let shares: Vec<(Sign, usize, (usize, usize))> = Sign::ALL
@@ -112,7 +116,7 @@ pub fn headline(counts: &Counts) -> Markup {
         })
         .collect();
     html! {
-        p.headline { strong { (matching) " of " (total) } " " (crates) " are what their commits give." }
+        p.headline { strong { (matching) " of " (total) } " " (are) }
         @if total > 0 {
             svg.bar viewBox={ "0 0 " (total) " 1" } preserveAspectRatio="none" aria-hidden="true" {
                 @for (sign, from, (count, _)) in &shares { rect class=(sign.slug()) x=(from) y="0" width=(count) height="1" {} }
