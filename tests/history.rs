@@ -128,4 +128,10 @@ fn a_crate_that_gets_worse_is_in_the_feed_with_its_cause_and_its_maintainer_can_
     assert!(read("public/lib/1.0.0.json").contains("\"sign\": \"unverifiable\""));
     let (code, said) = go(&["letter", "lib@1.0.0"]);
     assert_eq!((code, said.contains("push the commit, and a tag on it, before publishing")), (0, true), "{said}");
+    // Gone altogether: nothing is rebuilt any more, and that is not said to be the crate's or the cargos' doing.
+    std::fs::remove_dir_all(&repository.path).unwrap();
+    assert_eq!(go(&["verify", "lib@1.0.0", "--quiet"]).0, 3);
+    let (_, said) = go(&["runs", "diff", "1", "3"]);
+    let expected = "lib@1.0.0: reproduced, accepted -> unverifiable, undetermined  (the repository changed)";
+    assert!(said.contains(expected), "{said}");
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::decision::DecisionName;
+use super::findings::Checksum;
 use super::record::Record;
 use super::verdict::Verdict;
 use crate::model::digest::Sha256;
@@ -157,11 +158,15 @@ impl Change<'_> {
         let cargos = |record: &Record| -> Vec<String> {
             record.attempts.iter().map(|attempt| attempt.toolchain.clone()).collect()
         };
+        // What one of the runs did not come to is no other thing.
+        let other_bytes = a.checksum.zip(b.checksum).is_some_and(|(before, after)| before != after);
+        let mismatches = |record: &Record| matches!(record.findings.checksum, Checksum::Mismatch { .. });
+        let both_tried = !a.attempts.is_empty() && !b.attempts.is_empty();
         let differ = [
-            (Cause::Crate, a.checksum != b.checksum || a.findings.checksum != b.findings.checksum),
+            (Cause::Crate, other_bytes || mismatches(a) != mismatches(b)),
             (Cause::Repository, origin(a) != origin(b)),
             (Cause::Recrate, before.run.programs != after.run.programs || before.run.recrate != after.run.recrate),
-            (Cause::Cargos, cargos(a) != cargos(b)),
+            (Cause::Cargos, both_tried && cargos(a) != cargos(b)),
             (Cause::Policy, verdict(before) == verdict(after) && before.decision != after.decision),
         ];
         differ.into_iter().filter(|(_, differs)| *differs).map(|(cause, _)| cause).collect()
