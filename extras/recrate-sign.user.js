@@ -3,8 +3,7 @@
 // @namespace    recrate
 // @version      1
 // @description  Shows beside crates whether they are what their git commits give, as a site made by `recrate site` has it.
-// @include      /^https:\/\/crates\.[a-z]+\/(crates|search|keywords|categories|users|teams)\b/
-// @include      /^https:\/\/crates\.[a-z]+\/$/
+// @match        https://REGISTRY-HOST/*
 // @match        https://lib.rs/*
 // @grant        GM_getValue
 // @grant        GM_setValue
@@ -13,7 +12,8 @@
 // @connect      *
 // ==/UserScript==
 
-// The address of the site is yours to set: in the menu of your user script manager. Only that site is asked, for the crates whose
+// `recrate site` writes this script with the host of the registry's pages into each site: install it from there. The address of the
+// site is yours to set: in the menu of your user script manager. Only that site is asked, for the crates whose
 // version stands on the page. What each sign means, and what the site's JSON is, is in docs/SIGN.md.
 "use strict";
 
@@ -67,12 +67,13 @@ const ask = async (name, version) => {
   if (status !== 200) return unknown("The site can't be reached.");
   try {
     const found = JSON.parse(responseText);
-    const fits = found.schema === SCHEMA && found.name === name && found.version === version
+    const fits = found.schema === SCHEMA && found.registry === "default" && found.name === name && found.version === version
+      && /^[0-9a-f]{64}$/.test(found.sha256)
       && found.sign !== "unknown" && Object.hasOwn(SIGNS, found.sign);
     if (!fits) return unknown("The site's answer can't be understood.");
     const conditions = Array.isArray(found.conditions) ? found.conditions.map(String) : [];
     const lines = [
-      String(found.meaning), ...conditions.map((one) => `condition: ${one}`),
+      `${name} ${version}: ${String(found.meaning)}`, ...conditions.map((one) => `condition: ${one}`),
       `sha256 ${found.sha256}`, `commit ${found.commit ?? "unknown"}`, `checked ${found.checked} by ${new URL(site()).host}`,
     ];
     return { sign: found.sign, conditional: conditions.length > 0, title: lines.join("\n") };
@@ -130,33 +131,38 @@ const parts = (path) => {
   return { name, version: VERSION.exec(version ?? "")?.[1], rest };
 };
 
-// The crate that the page is about: its version stands in the heading, or is the newest of the list of versions.
+// The crate that the page is about: its version stands in the page's own heading, which is before any text of the crate's, or is the
+// newest of the list of versions. Where the address has a version, it has to be that one.
 const heading = () => {
   const own = parts(location.pathname);
-  const place = document.querySelector("h1 small") ?? document.querySelector("#package [property=name]");
-  if (!own || !place) return;
-  const version = versionIn(place) ?? own.version ?? softwareVersion();
-  if (version) show(place, own.name, version);
+  const place = document.querySelector("h1")?.querySelector("small") ?? document.querySelector("#package h2 [property=name]");
+  if (!place) return;
+  const version = versionIn(place) ?? softwareVersion();
+  if (own && version && (own.version ?? version) === version) show(place, own.name, version);
   else clear(place);
 };
 const softwareVersion = () => {
-  const place = document.querySelector("[property=softwareVersion]");
-  return VERSION.exec(place?.getAttribute("content") ?? "")?.[1] ?? versionIn(place);
+  const place = document.querySelector("#versions [property=softwareVersion]");
+  return VERSION.exec(place?.getAttribute("content") ?? "")?.[1];
 };
 
-// Links to crates whose version is known: from the address, or because it stands beside or in the link.
+// Links that stand in the lists of these pages, and nowhere in what a crate's author wrote: in the registry's lists of crates and of
+// versions, and in lists of lib.rs.
+const LISTED = ".crate-row .crate-spec > a.name, .row > .version > a.num-link, main ol > li > a";
+const WRITTEN = "article, .readme, #readme, #lib_intro";
+
 const links = () => {
-  for (const link of document.querySelectorAll('a[href*="/crates/"]:not(.recrate-sign)')) {
+  for (const link of document.querySelectorAll(LISTED)) {
     const { origin, pathname } = new URL(link.href, location.href);
     const crate = origin === location.origin ? parts(pathname) : null;
-    if (!crate || crate.rest.some(Boolean) || link.closest("nav")) continue;
+    if (!crate || crate.rest.some(Boolean) || link.closest(WRITTEN)) continue;
     const beside = link.nextElementSibling;
     if (crate.version) {
       show(link, crate.name, crate.version);
     } else if (versionIn(beside)) {
       show(beside, crate.name, versionIn(beside));
     } else {
-      const inside = [...link.querySelectorAll(".version")].map((element) => versionIn(element)).find(Boolean);
+      const inside = versionIn(link.querySelector(".meta > .version"));
       if (inside) show(link, crate.name, inside);
       else for (const element of [link, beside]) if (element?.dataset.recrate) clear(element);
     }

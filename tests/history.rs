@@ -67,16 +67,20 @@ fn what_changed_between_runs_is_told_with_its_cause() {
     // The same on pages.
     let read = |file: &str| std::fs::read_to_string(place.folder.path().join(file)).unwrap();
     assert!(read("recrate.out/report.html").contains("<strong>1 of 1</strong> crate is what its commit gives"));
-    let (code, said) = go(&["site", "public"]);
+    let (code, said) = go(&["site", "--project-places", "public"]);
     assert_eq!((code, said.as_str()), (0, "public/index.html: 1 crate, 10 of 10 files are new\n"));
     assert!(read("public/lib/1.0.0.html").contains("(the repository changed, the policy or a waiver)"));
-    let (_, said) = go(&["site", "public"]);
+    let (_, said) = go(&["site", "--project-places", "public"]);
     assert_eq!(said, "public/index.html: 1 crate, 0 of 10 files are new\n");
+    // Where the registry is was the project's own word: that counts only where it is asked for.
+    let (_, said) = go(&["site", "public"]);
+    assert!(said.contains("runs by a project's own configuration"), "{said}");
+    assert!(!place.folder.path().join("public/lib/1.0.0.json").exists(), "what is no longer part of it is removed");
     std::fs::create_dir(place.folder.path().join("mine")).unwrap();
     std::fs::write(place.folder.path().join("mine/index.html"), "mine").unwrap();
-    let (code, said) = go(&["site", "mine"]);
+    let (code, said) = go(&["site", "--project-places", "mine"]);
     assert_eq!(
-        (code, said.contains("is no site of recrate's"), read("mine/index.html").as_str()),
+        (code, said.contains("has files that are no site of recrate's"), read("mine/index.html").as_str()),
         (2, true, "mine"),
         "{said}"
     );
@@ -120,7 +124,7 @@ fn a_crate_that_gets_worse_is_in_the_feed_with_its_cause_and_its_maintainer_can_
     std::fs::write(repository.path.join("refs/heads/main"), format!("{other}\n")).unwrap();
     let (code, said) = go(&["verify", "lib@1.0.0", "--quiet"]);
     assert_eq!(code, 1, "{said}");
-    assert_eq!(go(&["site", "public"]).0, 0);
+    assert_eq!(go(&["site", "--project-places", "public"]).0, 0);
     let read = |file: &str| std::fs::read_to_string(place.folder.path().join(file)).unwrap();
     let feed = read("public/feed.atom");
     assert!(feed.contains("<title>lib 1.0.0: unreachable commit, reproduced before</title>"), "{feed}");

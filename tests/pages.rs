@@ -10,9 +10,9 @@ use recrate::model::digest::Sha256;
 use recrate::model::package::PackageKey;
 use recrate::stages::diff::lines::{Body, Hunk, Line, Side};
 use recrate::stages::diff::{Diff, FileDiff};
-use recrate::stages::history::{Found, Run, RunId};
+use recrate::stages::history::{Found, Run, RunId, Word};
 use recrate::stages::pages::report::{View, of_package, of_report};
-use recrate::stages::pages::site::{Site, site};
+use recrate::stages::pages::site::{Options, Site, site};
 use recrate::stages::report::Report;
 use serde_json::{Value, json};
 
@@ -179,11 +179,12 @@ fn found(report: &Report) -> Vec<Found> {
             let run = Run {
                 id: RunId(id),
                 finished: format!("2026-11-{}T10:00:00Z", 20 + id).parse().unwrap(),
-                recrate: report.recrate.clone(),
+                recrate: report.recrate.as_str().into(),
                 programs: Sha256::of(b"programs"),
                 subject: HOSTILE.into(),
                 plan: Sha256::of(b"plan"),
-                outcome: "rejected".to_owned(),
+                outcome: HOSTILE.into(),
+                word: Word::User,
             };
             found.push(Found { run, record: Arc::new(record), decision: entry.decision.name() });
         }
@@ -221,7 +222,7 @@ fn what_strangers_wrote_is_text_wherever_it_stands() {
     for entry in &report.packages {
         assert_only_own_markup("a verdict", &of_package(entry, &report, diffs.values().next()));
     }
-    let Site { files, .. } = site(&found(&report), 0, "2026-11-22".parse().unwrap());
+    let Site { files, .. } = site(found(&report), options(0, "2026-11-22"));
     for (name, text) in &files {
         let is_markup = [".html", ".svg", ".atom"].iter().any(|ending| name.ends_with(ending));
         if is_markup {
@@ -235,13 +236,14 @@ fn what_strangers_wrote_is_text_wherever_it_stands() {
 #[test]
 fn a_site_has_every_crate_under_its_address_and_tells_what_changed() {
     let report: Report = serde_json::from_value(report()).unwrap();
-    let Site { files, held_back, crates } = site(&found(&report), 0, "2026-11-22".parse().unwrap());
-    assert_eq!((crates, held_back.len()), (report.packages.len(), 0));
+    let Site { files, held_back, crates, .. } = site(found(&report), options(0, "2026-11-22"));
+    assert_eq!((crates, held_back), (report.packages.len(), 0));
     let sign = |path: &str| -> Value { serde_json::from_str(&files[path]).unwrap() };
     for entry in &report.packages {
         let path = format!("{}/{}", entry.record.key.name, entry.record.key.version);
-        for extension in ["html", "json", "badge.json", "svg"] {
-            assert!(files.contains_key(&format!("{path}.{extension}")), "{path}.{extension}");
+        let badge = format!("{}/badge/{}", entry.record.key.name, entry.record.key.version);
+        for file in [format!("{path}.html"), format!("{path}.json"), format!("{badge}.json"), format!("{badge}.svg")] {
+            assert!(files.contains_key(&file), "{file}");
         }
         assert!(files["index.html"].contains(&format!("href=\"{path}.html\"")), "{path}");
     }
@@ -256,7 +258,7 @@ fn a_site_has_every_crate_under_its_address_and_tells_what_changed() {
     let words = |name: &str| {
         (
             sign(&format!("{name}/1.0.0.json"))["sign"].clone(),
-            sign(&format!("{name}/1.0.0.badge.json"))["message"].clone(),
+            sign(&format!("{name}/badge/1.0.0.json"))["message"].clone(),
         )
     };
     assert_eq!(words("reproduced"), (json!("bit-for-bit"), json!("bit for bit")));
@@ -281,13 +283,12 @@ fn a_site_has_every_crate_under_its_address_and_tells_what_changed() {
 #[test]
 fn a_crate_that_differs_is_held_back_for_the_time_that_its_maintainer_is_given() {
     let report: Report = serde_json::from_value(report()).unwrap();
-    let found = found(&report);
     for (today, days, is_shown) in
         [("2026-11-22", 30, false), ("2026-12-20", 30, false), ("2026-12-22", 30, true), ("2026-11-22", 0, true)]
     {
-        let Site { files, held_back, .. } = site(&found, days, today.parse().unwrap());
+        let Site { files, held_back, .. } = site(found(&report), options(days, today));
         assert_eq!(files.contains_key("differs/1.0.0.json"), is_shown, "{today}, {days} days");
-        assert_eq!(held_back.contains(&"differs/1.0.0".to_owned()), !is_shown, "{today}, {days} days");
+        assert_eq!(held_back, if is_shown { 0 } else { 3 }, "{today}, {days} days");
         let is_named = files.values().any(|text| text.contains("differs 1.0.0") || text.contains("differs/1.0.0"));
         assert_eq!(is_named, is_shown, "{today}, {days} days");
     }
@@ -298,9 +299,99 @@ fn what_the_author_of_a_plan_says_gets_no_good_sign() {
     let mut report: Report = serde_json::from_value(report()).unwrap();
     report.packages.retain(|entry| entry.record.key.name.as_str() == "reproduced");
     report.packages[0].record.findings.reach.claimed_by_plan = true;
-    let Site { files, .. } = site(&found(&report), 0, "2026-11-22".parse().unwrap());
+    let Site { files, .. } = site(found(&report), options(0, "2026-11-22"));
     let sign: Value = serde_json::from_str(&files["reproduced/1.0.0.json"]).unwrap();
     assert_eq!((&sign["verdict"], &sign["sign"]), (&json!("reproduced"), &json!("unverifiable")));
+}
+
+fn options(notice_days: u32, today: &str) -> Options {
+    Options { by_projects: false, notice_days, today: today.parse().unwrap() }
+}
+
+/// A run's finding: by the name of a package of the report, and with a change.
+type Finding<'a> = (&'a str, &'a dyn Fn(&mut Found));
+
+/// What runs found of one crate, each by the name of a package of the report, and the sign that comes of it; none where it has none.
+fn sign_after(runs: &[Finding<'_>]) -> Option<String> {
+    let report: Report = serde_json::from_value(report()).unwrap();
+    let runs = runs.iter().zip(1..).map(|((package, change), id)| {
+        let mut one = found(&report).into_iter().find(|found| found.record.key.name.as_str() == *package).unwrap();
+        let mut record = (*one.record).clone();
+        record.key.name = "one".parse().unwrap();
+        (one.record, one.run.id) = (Arc::new(record), RunId(id));
+        one.run.finished = format!("2026-11-22T10:00:0{id}Z").parse().unwrap();
+        change(&mut one);
+        one
+    });
+    let Site { files, .. } = site(runs.collect(), options(0, "2026-11-22"));
+    let sign: Value = serde_json::from_str(files.get("one/1.0.0.json")?).unwrap();
+    Some(sign["sign"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn the_last_word_counts_and_no_older_yes_comes_back() {
+    let as_is = &|_: &mut Found| {};
+    let other_bytes = &|found: &mut Found| {
+        Arc::make_mut(&mut found.record).checksum = Some(Sha256::of(b"other"));
+    };
+    let no_bytes = &|found: &mut Found| Arc::make_mut(&mut found.record).checksum = None;
+    let by = |word| move |found: &mut Found| found.run.word = word;
+    let after = |runs: &[Finding<'_>]| sign_after(runs);
+    assert_eq!(after(&[("reproduced", as_is)]).as_deref(), Some("bit-for-bit"));
+    assert_eq!(after(&[("reproduced", as_is), ("differs", as_is)]).as_deref(), Some("differs"));
+    assert_eq!(after(&[("reproduced", as_is), ("unverifiable", as_is)]).as_deref(), Some("unverifiable"));
+    // That recrate could not do its work takes nothing back, but of other bytes nothing is known.
+    assert_eq!(after(&[("reproduced", as_is), ("broken", as_is)]).as_deref(), Some("bit-for-bit"));
+    assert_eq!(after(&[("reproduced", as_is), ("broken", other_bytes)]).as_deref(), Some("unverifiable"));
+    assert_eq!(
+        after(&[("reproduced", as_is), ("differs", other_bytes), ("broken", as_is)]).as_deref(),
+        Some("unverifiable"),
+        "an old yes does not come back by a run that fails"
+    );
+    assert_eq!(after(&[("reproduced", no_bytes)]).as_deref(), Some("unverifiable"));
+    // Whose word it was.
+    assert_eq!(after(&[("reproduced", &by(Word::Project))]), None);
+    assert_eq!(after(&[("differs", &by(Word::Plan))]), None);
+    assert_eq!(after(&[("reproduced", as_is), ("differs", &by(Word::Plan))]).as_deref(), Some("bit-for-bit"));
+    // What was asked long before is no news.
+    let late = &|found: &mut Found| found.run.finished = "2026-11-25T10:00:00Z".parse().unwrap();
+    assert_eq!(after(&[("reproduced", late)]).as_deref(), Some("unverifiable"));
+}
+
+#[test]
+fn crates_of_the_same_name_and_odd_versions_share_no_file() {
+    let report: Report = serde_json::from_value(report()).unwrap();
+    let mut all = Vec::new();
+    let addresses = ["sparse+https://one.example/index/", "sparse+https://two.example/index/"];
+    let mut add = |package: &str, registry: Option<&str>, version: &str| {
+        let mut one = found(&report).into_iter().find(|found| found.record.key.name.as_str() == package).unwrap();
+        let record = Arc::make_mut(&mut one.record);
+        record.key.name = "same".parse().unwrap();
+        record.key.version = version.parse().unwrap();
+        if let Some(address) = registry {
+            record.key.registry = serde_json::from_value(address.into()).unwrap();
+        }
+        all.push(one);
+    };
+    add("reproduced", None, "1.0.0-a");
+    add("differs", None, "1.0.0-a.badge");
+    add("reproduced", None, "1.0.0-a.json");
+    add("differs", Some(addresses[0]), "1.0.0-a");
+    add("reproduced", Some(addresses[1]), "1.0.0-a");
+    add("reproduced", None, &format!("1.0.0-{}", "a".repeat(250)));
+    let Site { files, crates, too_long, .. } = site(all, options(0, "2026-11-22"));
+    assert_eq!((crates, too_long), (5, 1));
+    let signs: Vec<Value> = files
+        .iter()
+        .filter(|(name, _)| name.ends_with(".json") && !name.contains("badge/") && name.contains("/1."))
+        .map(|(_, text)| serde_json::from_str(text).unwrap())
+        .collect();
+    assert_eq!(signs.len(), 5, "{:?}", files.keys());
+    for sign in signs {
+        let is_good =
+            sign["registry"] == "default" && sign["version"] != "1.0.0-a.badge" || sign["registry"] == addresses[1];
+        assert_eq!(sign["sign"], if is_good { "bit-for-bit" } else { "differs" }, "{sign}");
+    }
 }
 
 #[test]

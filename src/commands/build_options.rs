@@ -20,6 +20,7 @@ use crate::model::digest::{Sha256, Sri};
 use crate::pipeline::context::{Context, Program, Programs};
 use crate::pipeline::repositories::Repositories;
 use crate::stages::derivation::names;
+use crate::stages::history::Word;
 use crate::stages::plan::ProgramPin;
 use crate::stages::policy::project::ProjectPolicy;
 use crate::stages::renamed_repositories::with_known;
@@ -213,6 +214,16 @@ impl BuildOptions {
     /// Where it can't be read.
     pub fn project(&self, folder: &Path) -> Result<ProjectPolicy, Failure> {
         Ok(Config::read(self.config.as_deref(), folder)?.project())
+    }
+
+    /// Whose word it is where registries and repositories are, for packages of a lock file in `folder`.
+    ///
+    /// # Errors
+    /// Where a configuration file can't be read.
+    pub fn word(&self, folder: &Path) -> Result<Word, Failure> {
+        let users = cargo_config(Path::new("/"))?;
+        let is_by_project = cargo_config(folder)? != users || Config::is_by_project(self.config.as_deref(), folder)?;
+        Ok(if is_by_project { Word::Project } else { Word::User })
     }
 
     /// What earlier runs found.

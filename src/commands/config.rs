@@ -83,6 +83,18 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether the file that lies with the packages of a lock file in `folder` counts, and says where repositories are.
+    ///
+    /// # Errors
+    /// Where it can't be read.
+    pub fn is_by_project(given: Option<&Path>, folder: &Path) -> Result<bool, Failure> {
+        // A file that the user names is the user's word.
+        if given.is_some() || !folder.join(FILE).is_file() {
+            return Ok(false);
+        }
+        Ok(!matches!(Self::read(given, folder)?.sources(), ([], [], None)))
+    }
+
     /// The text of one.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use super::build_options::Places;
 use crate::edges::console::print;
 use crate::model::krate::CrateId;
 use crate::model::package::RegistryName;
+use crate::stages::history::Word;
 use crate::stages::letter::letter;
 use crate::stages::verdict::Verdict;
 
@@ -34,7 +35,8 @@ impl Write {
     pub fn run(&self) -> Result<ExitCode, Failure> {
         let id = &self.krate;
         let mut found = self.places.results()?.history(&id.name).map_err(Failure::internal)?;
-        found.retain(|found| found.record.key.id() == *id);
+        // What the author of a plan says is nothing to write to somebody.
+        found.retain(|found| found.record.key.id() == *id && found.run.word != Word::Plan);
         found.retain(|found| self.registry.as_ref().is_none_or(|registry| *registry == found.record.key.registry));
         let Some(last) = found.iter().max_by_key(|found| found.run.id) else {
             return Err(Failure::usage(format!("no run has looked at {id}\nhelp: run `recrate verify {id}` first")));

@@ -55,7 +55,7 @@ impl Runs {
                     text,
                     "{:<4} {day}  {:<14} recrate {}  {}",
                     run.id.to_string(),
-                    run.outcome,
+                    run.outcome.to_string(),
                     run.recrate,
                     run.subject
                 );

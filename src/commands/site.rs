@@ -1,5 +1,6 @@
 //! `recrate site`: what runs found, as a site of static files.
 
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,12 +9,14 @@ use super::build_options::Places;
 use super::verify::today;
 use crate::edges::cache::write_whole;
 use crate::edges::console::print;
-use crate::stages::pages::site::{Site, files_of, site};
+use crate::model::foreign::Foreign;
+use crate::stages::pages::registry_host;
+use crate::stages::pages::site::{ABOUT, About, Options, Site, site};
 
 /// Write what earlier runs found as a site of static files: an index, a page for each crate, JSON, badges and a feed of changes.
 ///
 /// Any web server can serve the folder, from any address. docs/SIGN.md describes the files. Writing it again changes only what
-/// changed.
+/// changed, and removes what is no longer part of it. Runs of `verify --from-plan` are left out: they go by a plan's word.
 #[derive(Debug, clap::Args)]
 pub struct MakeSite {
     /// The folder to write it to
@@ -22,63 +25,100 @@ pub struct MakeSite {
     /// Leave crates out that differ until they did for so many days: time to tell their maintainers (`recrate letter`)
     #[arg(long, value_name = "DAYS", default_value_t = 0)]
     notice_days: u32,
+    /// Count runs, too, that a project's own files told where registries and repositories are: a recrate.toml beside the lock file, a
+    /// .cargo/config.toml there or above
+    #[arg(long)]
+    project_places: bool,
     #[command(flatten)]
     places: Places,
 }
 
 /// The user script, which shows the signs of a site.
 const USER_SCRIPT: &str = include_str!("../../extras/recrate-sign.user.js");
+/// What stands in it for the host of the registry's pages.
+const HOST: &str = "REGISTRY-HOST";
 
 impl MakeSite {
     /// Writes the site.
     ///
     /// # Errors
-    /// Where the database can't be read, or the folder is something else or can't be written.
+    /// Where the database can't be read, or the folder has something else in it or can't be written.
     pub fn run(&self) -> Result<ExitCode, Failure> {
         let folder = &self.folder;
-        if folder.join("index.html").exists() && !folder.join("site.json").exists() {
-            return Err(Failure::usage(format!(
-                "{} has an index.html, and is no site of recrate's\nhelp: give another folder",
-                folder.display()
-            )));
-        }
+        let before = self.before()?;
         let found = self.places.results()?.all().map_err(Failure::internal)?;
-        if found.is_empty() {
-            return Err(Failure::usage("no run has found anything yet\nhelp: `recrate verify` adds what it finds"));
+        let options = Options { by_projects: self.project_places, notice_days: self.notice_days, today: today() };
+        let Site { mut files, held_back, crates, too_long } = site(found, options);
+        if crates == 0 {
+            eprintln!(
+                "note: no run has found anything that can be shown\nhelp: `recrate verify` adds what it finds; runs by a project's own \
+                 configuration of registries and repositories count with --project-places"
+            );
         }
-        let Site { mut files, held_back, crates } = site(&found, self.notice_days, today());
-        files.insert("recrate-sign.user.js".to_owned(), USER_SCRIPT.to_owned());
+        files.insert("recrate-sign.user.js".to_owned(), USER_SCRIPT.replace(HOST, &registry_host()));
         let mut written = 0;
         for (name, text) in &files {
             written += usize::from(self.write(name, text)?);
         }
-        for name in held_back.iter().flat_map(|path| files_of(path)).filter(|name| !files.contains_key(name)) {
-            let file = folder.join(name);
+        for name in before.iter().filter(|name| !files.contains_key(*name)) {
+            let file = self.place(name)?;
             if file.exists() {
                 fs_err::remove_file(file).map_err(Failure::internal)?;
             }
         }
-        let left_out = match held_back.len() {
-            0 => String::new(),
-            count => format!("; {count} that differ are left out until {} days have gone by", self.notice_days),
-        };
-        let crates = if crates == 1 { "1 crate".to_owned() } else { format!("{crates} crates") };
-        print(&format!(
-            "{}: {crates}, {written} of {} files are new{left_out}\n",
+        let count = |count: usize| if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") };
+        let mut text = format!(
+            "{}: {}, {written} of {} files are new\n",
             folder.join("index.html").display(),
+            count(crates),
             files.len()
-        ))
-        .map_err(Failure::internal)?;
+        );
+        if held_back > 0 {
+            text +=
+                &format!("left out until {} days have gone by: {} that differ\n", self.notice_days, count(held_back));
+        }
+        if too_long > 0 {
+            text += &format!("left out because the version is too long: {}\n", count(too_long));
+        }
+        print(&text).map_err(Failure::internal)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The files that the folder has of a site that was written before.
+    fn before(&self) -> Result<Vec<String>, Failure> {
+        let folder = &self.folder;
+        let about = fs_err::read(folder.join(ABOUT)).ok().and_then(|text| serde_json::from_slice::<About>(&text).ok());
+        let own = |name: &OsStr| name.to_string_lossy().starts_with('.') || name == "CNAME";
+        let has_others =
+            || fs_err::read_dir(folder).is_ok_and(|mut all| all.any(|one| one.is_ok_and(|one| !own(&one.file_name()))));
+        match about {
+            Some(about) => Ok(about.files),
+            None if has_others() => Err(Failure::usage(format!(
+                "{} has files that are no site of recrate's\nhelp: give an empty folder, or one that `recrate site` has written",
+                folder.display()
+            ))),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Where a file of the site is: within the folder, whatever its name is and whatever links lie there.
+    fn place(&self, name: &str) -> Result<PathBuf, Failure> {
+        let mut place = self.folder.clone();
+        for part in Path::new(name).components() {
+            let Component::Normal(part) = part else {
+                return Err(Failure::usage(format!("`{}` is no path within a site", Foreign::from(name))));
+            };
+            if place.is_symlink() && place != self.folder {
+                return Err(Failure::usage(format!("{} is a link: remove it", place.display())));
+            }
+            place.push(part);
+        }
+        Ok(place)
     }
 
     /// Writes a file where it is not there already.
     fn write(&self, name: &str, text: &str) -> Result<bool, Failure> {
-        // Names and versions are safe in paths; should that ever change, nothing is written elsewhere.
-        if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(Failure::internal(format!("`{name}` is no path within a site")));
-        }
-        let file = self.folder.join(name);
+        let file = self.place(name)?;
         if fs_err::read(&file).is_ok_and(|there| there == text.as_bytes()) {
             return Ok(false);
         }

@@ -20,6 +20,7 @@ use crate::model::krate::CrateId;
 use crate::model::package::{PackageKey, RegistryName};
 use crate::pipeline::context::{Context, Error, INTERRUPTED};
 use crate::pipeline::run_key::Work;
+use crate::stages::history::Word;
 use crate::stages::lock::{self, Locked, LockedPackage};
 use crate::stages::plan::Plan;
 use crate::stages::policy::project::ProjectPolicy;
@@ -103,7 +104,7 @@ impl Subject {
     }
 
     /// Adds a run to what earlier ones found. That this can't be done is told, and nothing fails for it.
-    pub fn remember(&self, done: &Done, report: &Report) {
+    pub fn remember(&self, done: &Done, report: &Report, folder: &Path, from_plan: bool) {
         let found: Vec<_> = report.packages.iter().map(|entry| (&entry.record, entry.decision.name())).collect();
         let what = if self.what.is_empty() { "Cargo.lock".to_owned() } else { self.what.join(" ") };
         let pins = serde_json::to_vec(&done.context.programs.pins()).unwrap_or_default();
@@ -114,6 +115,8 @@ impl Subject {
             subject: what.into(),
             plan: Sha256::of(done.plan.to_json().as_bytes()),
             outcome: report.outcome().unwrap_or("nothing"),
+            // What can't be read now could be read before; then nobody knows.
+            word: if from_plan { Word::Plan } else { self.options.word(folder).unwrap_or(Word::Project) },
         };
         let added = self.options.results().and_then(|mut results| results.add(&run, &found).map_err(Failure::internal));
         if let Err(Failure::Internal(error) | Failure::Usage(error) | Failure::Interrupted(error)) = added {

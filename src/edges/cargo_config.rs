@@ -18,13 +18,13 @@ pub enum Place {
 }
 
 /// What cargo's configuration files say of sources and registries.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CargoConfig {
     sources: BTreeMap<String, Source>,
     registries: BTreeMap<String, Registry>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Source {
     replace_with: Option<String>,
@@ -33,7 +33,7 @@ struct Source {
     directory: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Registry {
     index: Option<String>,
 }

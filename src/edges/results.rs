@@ -18,16 +18,17 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
+use serde::Serialize;
 
 use crate::model::digest::Sha256;
 use crate::model::foreign::Foreign;
 use crate::model::krate::CrateName;
 use crate::stages::decision::DecisionName;
-use crate::stages::history::{Found, Run, RunId};
+use crate::stages::history::{Found, Run, RunId, Word};
 use crate::stages::record::Record;
 
 /// The version of the tables.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// How long to wait for another run that is writing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,12 +81,23 @@ impl Results {
         if version > SCHEMA {
             return Err(Error::Newer(path.to_owned(), version));
         }
+        // The database may be somebody else's: what is no table can take any time and any memory.
+        let no_tables = "SELECT count(*) FROM sqlite_schema WHERE type NOT IN ('table', 'index')";
+        let others: i64 = connection.query_row(no_tables, [], |row| row.get(0)).map_err(failed)?;
+        if others > 0 {
+            return Err(Error::Unreadable(path.to_owned(), "it has more than tables".to_owned()));
+        }
+        if version == 1 {
+            // Nobody wrote down whose word those runs went by.
+            let add = "ALTER TABLE runs ADD COLUMN word TEXT NOT NULL DEFAULT 'project'";
+            connection.execute_batch(add).map_err(failed)?;
+        }
         connection
             .execute_batch(&format!(
                 "BEGIN IMMEDIATE;
                  CREATE TABLE IF NOT EXISTS runs (
                      id INTEGER PRIMARY KEY, finished TEXT NOT NULL, recrate TEXT NOT NULL, programs TEXT NOT NULL,
-                     subject TEXT NOT NULL, plan TEXT NOT NULL, outcome TEXT NOT NULL);
+                     subject TEXT NOT NULL, plan TEXT NOT NULL, outcome TEXT NOT NULL, word TEXT NOT NULL);
                  CREATE TABLE IF NOT EXISTS records (hash BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
                  CREATE TABLE IF NOT EXISTS results (
                      run INTEGER NOT NULL REFERENCES runs (id), job TEXT NOT NULL, name TEXT NOT NULL,
@@ -110,14 +122,15 @@ impl Results {
         let write = |connection: &mut Connection| -> rusqlite::Result<i64> {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.execute(
-                "INSERT INTO runs (finished, recrate, programs, subject, plan, outcome) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO runs (finished, recrate, programs, subject, plan, outcome, word) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 params![
                     run.finished.to_string(),
                     run.recrate,
                     run.programs.to_string(),
                     run.subject.raw(),
                     run.plan.to_string(),
-                    run.outcome
+                    run.outcome,
+                    name_of(run.word)
                 ],
             )?;
             let id = transaction.last_insert_rowid();
@@ -129,7 +142,7 @@ impl Results {
                 for (record, decision, (hash, bytes)) in &packed {
                     record_in.execute(params![hash, bytes])?;
                     let key = &record.key;
-                    let decision = decision_name(**decision);
+                    let decision = name_of(**decision);
                     result_in.execute(params![id, key.job(), key.name.as_str(), decision, hash])?;
                 }
             }
@@ -203,19 +216,20 @@ impl Results {
             query.query_row(params![hash], |row| row.get(0))
         };
         let packed = read().map_err(|error| self.failed(error))?;
-        unpack(&packed).map_err(|error| self.unreadable(error))
+        unpack(&packed, hash).map_err(|error| self.unreadable(error))
     }
 
     fn run(&self, raw: RawRun) -> Result<Run, Error> {
-        let RawRun { id, finished, recrate, programs, subject, plan, outcome } = raw;
+        let RawRun { id, finished, recrate, programs, subject, plan, outcome, word } = raw;
         Ok(Run {
             id: RunId(id),
             finished: finished.parse().map_err(|error| self.unreadable(error))?,
-            recrate,
+            recrate: recrate.into(),
             programs: programs.parse().map_err(|error| self.unreadable(error))?,
             subject: subject.into(),
             plan: plan.parse().map_err(|error| self.unreadable(error))?,
-            outcome,
+            outcome: outcome.into(),
+            word: serde_json::from_value(word.into()).map_err(|error| self.unreadable(error))?,
         })
     }
 
@@ -243,10 +257,12 @@ pub struct NewRun<'a> {
     pub plan: Sha256,
     /// How it ended, in a word.
     pub outcome: &'a str,
+    /// By whose word.
+    pub word: Word,
 }
 
 /// A run's columns.
-const RUN: &str = "id, finished, recrate, programs, subject, plan, outcome";
+const RUN: &str = "id, finished, recrate, programs, subject, plan, outcome, word";
 
 /// They as they are.
 struct RawRun {
@@ -257,6 +273,7 @@ struct RawRun {
     subject: String,
     plan: String,
     outcome: String,
+    word: String,
 }
 
 impl RawRun {
@@ -269,18 +286,19 @@ impl RawRun {
             subject: row.get(first + 4)?,
             plan: row.get(first + 5)?,
             outcome: row.get(first + 6)?,
+            word: row.get(first + 7)?,
         })
     }
 }
 
-/// A decision as in reports.
-fn decision_name(decision: DecisionName) -> String {
-    let json = serde_json::to_value(decision).ok();
+/// A word as in reports.
+fn name_of(word: impl Serialize) -> String {
+    let json = serde_json::to_value(word).ok();
     json.and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// How large a record may be when it is unpacked, in bytes: the database may be somebody else's.
-const RECORD_LIMIT: u64 = 64 << 20;
+const RECORD_LIMIT: u64 = 8 << 20;
 
 /// A record as it is kept, with its hash.
 fn pack(record: &Record) -> Result<([u8; 32], Vec<u8>), Error> {
@@ -290,9 +308,12 @@ fn pack(record: &Record) -> Result<([u8; 32], Vec<u8>), Error> {
     Ok((Sha256::of(&json).0, encoder.finish()?))
 }
 
-fn unpack(packed: &[u8]) -> Result<Record, Error> {
+fn unpack(packed: &[u8], hash: &[u8; 32]) -> Result<Record, Error> {
     let mut json = Vec::new();
     DeflateDecoder::new(packed).take(RECORD_LIMIT).read_to_end(&mut json)?;
+    if Sha256::of(&json).0 != *hash {
+        return Err(Error::File(std::io::Error::other("a record is not what its hash says")));
+    }
     serde_json::from_slice(&json).map_err(|error| Error::File(std::io::Error::other(error)))
 }
 
@@ -318,6 +339,7 @@ mod tests {
             subject: subject.into(),
             plan: Sha256::of(b"plan"),
             outcome: "undetermined",
+            word: Word::User,
         }
     }
 

@@ -92,6 +92,16 @@ impl Diff {
         out
     }
 
+    /// How many lines it shows.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        let of_body = |body: &Body| match body {
+            Body::Lines { hunks, .. } => hunks.iter().map(|hunk| hunk.lines.len()).sum(),
+            Body::NotShown(_) => 1,
+        };
+        self.files.iter().map(|file| of_body(&file.body)).sum::<usize>() + self.container.len()
+    }
+
     /// What to say before the differences of the container; none where there are none to speak of.
     #[must_use]
     pub fn container_heading(&self) -> Option<&'static str> {

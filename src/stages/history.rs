@@ -34,7 +34,7 @@ pub struct Run {
     /// When it ended.
     pub finished: Timestamp,
     /// The version of recrate.
-    pub recrate: String,
+    pub recrate: Foreign,
     /// A hash of recrate's programs.
     pub programs: Sha256,
     /// The lock file or the crates, as the user named them.
@@ -42,7 +42,21 @@ pub struct Run {
     /// The hash of its plan.
     pub plan: Sha256,
     /// How it ended, in a word.
-    pub outcome: String,
+    pub outcome: Foreign,
+    /// By whose word.
+    pub word: Word,
+}
+
+/// Whose word a run went by for where registries and repositories are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// The user's: their own configuration, and the command line.
+    User,
+    /// The project's: configuration that lies beside its lock file, or above it.
+    Project,
+    /// That of a plan's author, for what a package can't be rebuilt for and more.
+    Plan,
 }
 
 impl Run {

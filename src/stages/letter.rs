@@ -7,8 +7,10 @@ use super::claims::{Missing, Reach};
 use super::compare::{Difference, Kind};
 use super::findings::{Checksum, Condition, Contents, Contradiction, Findings, NamedBy, Rebuild};
 use super::record::Record;
+use super::report::brief::verify;
 use super::report::text::{registry_option, title};
 use super::verdict::Verdict;
+use crate::model::foreign::Foreign;
 
 /// How many differences are listed, and how many lines of each.
 const DIFFERENCES: usize = 8;
@@ -123,7 +125,7 @@ pub fn letter(record: &Record) -> Option<String> {
     );
     if let Some(origin) = &record.findings.origin {
         let path = origin.path.as_ref().map(|path| path.as_str()).filter(|path| !path.is_empty());
-        let path = path.map_or(String::new(), |path| format!(", folder {path}"));
+        let path = path.map_or(String::new(), |path| format!(", folder {}", Foreign::from(path)));
         let by = match &origin.named_by {
             NamedBy::Crate => "as the crate names it".to_owned(),
             NamedBy::Tag(tag) => format!("found by the tag {tag}"),
@@ -137,7 +139,7 @@ pub fn letter(record: &Record) -> Option<String> {
         text.push_str("\nWhat it may come from (I can only guess):\n\n");
         likely.iter().for_each(|one| write_item(&mut text, one.cause()));
     }
-    let _ = writeln!(text, "\nTo see it yourself, on Linux with Nix:\n\n    recrate verify {id}");
+    let _ = writeln!(text, "\nTo see it yourself, on Linux with Nix:\n\n    {}", verify(&record.key));
     if record.best.is_some() {
         let _ = writeln!(text, "    recrate diff {id}{}", registry_option(&record.key));
     }

@@ -49,12 +49,18 @@ fn page(title: &str, body: &Markup) -> String {
     markup.into_string()
 }
 
+/// The host of the default registry's pages.
+#[must_use]
+pub fn registry_host() -> String {
+    // Its index is on that host, below one name more.
+    let host = tame_index::CRATES_IO_HTTP_INDEX.strip_prefix("sparse+https://index.").unwrap_or_default();
+    host.trim_end_matches('/').to_owned()
+}
+
 /// A registry's page of a crate; none where recrate knows of none.
 fn registry_page(key: &PackageKey) -> Option<String> {
     let CrateId { name, version } = key.id();
-    // The default registry's index is on the host of its pages, below one name more.
-    let host = tame_index::CRATES_IO_HTTP_INDEX.strip_prefix("sparse+https://index.")?;
-    (key.registry == RegistryName::Default).then(|| format!("https://{host}crates/{name}/{version}"))
+    (key.registry == RegistryName::Default).then(|| format!("https://{}/crates/{name}/{version}", registry_host()))
 }
 
 /// Lines, each on a line of its own.

@@ -4,6 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::Decision;
+use super::policy::BuiltIn;
+use super::policy::project::{Circumstances, ProjectPolicy};
+use super::record::Record;
 use super::verdict::Verdict;
 
 /// What is shown beside a crate. Of crates that nobody looked at there is none: that is *unknown*.
@@ -24,10 +28,9 @@ impl Sign {
     /// All of them, the worst first.
     pub const ALL: [Self; 4] = [Self::Differs, Self::Unverifiable, Self::SameContents, Self::BitForBit];
 
-    /// The sign of a verdict. Only what was compared and is not the same *differs*; whatever else is no match is
+    /// The best sign of a verdict. Only what was compared and is not the same *differs*; whatever else is no match is
     /// *unverifiable*, however much may be known of it: the verdict says what.
-    #[must_use]
-    pub fn of(verdict: Verdict) -> Self {
+    fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Reproduced => Self::BitForBit,
             Verdict::SameContents => Self::SameContents,
@@ -44,6 +47,14 @@ impl Sign {
             | Verdict::ReachUnknown
             | Verdict::CompressorUnknown => Self::Unverifiable,
         }
+    }
+
+    /// The sign of a record: a good one only for what the default policy accepts.
+    #[must_use]
+    pub fn of_record(record: &Record) -> Self {
+        let sign = Self::of(record.verdict());
+        let decision = ProjectPolicy::of(BuiltIn::Default).decide(record, Circumstances::default());
+        if decision == Decision::Accepted { sign } else { sign.min(Self::Unverifiable) }
     }
 
     /// Its name in addresses, classes and JSON.

@@ -154,7 +154,7 @@ await test("the picture in the README is small", async () => {
 });
 
 // The user script: on copies of pages, with a site on loopback.
-const userScript = readFileSync(join(here, "../../extras/recrate-sign.user.js"), "utf8");
+const userScript = readFileSync(join(pages, "example/site/recrate-sign.user.js"), "utf8");
 const site = createServer((request, response) => {
   const file = join(pages, "example/site", decodeURIComponent(new URL(request.url, "http://site").pathname));
   const there = existsSync(file) && statSync(file).isFile();
@@ -201,14 +201,10 @@ const visit = async (url, copy, { where = address, answer } = {}) => {
 };
 
 await test("the script is for the registry's pages and lib.rs, and for no others", async () => {
-  const of = (key) => [...userScript.matchAll(new RegExp(`^// @${key} +(.*)$`, "gm"))].map(([, value]) => value);
-  const includes = of("include").map((text) => new RegExp(text.replace(/^\/|\/$/g, "")));
-  assert.deepEqual(of("match"), ["https://lib.rs/*"]);
-  const fits = (url) => includes.some((include) => include.test(url));
-  for (const url of ["https://crates.test/", "https://crates.test/crates/itoa", "https://crates.test/search?q=x"]) assert.ok(fits(url), url);
-  for (const url of ["https://evil.test/crates/itoa", "https://crates.test.evil/crates/itoa", "http://crates.test/crates/itoa"]) {
-    assert.ok(!fits(url), url);
-  }
+  const matches = [...userScript.matchAll(/^\/\/ @(?:match|include) +(.*)$/gm)].map(([, value]) => value);
+  assert.equal(matches.length, 2);
+  assert.match(matches[0], /^https:\/\/[a-z]+\.[a-z]+\/\*$/);
+  assert.equal(matches[1], "https://lib.rs/*");
 });
 
 await test("a crate's page on the registry has a sign beside its version", async () => {
@@ -217,7 +213,7 @@ await test("a crate's page on the registry has a sign beside its version", async
   assert.deepEqual(asked, [`${address}honest/1.0.0.json`]);
   const sign = page.locator(".recrate-sign");
   assert.equal(await sign.getAttribute("href"), `${address}honest/1.0.0.html`);
-  assert.match(await sign.getAttribute("title"), /^The same bytes.*\nsha256 [0-9a-f]{64}\ncommit [0-9a-f]{40}\nchecked /s);
+  assert.match(await sign.getAttribute("title"), /^honest 1\.0\.0: The same bytes.*\nsha256 [0-9a-f]{64}\ncommit [0-9a-f]{40}\nchecked /s);
   await page.screenshot({ path: join(shots, "sign-registry.png") });
   // Such pages show another crate without being loaded again.
   await page.evaluate(() => {
@@ -262,9 +258,10 @@ await test("pages of lib.rs have signs", async () => {
 });
 
 await test("what the site does not answer as documented is unknown", async () => {
-  const honest = { schema: 1, name: "honest", version: "1.0.0", sign: "bit-for-bit", meaning: "<b onclick=x>", conditions: [] };
+  const honest = { schema: 1, registry: "default", sha256: "0".repeat(64), name: "honest", version: "1.0.0", sign: "bit-for-bit", meaning: "<b onclick=x>", conditions: [] };
   const answers = [
     ["{", "unknown"], [{ ...honest, schema: 2 }, "unknown"], [{ ...honest, name: "other" }, "unknown"], [{ ...honest, version: "0.9.0" }, "unknown"],
+    [{ ...honest, registry: "sparse+https://other.test/" }, "unknown"], [{ ...honest, sha256: null }, "unknown"],
     [{ ...honest, sign: "trusted" }, "unknown"], [{ ...honest, sign: "toString" }, "unknown"], [null, "unknown"], [honest, "bit-for-bit"],
   ];
   for (const [json, sign] of answers) {
@@ -278,6 +275,25 @@ await test("what the site does not answer as documented is unknown", async () =>
   assert.deepEqual(await gone.signs(), [["v1.0.0", "unknown"]]);
   assert.match(await gone.page.locator(".recrate-sign").getAttribute("title"), /can't be reached/);
   await gone.close();
+});
+
+await test("what a crate's author wrote gets no sign and changes none", async () => {
+  const written = async (url, copy, script) => {
+    const { page, signs, close } = await visit(url, copy);
+    await page.evaluate(script);
+    await page.waitForTimeout(400);
+    const found = await signs();
+    await close();
+    return found;
+  };
+  const readme = `document.querySelector("article, main").insertAdjacentHTML("beforeend", \`<article class="readme">
+    <h1>x <small>1.0.0</small></h1><a href="/crates/honest/1.0.0">backdoor is fine</a> <a class="name" href="/crates/honest">it</a><b>1.0.0</b>
+    <ol><li><a href="/crates/honest">z <span class="meta"><span class="version">1.0.0</span></span></a></li></ol>
+    <h2 id="package"><span property="name">honest</span></h2></article>\`)`;
+  assert.deepEqual(await written("https://crates.test/crates/backdoor", "registry-crate.html", readme), [["v1.0.0", "differs"]]);
+  assert.deepEqual(await written("https://lib.rs/crates/backdoor", "lib-rs-crate.html", readme), [["honest", "differs"]]);
+  // The address has a version that the heading does not.
+  assert.deepEqual(await written("https://crates.test/crates/honest/0.9.0", "registry-crate.html", readme), []);
 });
 
 await test("without an address, or with one that is not https, nothing is asked and nothing is shown", async () => {

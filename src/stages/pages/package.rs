@@ -8,6 +8,7 @@ use crate::stages::decision::Decision;
 use crate::stages::record::{AttemptRecord, Record};
 use crate::stages::report::Entry;
 use crate::stages::report::brief::accept;
+use crate::stages::report::brief::verify;
 use crate::stages::report::facts::{Fact, fact, facts};
 use crate::stages::report::text::{registry_option, update_facts};
 
@@ -46,7 +47,7 @@ pub fn commands(record: &Record, run: Option<&str>, accept: Option<String>) -> M
     let id = record.key.id();
     let registry = registry_option(&record.key);
     let at = |option: &str| run.map_or(String::new(), |run| format!(" {option} {run}"));
-    let mut commands = vec![format!("recrate verify {id}")];
+    let mut commands = vec![verify(&record.key)];
     if let Some(attempt) = record.best_attempt() {
         commands.push(format!("recrate diff {id}{registry}{}", at("--out")));
         commands.push(format!("recrate reproduce {id}{registry}{}", at("--run")));

@@ -32,11 +32,24 @@ pub struct View<'a> {
     pub diffs: &'a BTreeMap<PackageKey, Diff>,
 }
 
+/// How many lines of diffs a page has, those of the worst packages: browsers take long for more.
+const DIFF_LINES: usize = 8_000;
+
 /// The page of a run.
 #[must_use]
 pub fn of_report(report: &Report, view: View<'_>) -> String {
+    let mut lines = 0;
+    let mut diffs = BTreeMap::new();
+    for key in report.packages.iter().map(|entry| &entry.record.key) {
+        let Some(diff) = view.diffs.get(key) else { continue };
+        lines += diff.lines();
+        if lines <= DIFF_LINES {
+            diffs.insert(key, diff);
+        }
+    }
+    let is_shown = |entry: &Entry| diffs.get(&entry.record.key).copied();
     let counts = count(report.packages.iter().map(|entry| {
-        let sign = Sign::of(entry.verdict);
+        let sign = Sign::of_record(&entry.record);
         (sign, !entry.record.findings.conditions.is_empty())
     }));
     let body = html! {
@@ -50,7 +63,7 @@ pub fn of_report(report: &Report, view: View<'_>) -> String {
         main {
             (filter(&report.decisions))
             @for verdict in Verdict::ALL {
-                (of_verdict(report.packages.iter().filter(|entry| entry.verdict == verdict).collect(), verdict, view))
+                (of_verdict(report.packages.iter().filter(|entry| entry.verdict == verdict).collect(), verdict, view, &is_shown))
             }
             (around(report))
         }
@@ -63,7 +76,7 @@ pub fn of_report(report: &Report, view: View<'_>) -> String {
 #[must_use]
 pub fn of_package(entry: &Entry, report: &Report, diff: Option<&Diff>) -> String {
     let record = &entry.record;
-    let sign = Sign::of(entry.verdict);
+    let sign = Sign::of_record(&entry.record);
     let body = html! {
         header {
             h1 { (title(&record.key)) ": " span class=(sign.slug()) { (entry.verdict.to_string()) } }
@@ -151,23 +164,29 @@ pub fn filter(decisions: &BTreeMap<DecisionName, usize>) -> Markup {
     }
 }
 
-fn of_verdict(entries: Vec<&Entry>, verdict: Verdict, view: View<'_>) -> Markup {
+fn of_verdict<'a>(
+    entries: Vec<&'a Entry>,
+    verdict: Verdict,
+    view: View<'_>,
+    is_shown: &impl Fn(&Entry) -> Option<&'a Diff>,
+) -> Markup {
     if entries.is_empty() {
         return Markup::default();
     }
     let Grouped { alone, together } = group(&entries);
     // What is well is folded.
     let open = entries.iter().any(|entry| !entry.decision.passes());
-    let sign = Sign::of(verdict);
+    // The worst of them colours the heading.
+    let sign = entries.iter().map(|entry| Sign::of_record(&entry.record)).min().unwrap_or(Sign::Unverifiable);
     html! {
         details.group open[open] {
             summary { h2 { span class=(sign.slug()) { (verdict.to_string()) } " (" (entries.len()) ")" } }
             p.dim { (verdict.meaning()) }
-            @for entry in alone { (row(entry, view)) }
+            @for entry in alone { (row(entry, view, is_shown(entry))) }
             @for (cause, with) in together {
                 section.cause {
                     h3 { (cause.to_string()) " (" (with.len()) ")" }
-                    @for entry in with { (row(entry, view)) }
+                    @for entry in with { (row(entry, view, is_shown(entry))) }
                 }
             }
         }
@@ -175,9 +194,9 @@ fn of_verdict(entries: Vec<&Entry>, verdict: Verdict, view: View<'_>) -> Markup 
 }
 
 /// A package: a line that opens.
-fn row(entry: &Entry, view: View<'_>) -> Markup {
+fn row(entry: &Entry, view: View<'_>, shown: Option<&Diff>) -> Markup {
     let record = &entry.record;
-    let sign = Sign::of(entry.verdict);
+    let sign = Sign::of_record(&entry.record);
     let decision = entry.decision.name().to_string();
     // The reason for its verdict comes first.
     let why =
@@ -197,9 +216,12 @@ fn row(entry: &Entry, view: View<'_>) -> Markup {
             }
             div.inside {
                 (findings(record, &decided(entry)))
-                @if let Some(found) = view.diffs.get(&record.key) {
+                @if view.diffs.contains_key(&record.key) {
                     p.label { "From git to what was published" }
-                    (diff::markup(found, &rest))
+                    @match shown {
+                        Some(diff) => (diff::markup(diff, &rest)),
+                        None => p { "This page has enough of others: " code { (rest) } " shows it." },
+                    }
                 }
                 (commands(record, run.as_deref(), accepting(entry)))
             }

@@ -5,13 +5,13 @@
 //! | `index.html` | all crates, the worst first |
 //! | `NAME/VERSION.html` | a crate's page, under an address that stays |
 //! | `NAME/VERSION.json` | its sign, for programs: [`Published`] |
-//! | `NAME/VERSION.badge.json`, `NAME/VERSION.svg` | its badge: for shields, and as a picture |
+//! | `NAME/badge/VERSION.json`, `NAME/badge/VERSION.svg` | its badge: for shields, and as a picture |
 //! | `NAME/index.json` | the signs of all its versions: [`Versions`] |
 //! | `feed.atom` | what changed, and why |
 //! | `site.json` | what the site is made of: [`About`] |
 //! | `_headers` | what hosts that know such a file answer with: anybody may read it |
 //!
-//! Crates of other registries than the default one lie in a folder `@` and eight hex digits: a hash of the registry's address.
+//! Crates of other registries than the default one lie in a folder `@` and the sha256 of the registry's address.
 //! docs/SIGN.md describes the JSON.
 
 mod badge;
@@ -20,7 +20,7 @@ mod feed;
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
@@ -29,15 +29,13 @@ use super::report::{count, filter, footer, headline};
 use super::{page, registry_page};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
+use crate::model::foreign::Foreign;
 use crate::model::krate::CrateName;
 use crate::model::package::{PackageKey, RegistryName};
 use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
-use crate::stages::decision::Decision;
-use crate::stages::history::{Change, Found, turns};
-use crate::stages::policy::BuiltIn;
-use crate::stages::policy::project::{Circumstances, ProjectPolicy};
-use crate::stages::record::Record;
+use crate::stages::claims::Asked;
+use crate::stages::history::{Change, Found, Word, turns};
 use crate::stages::report::text::title;
 use crate::stages::sign::Sign;
 use crate::stages::verdict::Verdict;
@@ -50,11 +48,27 @@ pub const SCHEMA: u32 = 1;
 pub struct Site {
     /// Its files by path.
     pub files: BTreeMap<String, String>,
-    /// Paths without extension of crates that are left out: they differ, and the notice period is not over.
-    pub held_back: Vec<String>,
+    /// How many crates are left out: they were found to differ, and the notice period is not over.
+    pub held_back: usize,
     /// How many crates it has.
     pub crates: usize,
+    /// Crates that have no page because their version is too long for the name of a file.
+    pub too_long: usize,
 }
+
+/// What a site is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether runs count that went by a project's own word for where registries and repositories are.
+    pub by_projects: bool,
+    /// For how many days a crate has to differ before that is shown.
+    pub notice_days: u32,
+    /// Which day it is.
+    pub today: Date,
+}
+
+/// How long a version may be, in bytes: file systems have names of 255.
+const VERSION_LENGTH: usize = 128;
 
 /// What programs are told of a crate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +76,8 @@ pub struct Site {
 pub struct Published {
     /// [`SCHEMA`].
     pub schema: u32,
+    /// Its registry: `default`, or the address of its index.
+    pub registry: RegistryName,
     /// Its name.
     pub name: CrateName,
     /// Its version.
@@ -82,12 +98,14 @@ pub struct Published {
     pub commit: Option<CommitId>,
     /// The package's folder in it.
     pub path: Option<SubPath>,
-    /// When it was looked at.
+    /// Who was asked which branches and tags reach the commit, and on which day; none where nobody was.
+    pub asked: Option<Asked>,
+    /// When the run ended that found it.
     pub checked: Timestamp,
     /// When it was first found to have this sign, without another one since.
     pub since: Timestamp,
     /// The version of recrate.
-    pub recrate: String,
+    pub recrate: Foreign,
 }
 
 /// The signs of a crate's versions.
@@ -114,6 +132,8 @@ pub struct About {
     pub crates: BTreeMap<Sign, usize>,
     /// When the newest of its runs ended.
     pub updated: Option<Timestamp>,
+    /// Its files: what is no longer among them when it is written again is removed.
+    pub files: Vec<String>,
 }
 
 /// A crate with what became of it.
@@ -125,18 +145,24 @@ struct Known<'a> {
     published: Published,
     /// Its files, without extension.
     path: String,
+    /// When it was first found to differ, where it does; or last, where it did.
+    differs_since: Option<Timestamp>,
 }
 
-/// The site of what runs found, ordered by package and then by run. A crate that differs is left out until it did for `notice_days`
-/// days, by `today`.
+/// The site of what runs found.
 #[must_use]
-pub fn site(found: &[Found], notice_days: u32, today: Date) -> Site {
+pub fn site(mut found: Vec<Found>, options: Options) -> Site {
+    // What the author of a plan says is not published.
+    found.retain(|found| found.run.word == Word::User || options.by_projects && found.run.word == Word::Project);
+    let all = found.len();
+    found.retain(|found| found.record.key.version.to_string().len() <= VERSION_LENGTH);
+    let too_long = all - found.len();
+    found.sort_by(|a, b| (&a.record.key, a.run.id).cmp(&(&b.record.key, b.run.id)));
+    let today = options.today.in_tz("UTC").map_or(Timestamp::MAX, |day| day.timestamp());
+    let notice = SignedDuration::from_hours(24 * i64::from(options.notice_days));
+    let in_notice = |since: Timestamp| options.notice_days > 0 && today.duration_since(since) < notice;
     let all: Vec<Known<'_>> = found.chunk_by(|a, b| a.record.key == b.record.key).filter_map(Known::of).collect();
-    let notice = SignedDuration::from_hours(24 * i64::from(notice_days));
-    let now = today.in_tz("UTC").map(|day| day.timestamp()).unwrap_or(Timestamp::MAX);
-    let is_held_back = |known: &Known<'_>| {
-        known.published.sign == Sign::Differs && notice_days > 0 && now.duration_since(known.published.since) < notice
-    };
+    let is_held_back = |known: &Known<'_>| known.differs_since.is_some_and(in_notice);
     let (held_back, mut shown): (Vec<_>, Vec<_>) = all.into_iter().partition(is_held_back);
     shown.sort_by(|a, b| (a.published.verdict, &a.found.record.key).cmp(&(b.published.verdict, &b.found.record.key)));
     let mut files = BTreeMap::new();
@@ -146,9 +172,10 @@ pub fn site(found: &[Found], notice_days: u32, today: Date) -> Site {
         let Published { name, version, sign, .. } = published;
         files.insert(format!("{path}.html"), known.page());
         files.insert(format!("{path}.json"), json(published));
-        files.insert(format!("{path}.badge.json"), json(&badge::Badge::of(*sign, &published.conditions)));
-        files.insert(format!("{path}.svg"), badge::picture(*sign, &published.conditions));
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let badge = format!("{folder}/badge/{version}");
+        files.insert(format!("{badge}.json"), json(&badge::Badge::of(*sign, &published.conditions)));
+        files.insert(format!("{badge}.svg"), badge::picture(*sign, &published.conditions));
         let of_name = || Versions { schema: SCHEMA, name: name.clone(), versions: BTreeMap::new() };
         versions.entry(folder.to_owned()).or_insert_with(of_name).versions.insert(version.clone(), *sign);
     }
@@ -157,44 +184,54 @@ pub fn site(found: &[Found], notice_days: u32, today: Date) -> Site {
     shown.iter().for_each(|known| *crates.entry(known.published.sign).or_default() += 1);
     let updated = shown.iter().flat_map(|known| known.turns.iter().filter_map(|turn| turn.after));
     let updated = updated.chain(shown.iter().map(|known| known.found)).map(|found| found.run.finished).max();
-    let about = About { schema: SCHEMA, recrate: env!("CARGO_PKG_VERSION").to_owned(), crates, updated };
-    files.insert("site.json".to_owned(), json(&about));
     files.insert("index.html".to_owned(), index(&shown, updated));
     files.insert("feed.atom".to_owned(), feed::feed(&shown, updated));
     files.insert("_headers".to_owned(), HEADERS.to_owned());
-    Site { files, crates: shown.len(), held_back: held_back.into_iter().map(|known| known.path).collect() }
+    let recrate = env!("CARGO_PKG_VERSION").to_owned();
+    let about = About { schema: SCHEMA, recrate, crates, updated, files: files.keys().cloned().collect() };
+    files.insert(ABOUT.to_owned(), json(&about));
+    Site { files, crates: shown.len(), held_back: held_back.len(), too_long }
 }
+
+/// The file that says what a site is made of.
+pub const ABOUT: &str = "site.json";
 
 /// Netlify's and Cloudflare's form. Who reads the signs from another page has to be allowed to.
 const HEADERS: &str = "/*\n  Access-Control-Allow-Origin: *\n  X-Content-Type-Options: nosniff\n";
 
-/// The sign that is published of a record. A good one is given only for what the default policy accepts, of what was asked: not for
-/// what the author of a plan says.
+/// The sign that is published of what a run found. A good one is given only for known bytes, and for what was asked on that day: not
+/// for what the author of a plan says, nor for what somebody remembered.
 #[must_use]
-pub fn sign_of(record: &Record) -> Sign {
-    let sign = Sign::of(record.verdict());
-    let decision = ProjectPolicy::of(BuiltIn::Default).decide(record, Circumstances::default());
-    let is_shown = decision == Decision::Accepted && !record.findings.reach.claimed_by_plan;
-    if is_shown { sign } else { sign.min(Sign::Unverifiable) }
+pub fn sign_of(found: &Found) -> Sign {
+    let Found { run, record, .. } = found;
+    let reach = &record.findings.reach;
+    let asked = reach.asked.as_ref().map(|asked| asked.date);
+    let is_of_then =
+        asked.and_then(|asked| asked.checked_add(2.days()).ok()).is_some_and(|until| day(run.finished) < until);
+    let sign = Sign::of_record(record);
+    if reach.claimed_by_plan || record.checksum.is_none() || !is_of_then { sign.min(Sign::Unverifiable) } else { sign }
 }
 
 impl<'a> Known<'a> {
     /// A crate, from what runs found of it, the oldest first.
     fn of(found: &'a [Found]) -> Option<Self> {
         let last = found.last()?;
-        // That recrate could not do its work says nothing about a crate of which more is known.
-        let worked =
-            |one: &&Found| one.record.verdict() != Verdict::Error && one.record.checksum == last.record.checksum;
-        let current = found.iter().rev().find(worked).unwrap_or(last);
+        // That recrate could not do its work says nothing about a crate of which more is known; of other bytes nothing is known.
+        let worked = found.iter().rev().find(|one| one.record.verdict() != Verdict::Error);
+        let current = worked.filter(|worked| worked.record.checksum == last.record.checksum).unwrap_or(last);
         let record = &current.record;
-        let sign = sign_of(record);
-        let so_far = found.iter().filter(|one| one.run.id <= current.run.id);
-        let since =
-            so_far.rev().take_while(|one| sign_of(&one.record) == sign && one.record.checksum == record.checksum);
-        let since = since.last().map_or(current.run.finished, |one| one.run.finished);
+        let sign = sign_of(current);
+        let so_far = || found.iter().filter(|one| one.run.id <= current.run.id);
+        let same = |one: &&Found| one.record.checksum == record.checksum;
+        let since = so_far().rev().take_while(|one| sign_of(one) == sign && same(one)).last();
+        let since = since.map_or(current.run.finished, |one| one.run.finished);
+        // However often it could not be compared since.
+        let mut differing = found.iter().filter(|one| sign_of(one) == Sign::Differs);
+        let differs_since = if sign == Sign::Differs { differing.find(same) } else { differing.next_back() };
         let origin = record.findings.origin.as_ref();
         let published = Published {
             schema: SCHEMA,
+            registry: record.key.registry.clone(),
             name: record.key.name.clone(),
             version: record.key.version.clone(),
             sha256: record.checksum,
@@ -205,15 +242,17 @@ impl<'a> Known<'a> {
             repository: origin.map(|origin| origin.repository.clone()),
             commit: origin.map(|origin| origin.commit),
             path: origin.and_then(|origin| origin.path.clone()),
+            asked: record.findings.reach.asked.clone(),
             checked: current.run.finished,
             since,
             recrate: current.run.recrate.clone(),
         };
-        Some(Self { found: current, turns: turns(found), published, path: path(&record.key) })
+        let differs_since = differs_since.map(|one| one.run.finished);
+        Some(Self { found: current, turns: turns(found), published, path: path(&record.key), differs_since })
     }
 
     fn page(&self) -> String {
-        let Self { found, turns, published, path } = self;
+        let Self { found, turns, published, path, .. } = self;
         let record = &found.record;
         let up = "../".repeat(path.matches('/').count());
         let file = path.rsplit('/').next().unwrap_or_default();
@@ -233,11 +272,11 @@ impl<'a> Known<'a> {
                 (history(turns))
                 h2 { "For programs" }
                 ul {
-                    li { a href={ (file) ".json" } { "the sign" } ", " a href={ (file) ".badge.json" } { "for shields" }
-                        ", " a href={ (file) ".svg" } { "as a picture" } }
+                    li { a href={ (file) ".json" } { "the sign" } ", " a href={ "badge/" (file) ".json" } { "for shields" }
+                        ", " a href={ "badge/" (file) ".svg" } { "as a picture" } }
                 }
             }
-            (footer(&found.run.recrate, Some(day(found.run.finished))))
+            (footer(found.run.recrate.raw(), Some(day(found.run.finished))))
         };
         page(&format!("{name}: {sign}"), &body)
     }
@@ -299,20 +338,12 @@ fn row(known: &Known<'_>) -> Markup {
     }
 }
 
-/// The files that a crate has, and that of its name.
-pub fn files_of(path: &str) -> impl Iterator<Item = String> {
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let own = ["html", "json", "badge.json", "svg"].map(|extension| format!("{path}.{extension}"));
-    own.into_iter().chain([format!("{folder}/index.json")])
-}
-
 /// Where a crate's files lie, without extension.
 fn path(key: &PackageKey) -> String {
     let own = format!("{}/{}", key.name, key.version);
     match &key.registry {
         RegistryName::Index(address) => {
-            let hash = Sha256::of(address.as_str().as_bytes()).to_string();
-            format!("@{}/{own}", hash.get(..8).unwrap_or_default())
+            format!("@{}/{own}", Sha256::of(address.as_str().as_bytes()))
         }
         // Hosts have files of their own that begin so.
         RegistryName::Default if own.starts_with('_') => format!("@/{own}"),

@@ -4,7 +4,7 @@ use super::facts::{Fact, facts};
 use super::text::{registry_option, title};
 use super::{Entry, Report};
 use crate::model::foreign::Foreign;
-use crate::model::package::RegistryName;
+use crate::model::package::{PackageKey, RegistryName};
 use crate::stages::decision::Decision;
 use crate::stages::policy::review::{Reviewed, State};
 
@@ -114,17 +114,23 @@ fn of_reviewed(reviewed: &Reviewed) -> Option<Brief<'_>> {
     })
 }
 
+/// The command that verifies a package.
+#[must_use]
+pub fn verify(key: &PackageKey) -> String {
+    // Of another registry no single crate can be named.
+    let what = if key.registry == RegistryName::Default { key.id().to_string() } else { "Cargo.lock".to_owned() };
+    format!("recrate verify {what}")
+}
+
 /// The command that looks at a package again.
 #[must_use]
 pub fn repeat(entry: &Entry) -> String {
     let key = &entry.record.key;
-    let id = key.id();
-    // Of another registry no single crate can be named.
-    let what = if key.registry == RegistryName::Default { id.to_string() } else { "Cargo.lock".to_owned() };
+    let verify = verify(key);
     if entry.record.best.is_some() {
-        format!("recrate verify {what}; recrate diff {id}{}", registry_option(key))
+        format!("{verify}; recrate diff {}{}", key.id(), registry_option(key))
     } else {
-        format!("recrate verify {what}")
+        verify
     }
 }
 

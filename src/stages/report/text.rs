@@ -293,7 +293,10 @@ pub(super) fn changes_command(key: &PackageKey, from: &Version) -> String {
 pub(in crate::stages) fn registry_option(key: &PackageKey) -> String {
     match &key.registry {
         RegistryName::Default => String::new(),
-        RegistryName::Index(address) => format!(" --registry {}", address.as_str()),
+        // Strangers choose addresses, and shells read commands.
+        RegistryName::Index(address) => {
+            shlex::try_quote(address.as_str()).map_or_else(|_| String::new(), |quoted| format!(" --registry {quoted}"))
+        }
     }
 }
 
