@@ -139,3 +139,32 @@ fn a_crate_that_gets_worse_is_in_the_feed_with_its_cause_and_its_maintainer_can_
     let expected = "lib@1.0.0: reproduced, accepted -> unverifiable, undetermined  (the repository changed)";
     assert!(said.contains(expected), "{said}");
 }
+
+#[test]
+fn a_projects_own_word_for_where_the_registry_is_makes_no_sign() {
+    let place = Place::new();
+    let repository = place.repository("lib");
+    repository.commit(&tree("1.0.0"), "1.0.0");
+    let bytes = Cargo::find(85).unwrap().package(&repository, "", &place.registry.path, &Files::new());
+    let release = Release { name: "lib", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
+    place.registry.publish(&release, &bytes);
+    let database = place.folder.path().join("results.sqlite");
+    // cargo's home is kept with the project, as CI jobs do for its cache.
+    let mut program = recrate();
+    program.current_dir(place.folder.path()).env("RECRATE_RESULTS", &database);
+    program.env("CARGO_HOME", place.folder.path().join(".cargo")).args(["verify", "lib@1.0.0", "--quiet"]);
+    assert!(program.output().unwrap().status.success());
+    let (code, said) = run(&place, &database, &["site", "public"]);
+    assert_eq!((code, said.contains("public/index.html: 0 crates")), (0, true), "{said}");
+    // A file of the site's name that is somebody else's is left alone, and so is what a changed list of files names.
+    let folder = place.folder.path().join("public");
+    std::fs::write(folder.join("CNAME"), "mine").unwrap();
+    let about = std::fs::read_to_string(folder.join("site.json")).unwrap();
+    std::fs::write(folder.join("site.json"), about.replace("\"_headers\"", "\"CNAME\"")).unwrap();
+    assert_eq!(run(&place, &database, &["site", "public"]).0, 0);
+    assert_eq!(std::fs::read_to_string(folder.join("CNAME")).unwrap(), "mine");
+    std::fs::create_dir(folder.join("lib")).unwrap();
+    std::fs::write(folder.join("lib/1.0.0.html"), "mine").unwrap();
+    let (code, said) = run(&place, &database, &["site", "--project-places", "public"]);
+    assert_eq!((code, said.contains("is no file of the site")), (2, true), "{said}");
+}

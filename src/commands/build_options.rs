@@ -156,6 +156,8 @@ impl BuildOptions {
     pub fn context(&self, folder: &Path) -> Result<Context, Failure> {
         let network = Network::acquire(self.offline, Duration::from_secs(self.network_timeout));
         let config = Config::read(self.config.as_deref(), folder)?;
+        let cargo_config = cargo_config(folder)?;
+        let by_user = config.goes_by_user(self.config.as_deref())? && is_users(&cargo_config, folder)?;
         let mut mirrors = self.mirrors.clone();
         mirrors.extend(config.git_mirror);
         let mut build_options = Vec::new();
@@ -188,7 +190,8 @@ impl BuildOptions {
         Ok(Context {
             git: Git { cache: cache.clone(), mirrors, archive, network: network.clone() },
             cache,
-            cargo_config: cargo_config(folder)?,
+            cargo_config,
+            word: if by_user { Word::User } else { Word::Project },
             renamed: with_known(config.renamed_repository),
             network,
             nix,
@@ -214,16 +217,6 @@ impl BuildOptions {
     /// Where it can't be read.
     pub fn project(&self, folder: &Path) -> Result<ProjectPolicy, Failure> {
         Ok(Config::read(self.config.as_deref(), folder)?.project())
-    }
-
-    /// Whose word it is where registries and repositories are, for packages of a lock file in `folder`.
-    ///
-    /// # Errors
-    /// Where a configuration file can't be read.
-    pub fn word(&self, folder: &Path) -> Result<Word, Failure> {
-        let users = cargo_config(Path::new("/"))?;
-        let is_by_project = cargo_config(folder)? != users || Config::is_by_project(self.config.as_deref(), folder)?;
-        Ok(if is_by_project { Word::Project } else { Word::User })
     }
 
     /// What earlier runs found.
@@ -275,9 +268,22 @@ fn available(
 /// # Errors
 /// Where a file of it can't be read.
 pub fn cargo_config(folder: &Path) -> Result<CargoConfig, Failure> {
+    CargoConfig::read(folder, cargo_home().as_deref()).map_err(Failure::usage)
+}
+
+fn cargo_home() -> Option<PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    CargoConfig::read(folder, home.as_deref()).map_err(Failure::usage)
+    home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+/// Whether cargo's configuration in a folder is the user's own: that of cargo's home, where this is none of the project's folders.
+fn is_users(config: &CargoConfig, folder: &Path) -> Result<bool, Failure> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = real(folder);
+    let project = folder.ancestors().find(|above| above.join(".git").exists()).unwrap_or(&folder);
+    let is_projects = cargo_home().is_some_and(|home| real(&home).starts_with(project));
+    let says_something = *config != CargoConfig::default();
+    Ok(!(says_something && is_projects) && *config == cargo_config(Path::new("/"))?)
 }
 
 /// One of recrate's static programs, with its hash.

@@ -83,16 +83,19 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether the file that lies with the packages of a lock file in `folder` counts, and says where repositories are.
+    /// Whether what counts for packages of a lock file in `folder` says the same of where repositories are as the user does: in a
+    /// file of their own, or in one that they name.
     ///
     /// # Errors
-    /// Where it can't be read.
-    pub fn is_by_project(given: Option<&Path>, folder: &Path) -> Result<bool, Failure> {
-        // A file that the user names is the user's word.
-        if given.is_some() || !folder.join(FILE).is_file() {
-            return Ok(false);
+    /// Where the user's own file can't be read.
+    pub fn goes_by_user(&self, given: Option<&Path>) -> Result<bool, Failure> {
+        if given.is_some() {
+            return Ok(true);
         }
-        Ok(!matches!(Self::read(given, folder)?.sources(), ([], [], None)))
+        let own = directories::ProjectDirs::from("", "", "recrate").map(|own| own.config_dir().to_owned());
+        let own = own.filter(|own| own.join(FILE).is_file());
+        let users = own.map_or_else(|| Ok(Self::default()), |own| Self::read(None, &own))?;
+        Ok(self.sources() == users.sources())
     }
 
     /// The text of one.

@@ -10,8 +10,7 @@ use super::verify::today;
 use crate::edges::cache::write_whole;
 use crate::edges::console::print;
 use crate::model::foreign::Foreign;
-use crate::stages::pages::registry_host;
-use crate::stages::pages::site::{ABOUT, About, Options, Site, site};
+use crate::stages::pages::site::{ABOUT, About, Options, Site, is_own, site};
 
 /// Write what earlier runs found as a site of static files: an index, a page for each crate, JSON, badges and a feed of changes.
 ///
@@ -26,17 +25,12 @@ pub struct MakeSite {
     #[arg(long, value_name = "DAYS", default_value_t = 0)]
     notice_days: u32,
     /// Count runs, too, that a project's own files told where registries and repositories are: a recrate.toml beside the lock file, a
-    /// .cargo/config.toml there or above
+    /// .cargo/config.toml there or above; and crates of registries that lock files name
     #[arg(long)]
     project_places: bool,
     #[command(flatten)]
     places: Places,
 }
-
-/// The user script, which shows the signs of a site.
-const USER_SCRIPT: &str = include_str!("../../extras/recrate-sign.user.js");
-/// What stands in it for the host of the registry's pages.
-const HOST: &str = "REGISTRY-HOST";
 
 impl MakeSite {
     /// Writes the site.
@@ -48,23 +42,32 @@ impl MakeSite {
         let before = self.before()?;
         let found = self.places.results()?.all().map_err(Failure::internal)?;
         let options = Options { by_projects: self.project_places, notice_days: self.notice_days, today: today() };
-        let Site { mut files, held_back, crates, too_long } = site(found, options);
+        let Site { files, held_back, crates, too_long } = site(found, options);
         if crates == 0 {
             eprintln!(
                 "note: no run has found anything that can be shown\nhelp: `recrate verify` adds what it finds; runs by a project's own \
                  configuration of registries and repositories count with --project-places"
             );
         }
-        files.insert("recrate-sign.user.js".to_owned(), USER_SCRIPT.replace(HOST, &registry_host()));
-        let mut written = 0;
-        for (name, text) in &files {
-            written += usize::from(self.write(name, text)?);
+        for name in files.keys().filter(|name| *name != ABOUT && !before.contains(*name)) {
+            let file = self.place(name)?;
+            if file.exists() && !fs_err::read(&file).is_ok_and(|there| there == files[name].as_bytes()) {
+                return Err(Failure::usage(format!(
+                    "{} is no file of the site\nhelp: give another folder",
+                    file.display()
+                )));
+            }
         }
         for name in before.iter().filter(|name| !files.contains_key(*name)) {
             let file = self.place(name)?;
             if file.exists() {
                 fs_err::remove_file(file).map_err(Failure::internal)?;
             }
+        }
+        // First what says which files are the site's: should this be cut off, the next one goes on.
+        let mut written = usize::from(self.write(ABOUT, &files[ABOUT])?);
+        for (name, text) in files.iter().filter(|(name, _)| *name != ABOUT) {
+            written += usize::from(self.write(name, text)?);
         }
         let count = |count: usize| if count == 1 { "1 crate".to_owned() } else { format!("{count} crates") };
         let mut text = format!(
@@ -92,7 +95,7 @@ impl MakeSite {
         let has_others =
             || fs_err::read_dir(folder).is_ok_and(|mut all| all.any(|one| one.is_ok_and(|one| !own(&one.file_name()))));
         match about {
-            Some(about) => Ok(about.files),
+            Some(about) => Ok(about.files.into_iter().filter(|name| is_own(name)).collect()),
             None if has_others() => Err(Failure::usage(format!(
                 "{} has files that are no site of recrate's\nhelp: give an empty folder, or one that `recrate site` has written",
                 folder.display()

@@ -104,7 +104,7 @@ impl Subject {
     }
 
     /// Adds a run to what earlier ones found. That this can't be done is told, and nothing fails for it.
-    pub fn remember(&self, done: &Done, report: &Report, folder: &Path, from_plan: bool) {
+    pub fn remember(&self, done: &Done, report: &Report, from_plan: bool) {
         let found: Vec<_> = report.packages.iter().map(|entry| (&entry.record, entry.decision.name())).collect();
         let what = if self.what.is_empty() { "Cargo.lock".to_owned() } else { self.what.join(" ") };
         let pins = serde_json::to_vec(&done.context.programs.pins()).unwrap_or_default();
@@ -115,8 +115,7 @@ impl Subject {
             subject: what.into(),
             plan: Sha256::of(done.plan.to_json().as_bytes()),
             outcome: report.outcome().unwrap_or("nothing"),
-            // What can't be read now could be read before; then nobody knows.
-            word: if from_plan { Word::Plan } else { self.options.word(folder).unwrap_or(Word::Project) },
+            word: if from_plan { Word::Plan } else { done.context.word },
         };
         let added = self.options.results().and_then(|mut results| results.add(&run, &found).map_err(Failure::internal));
         if let Err(Failure::Internal(error) | Failure::Usage(error) | Failure::Interrupted(error)) = added {

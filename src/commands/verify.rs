@@ -96,7 +96,7 @@ impl Verify {
         let mut done = self.subject.verify(&read)?;
         basis.notices.append(&mut done.context.notices);
         let report = Report::new(std::mem::take(&mut done.records), basis);
-        self.finish(&done, &report, &read.folder)?;
+        self.finish(&done, &report)?;
         self.print(&report, &read)
     }
 
@@ -162,18 +162,18 @@ impl Verify {
         basis.notices.append(&mut done.context.notices);
         let records = records.into_iter().filter(|record| wanted.contains(&record.key)).collect();
         let report = Report::new(records, basis);
-        self.finish(&done, &report, &read.folder)?;
+        self.finish(&done, &report)?;
         self.print(&report, &read)
     }
 
     /// Writes the report and its page into the run directory, and what was found into the history.
-    fn finish(&self, done: &Done, report: &Report, folder: &Path) -> Result<(), Failure> {
+    fn finish(&self, done: &Done, report: &Report) -> Result<(), Failure> {
         let records = report.packages.iter().map(|entry| &entry.record);
         let diffs = done.context.differences(records, done.run.path());
         let view = PageView { out: Some(self.subject.out()), day: Some(today()), diffs: &diffs };
         done.run.write("report.html", &of_report(report, view)).map_err(Failure::internal)?;
         done.run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
-        self.subject.remember(done, report, folder, self.from_plan.is_some());
+        self.subject.remember(done, report, self.from_plan.is_some());
         Ok(())
     }
 
@@ -234,7 +234,7 @@ impl Verify {
         let mut records = std::mem::take(&mut done.records);
         records.extend(uncovered);
         let report = Report::new(records, basis);
-        self.finish(&done, &report, &folder)?;
+        self.finish(&done, &report)?;
         self.show(&report, lock)
     }
 

@@ -87,14 +87,13 @@ impl Results {
         if others > 0 {
             return Err(Error::Unreadable(path.to_owned(), "it has more than tables".to_owned()));
         }
-        if version == 1 {
-            // Nobody wrote down whose word those runs went by.
-            let add = "ALTER TABLE runs ADD COLUMN word TEXT NOT NULL DEFAULT 'project'";
-            connection.execute_batch(add).map_err(failed)?;
-        }
+        // Nobody wrote down whose word the first runs went by.
+        let word = "ALTER TABLE runs ADD COLUMN word TEXT NOT NULL DEFAULT 'project';";
+        let upgrade = if version == 1 { word } else { "" };
         connection
             .execute_batch(&format!(
                 "BEGIN IMMEDIATE;
+                 {upgrade}
                  CREATE TABLE IF NOT EXISTS runs (
                      id INTEGER PRIMARY KEY, finished TEXT NOT NULL, recrate TEXT NOT NULL, programs TEXT NOT NULL,
                      subject TEXT NOT NULL, plan TEXT NOT NULL, outcome TEXT NOT NULL, word TEXT NOT NULL);

@@ -14,6 +14,7 @@ use crate::edges::parallel::Permits;
 use crate::edges::registry::Registry;
 use crate::edges::toolchains::Toolchains;
 use crate::model::package::RegistryName;
+use crate::stages::history::Word;
 use crate::stages::plan::{ProgramPin, ProgramPins};
 use crate::stages::renamed_repositories::Renamed;
 use crate::stages::toolchain::{Search, Toolchain};
@@ -25,6 +26,8 @@ pub struct Context {
     pub cache: Cache,
     /// cargo's configuration, for where registries are.
     pub cargo_config: CargoConfig,
+    /// Whose configuration says where registries and repositories are.
+    pub word: Word,
     /// The network; none where offline.
     pub network: Option<Network>,
     /// Where commits come from.

@@ -48,10 +48,12 @@ pub fn of_report(report: &Report, view: View<'_>) -> String {
         }
     }
     let is_shown = |entry: &Entry| diffs.get(&entry.record.key).copied();
-    let counts = count(report.packages.iter().map(|entry| {
+    let signs = report.packages.iter().map(|entry| {
         let sign = Sign::of_record(&entry.record);
         (sign, !entry.record.findings.conditions.is_empty())
-    }));
+    });
+    // Those that can't be looked at are among the others.
+    let counts = count(signs.chain(report.unsupported().map(|_| (Sign::Unverifiable, false))));
     let body = html! {
         header {
             h1 { "Are these crates what their commits give?" }

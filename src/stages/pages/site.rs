@@ -9,6 +9,7 @@
 //! | `NAME/index.json` | the signs of all its versions: [`Versions`] |
 //! | `feed.atom` | what changed, and why |
 //! | `site.json` | what the site is made of: [`About`] |
+//! | `recrate-sign.user.js` | the user script |
 //! | `_headers` | what hosts that know such a file answer with: anybody may read it |
 //!
 //! Crates of other registries than the default one lie in a folder `@` and the sha256 of the registry's address.
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::package::{commands, findings};
 use super::report::{count, filter, footer, headline};
-use super::{page, registry_page};
+use super::{page, registry_host, registry_page};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
 use crate::model::foreign::Foreign;
@@ -59,7 +60,8 @@ pub struct Site {
 /// What a site is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Whether runs count that went by a project's own word for where registries and repositories are.
+    /// Whether runs count that went by a project's own word for where registries and repositories are, and crates of registries that
+    /// a lock file names.
     pub by_projects: bool,
     /// For how many days a crate has to differ before that is shown.
     pub notice_days: u32,
@@ -153,7 +155,10 @@ struct Known<'a> {
 #[must_use]
 pub fn site(mut found: Vec<Found>, options: Options) -> Site {
     // What the author of a plan says is not published.
-    found.retain(|found| found.run.word == Word::User || options.by_projects && found.run.word == Word::Project);
+    let by_user = |found: &Found| found.run.word == Word::User && found.record.key.registry == RegistryName::Default;
+    found.retain(|found| by_user(found) || options.by_projects && found.run.word != Word::Plan);
+    // That bytes are not those of some lock file says nothing about the crate.
+    found.retain(|found| found.record.verdict() != Verdict::ChecksumMismatch);
     let all = found.len();
     found.retain(|found| found.record.key.version.to_string().len() <= VERSION_LENGTH);
     let too_long = all - found.len();
@@ -187,10 +192,41 @@ pub fn site(mut found: Vec<Found>, options: Options) -> Site {
     files.insert("index.html".to_owned(), index(&shown, updated));
     files.insert("feed.atom".to_owned(), feed::feed(&shown, updated));
     files.insert("_headers".to_owned(), HEADERS.to_owned());
+    files.insert(SCRIPT.to_owned(), USER_SCRIPT.replace(HOST, &registry_host()));
     let recrate = env!("CARGO_PKG_VERSION").to_owned();
     let about = About { schema: SCHEMA, recrate, crates, updated, files: files.keys().cloned().collect() };
     files.insert(ABOUT.to_owned(), json(&about));
     Site { files, crates: shown.len(), held_back: held_back.len(), too_long }
+}
+
+/// The user script, which shows the signs of a site, and what stands in it for the host of the registry's pages.
+const SCRIPT: &str = "recrate-sign.user.js";
+const USER_SCRIPT: &str = include_str!("../../../extras/recrate-sign.user.js");
+const HOST: &str = "REGISTRY-HOST";
+
+/// Whether a site may have a file of this name, other than [`ABOUT`]: `site.json` may have been written by somebody else.
+#[must_use]
+pub fn is_own(name: &str) -> bool {
+    let stem = |file: &str, extensions: &[&str]| {
+        let (stem, extension) = file.rsplit_once('.').unwrap_or_default();
+        extensions.contains(&extension) && stem.parse::<semver::Version>().is_ok()
+    };
+    let of_crate = |parts: &[&str]| match parts {
+        [name, rest @ ..] if name.parse::<CrateName>().is_ok() => match rest {
+            ["index.json"] => true,
+            ["badge", file] => stem(file, &["json", "svg"]),
+            [file] => stem(file, &["html", "json"]),
+            _ => false,
+        },
+        _ => false,
+    };
+    let is_registry =
+        |part: &str| part.strip_prefix('@').is_some_and(|hash| hash.is_empty() || hash.parse::<Sha256>().is_ok());
+    match name.split('/').collect::<Vec<_>>().as_slice() {
+        ["index.html" | "feed.atom" | "_headers" | SCRIPT] => true,
+        [registry, rest @ ..] if is_registry(registry) => of_crate(rest),
+        parts => of_crate(parts),
+    }
 }
 
 /// The file that says what a site is made of.
