@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::place::{Place, orphan_of};
 use common::recrate;
-use common::workshop::{Cargo, Files, Release, files};
+use common::workshop::{Bare, Cargo, Files, Release, files};
 
 fn tree(version: &str) -> Files {
     let manifest = format!(
@@ -23,14 +23,20 @@ fn run(place: &Place, database: &Path, arguments: &[&str]) -> (i32, String) {
     (done.status.code().unwrap(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
 }
 
-#[test]
-fn what_changed_between_runs_is_told_with_its_cause() {
-    let place = Place::new();
+/// Publishes lib 1.0.0 from a repository of its own.
+fn publish(place: &Place) -> Bare {
     let repository = place.repository("lib");
     repository.commit(&tree("1.0.0"), "1.0.0");
     let bytes = Cargo::find(85).unwrap().package(&repository, "", &place.registry.path, &Files::new());
     let release = Release { name: "lib", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
     place.registry.publish(&release, &bytes);
+    repository
+}
+
+#[test]
+fn what_changed_between_runs_is_told_with_its_cause() {
+    let place = Place::new();
+    let repository = publish(&place);
     let database = place.folder.path().join("results.sqlite");
     let go = |arguments: &[&str]| run(&place, &database, arguments);
     assert_eq!(go(&["runs"]), (0, "no runs yet\n".to_owned()));
@@ -95,11 +101,7 @@ fn what_changed_between_runs_is_told_with_its_cause() {
 #[test]
 fn a_database_that_can_not_be_used_fails_no_run() {
     let place = Place::new();
-    let repository = place.repository("lib");
-    repository.commit(&tree("1.0.0"), "1.0.0");
-    let bytes = Cargo::find(85).unwrap().package(&repository, "", &place.registry.path, &Files::new());
-    let release = Release { name: "lib", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
-    place.registry.publish(&release, &bytes);
+    publish(&place);
     let database = place.folder.path().join("results.sqlite");
     std::fs::write(&database, "no database, but long enough to be looked at as one: ".repeat(50)).unwrap();
     let (code, said) = run(&place, &database, &["verify", "lib@1.0.0", "--quiet"]);
@@ -111,11 +113,7 @@ fn a_database_that_can_not_be_used_fails_no_run() {
 #[test]
 fn a_crate_that_gets_worse_is_in_the_feed_with_its_cause_and_its_maintainer_can_be_written_to() {
     let place = Place::new();
-    let repository = place.repository("lib");
-    repository.commit(&tree("1.0.0"), "1.0.0");
-    let bytes = Cargo::find(85).unwrap().package(&repository, "", &place.registry.path, &Files::new());
-    let release = Release { name: "lib", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
-    place.registry.publish(&release, &bytes);
+    let repository = publish(&place);
     let database = place.folder.path().join("results.sqlite");
     let go = |arguments: &[&str]| run(&place, &database, arguments);
     assert_eq!(go(&["verify", "lib@1.0.0", "--quiet"]).0, 0);
@@ -143,11 +141,7 @@ fn a_crate_that_gets_worse_is_in_the_feed_with_its_cause_and_its_maintainer_can_
 #[test]
 fn a_projects_own_word_for_where_the_registry_is_makes_no_sign() {
     let place = Place::new();
-    let repository = place.repository("lib");
-    repository.commit(&tree("1.0.0"), "1.0.0");
-    let bytes = Cargo::find(85).unwrap().package(&repository, "", &place.registry.path, &Files::new());
-    let release = Release { name: "lib", version: "1.0.0", published: "2025-03-01T12:00:00Z", requires: &[] };
-    place.registry.publish(&release, &bytes);
+    publish(&place);
     let database = place.folder.path().join("results.sqlite");
     // cargo's home is kept with the project, as CI jobs do for its cache.
     let mut program = recrate();
