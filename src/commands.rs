@@ -1,24 +1,30 @@
 //! The command line: one small file per subcommand. `main` parses, runs, prints and exits.
 
+pub mod author;
 pub mod baseline;
 pub mod build_options;
 pub mod cache;
 pub mod changes;
+pub mod check;
 pub mod clean;
 pub mod completions;
 pub mod config;
+pub mod credential;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod format;
 pub mod history;
 pub mod letter;
+pub mod package;
 pub mod plan;
+pub mod publish;
 pub mod reproduce;
 pub mod runs;
 pub mod site;
 pub mod subject;
 pub mod toolchain;
+pub mod upload;
 pub mod verify;
 pub mod waive;
 
@@ -51,6 +57,11 @@ pub struct Cli {
 #[allow(missing_docs, reason = "each one's own documentation is its help")]
 pub enum Command {
     Verify(verify::Verify),
+    Check(check::Check),
+    Package(package::Package),
+    Publish(publish::Publish),
+    Credential(credential::Credential),
+    Upload(upload::Upload),
     Waive(waive::Waive),
     Changes(changes::Changes),
     History(history::History),
@@ -73,6 +84,8 @@ pub enum Command {
 /// How a command ends, besides well.
 #[derive(Debug)]
 pub enum Failure {
+    /// 1: what was asked for must not be done.
+    Refused(String),
     /// 2: usage error or unreadable input.
     Usage(String),
     /// 70: recrate or the machine is at fault.
@@ -85,6 +98,13 @@ impl Failure {
     /// Usage error or unreadable input.
     pub fn usage(error: impl std::fmt::Display) -> Self {
         Self::Usage(error.to_string())
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        let (Self::Refused(text) | Self::Usage(text) | Self::Internal(text) | Self::Interrupted(text)) = self;
+        text
     }
 
     /// recrate or the machine is at fault.
@@ -120,6 +140,11 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Verify(verify) => verify.run(),
+            Command::Check(check) => check.run(),
+            Command::Package(package) => package.run(),
+            Command::Publish(publish) => publish.run(),
+            Command::Upload(upload) => upload.run(),
+            Command::Credential(credential) => credential.run(),
             Command::Waive(waive) => waive.run(),
             Command::Changes(changes) => changes.run(),
             Command::History(history) => history.run(),
@@ -138,6 +163,7 @@ impl Cli {
         };
         let (code, text) = match done {
             Ok(code) => return code,
+            Err(Failure::Refused(text)) => (1, text),
             Err(Failure::Usage(text)) => (2, text),
             Err(Failure::Internal(text)) => (70, text),
             Err(Failure::Interrupted(text)) => (130, text),

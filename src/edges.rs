@@ -1,6 +1,10 @@
 //! The outside world, one thing each: everything that reads or writes something outside of this process.
 
+#[cfg(feature = "driver")]
+pub mod approvals;
 pub mod cache;
+#[cfg(feature = "driver")]
+pub mod cargo;
 pub mod cargo_config;
 #[cfg(feature = "driver")]
 pub mod console;
@@ -14,11 +18,17 @@ pub mod nix;
 pub mod parallel;
 pub mod registry;
 #[cfg(feature = "driver")]
+pub mod registry_api;
+#[cfg(feature = "driver")]
 pub mod results;
 #[cfg(feature = "driver")]
 pub mod run_directory;
 pub mod software_heritage;
 #[cfg(feature = "driver")]
+pub mod tokens;
+#[cfg(feature = "driver")]
 pub mod toolchains;
+#[cfg(feature = "driver")]
+pub mod trusted_publishing;
 #[cfg(feature = "driver")]
 pub mod worktree;

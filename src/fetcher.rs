@@ -98,7 +98,10 @@ fn repository() -> Result<(Git, RepositoryUrl), String> {
     let repository = variable("repository")?.parse().map_err(text_of)?;
     let rules = std::env::var("RECRATE_GIT_MIRRORS").unwrap_or_default();
     let mirrors = rules.split_whitespace().map(str::parse).collect::<Result<Vec<Mirror>, _>>()?;
-    Ok((Git { cache: cache(), mirrors, archive: None, network: Network::acquire(false, PATIENCE) }, repository))
+    Ok((
+        Git { cache: cache(), mirrors, archive: None, network: Network::acquire(false, PATIENCE), asked_since: None },
+        repository,
+    ))
 }
 
 /// A commit, with what packaging from these folders reads.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use recrate::commands::credential::{PLUGIN, serve};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -18,6 +19,10 @@ fn main() -> ExitCode {
         .with_ansi(recrate::edges::console::colours_on_stderr())
         .without_time();
     tracing_subscriber::registry().with(filter).with(lines).init();
+    // What is more comes with the requests.
+    if std::env::args_os().nth(1).is_some_and(|first| first == PLUGIN) {
+        return serve();
+    }
     recrate::commands::Cli::parse_from(arguments(std::env::args_os().collect())).run()
 }
 

@@ -17,6 +17,7 @@ pub mod inspect;
 mod lfs;
 mod outcomes;
 pub mod preflight;
+pub mod rehearsal;
 mod replay;
 pub mod repositories;
 pub mod reproduce;

@@ -3,8 +3,13 @@
 //! [`lock`] → [`artefact`], [`published`] → [`provenance`] → [`toolchain`], [`mod@slice`], [`search`] → [`plan`] →
 //! [`derivation`] → [`compare`], [`container`] → [`judge`], [`findings`] → [`verdict`], [`policy`] → [`report`].
 
+#[cfg(feature = "driver")]
+pub mod approval;
 pub mod artefact;
+pub mod candidate;
 pub mod changes;
+#[cfg(feature = "driver")]
+pub mod check;
 pub mod checkout;
 pub mod claims;
 pub mod compare;
@@ -25,6 +30,8 @@ pub mod letter;
 pub mod lock;
 pub mod lock_evidence;
 pub mod manifest;
+#[cfg(feature = "driver")]
+pub mod new_crate;
 pub mod pages;
 pub mod plan;
 pub mod policy;

@@ -61,6 +61,19 @@ impl Places {
         Ok(Toolchains::at(self.data()?.join("toolchains")))
     }
 
+    /// The options by which another run of recrate keeps things in the same places.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let given = [("--cache", &self.cache), ("--data", &self.data)];
+        let absolute =
+            |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
+        given
+            .into_iter()
+            .filter_map(|(name, path)| Some([name.to_owned(), absolute(path.as_ref()?)]))
+            .flatten()
+            .collect()
+    }
+
     /// What earlier runs found.
     ///
     /// # Errors
@@ -76,7 +89,10 @@ impl Places {
     }
 
     /// The cache with results of earlier runs, sealed with a key that lies with what was set up; `fresh`: none of them counts.
-    fn cache_with_results(&self, fresh: bool) -> Result<Cache, Failure> {
+    ///
+    /// # Errors
+    /// Where no folder is given and the user has no home.
+    pub fn cache_with_results(&self, fresh: bool) -> Result<Cache, Failure> {
         let cache = self.cache()?;
         let cache = cache.clone().hold().unwrap_or_else(|error| {
             tracing::debug!("the cache can't be held: {error}");
@@ -188,7 +204,7 @@ impl BuildOptions {
             .zip(network.clone())
             .map(|(address, network)| SoftwareHeritage { address: address.trim_end_matches('/').to_owned(), network });
         Ok(Context {
-            git: Git { cache: cache.clone(), mirrors, archive, network: network.clone() },
+            git: Git { cache: cache.clone(), mirrors, archive, network: network.clone(), asked_since: None },
             cache,
             cargo_config,
             word: if by_user { Word::User } else { Word::Project },
@@ -196,6 +212,8 @@ impl BuildOptions {
             network,
             nix,
             toolchains,
+            candidates: Vec::new(),
+            asked_since: None,
             available,
             notices,
             search: if self.thorough { Search::Thorough } else { Search::Likely },
@@ -209,6 +227,12 @@ impl BuildOptions {
             workers: WORKERS,
             permits: Permits::default(),
         })
+    }
+
+    /// Where recrate keeps things.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// What the configuration file requires and accepts, for packages of a lock file in `folder`.
@@ -271,7 +295,9 @@ pub fn cargo_config(folder: &Path) -> Result<CargoConfig, Failure> {
     CargoConfig::read(folder, cargo_home().as_deref()).map_err(Failure::usage)
 }
 
-fn cargo_home() -> Option<PathBuf> {
+/// cargo's own folder.
+#[must_use]
+pub fn cargo_home() -> Option<PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }

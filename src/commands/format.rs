@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::Failure;
 use crate::edges::cache::write_whole;
 use crate::edges::console::print;
+use crate::stages::check::report::CheckReport;
 use crate::stages::report::text::View;
 use crate::stages::report::{Report, github, junit, sarif};
 
@@ -75,26 +76,49 @@ impl FromStr for Output {
 /// Where two go to standard output, or a file can't be written.
 pub fn write(outputs: &[Output], report: &Report, view: View<'_>, lockfile: Option<&Path>) -> Result<(), Failure> {
     let lockfile = lockfile.map_or("Cargo.lock".to_owned(), in_repository);
-    let text = |format: Format, view: View<'_>| match format {
-        Format::Text => Ok(report.to_text(view)),
+    write_each(outputs, view.colour, |format, colour| match format {
+        Format::Text => Ok(report.to_text(View { colour, ..view })),
         Format::Json => Ok(report.to_json()),
         Format::Junit => junit::suites(report).map_err(Failure::internal),
         Format::Sarif => Ok(sarif::log(report, &lockfile)),
         Format::Markdown => Ok(report.to_markdown()),
         Format::Github => Ok(github::annotations(report, &lockfile) + &report.to_text(View { colour: false, ..view })),
-    };
+    })
+}
+
+/// Writes what checking came to in every form that was asked for.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_check(outputs: &[Output], report: &CheckReport, colour: bool) -> Result<(), Failure> {
+    write_each(outputs, colour, |format, colour| match format {
+        Format::Text => Ok(report.to_text(colour)),
+        Format::Json => Ok(report.to_json()),
+        Format::Junit => report.to_junit().map_err(Failure::internal),
+        Format::Sarif => Ok(report.to_sarif()),
+        Format::Markdown => Ok(report.to_markdown()),
+        Format::Github => Ok(report.to_github() + &report.to_text(false)),
+    })
+}
+
+/// Writes something in every form that was asked for; `text` makes it, in colour where that is asked for.
+fn write_each(
+    outputs: &[Output],
+    colour: bool,
+    text: impl Fn(Format, bool) -> Result<String, Failure>,
+) -> Result<(), Failure> {
     for output in outputs {
         if let Some(file) = &output.file {
-            let text = text(output.format, View { colour: false, ..view })?;
+            let text = text(output.format, false)?;
             write_whole(file, text.as_bytes())
                 .map_err(|error| Failure::internal(format!("{}: {error}", file.display())))?;
         }
     }
     let mut shown = outputs.iter().filter(|output| output.file.is_none()).map(|output| output.format);
     let format = shown.next().unwrap_or(Format::Text);
-    print(&text(format, view)?).map_err(Failure::internal)?;
+    print(&text(format, colour)?).map_err(Failure::internal)?;
     if format == Format::Github {
-        append_summary(&report.to_markdown())?;
+        append_summary(&text(Format::Markdown, false)?)?;
     }
     Ok(())
 }
@@ -125,7 +149,7 @@ fn append_summary(markdown: &str) -> Result<(), Failure> {
 }
 
 /// A file's path as annotations name it: from the root of the repository, which is where jobs run, or what the runner says.
-fn in_repository(path: &Path) -> String {
+pub fn in_repository(path: &Path) -> String {
     let root = std::env::var_os("GITHUB_WORKSPACE").map(PathBuf::from).or_else(|| std::env::current_dir().ok());
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let inside = root.and_then(|root| absolute.strip_prefix(root).map(Path::to_owned).ok());

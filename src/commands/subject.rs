@@ -118,8 +118,8 @@ impl Subject {
             word: if from_plan { Word::Plan } else { done.context.word },
         };
         let added = self.options.results().and_then(|mut results| results.add(&run, &found).map_err(Failure::internal));
-        if let Err(Failure::Internal(error) | Failure::Usage(error) | Failure::Interrupted(error)) = added {
-            eprintln!("note: this run is not in the history: {}", Foreign::from(error));
+        if let Err(failure) = added {
+            eprintln!("note: this run is not in the history: {}", Foreign::from(failure.text()));
         }
     }
 

@@ -109,6 +109,19 @@ impl CargoConfig {
         }
     }
 
+    /// The registry that the configuration, or a variable as cargo reads them, calls by a name.
+    ///
+    /// # Errors
+    /// Where there is none, in words.
+    pub fn index_of(&self, label: &str) -> Result<RegistryName, String> {
+        let variable = format!("CARGO_REGISTRIES_{}_INDEX", label.to_ascii_uppercase().replace('-', "_"));
+        let configured = || self.registries.get(label).and_then(|registry| registry.index.clone());
+        let index = std::env::var(&variable).ok().or_else(configured).ok_or_else(|| {
+            format!("cargo's configuration has no registry `{label}`\nhelp: add `[registries.{label}]` with `index = \"sparse+…\"`")
+        })?;
+        index.parse().map_err(|error| format!("the registry `{label}`: {error}"))
+    }
+
     /// Where the default registry is.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::cache::Cache;
 use super::network::Network;
 use super::software_heritage::SoftwareHeritage;
@@ -74,6 +76,8 @@ pub struct Git {
     pub archive: Option<SoftwareHeritage>,
     /// Leave to ask repositories that no rule sends to a folder.
     pub network: Option<Network>,
+    /// From when on what servers said of branches and tags is believed; where there is none, for a day.
+    pub asked_since: Option<Timestamp>,
 }
 
 impl Git {

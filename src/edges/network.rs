@@ -135,6 +135,26 @@ impl Network {
         })
     }
 
+    /// Sends a request once, whatever comes of it: one that changes something must not be made twice.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, Error> {
+        let url = request.uri().to_string();
+        let failed = |reason: String| Error::Failed { url: url.clone(), reason };
+        let client = self.client().map_err(failed)?;
+        let mut request = reqwest::blocking::Request::try_from(request).map_err(|error| failed(chain(&error)))?;
+        *request.timeout_mut() = Some(self.patience);
+        let answer = client.execute(request).map_err(|error| failed(chain(&error)))?;
+        let mut built = http::Response::builder().status(answer.status());
+        for (name, value) in answer.headers() {
+            built = built.header(name, value);
+        }
+        let body = self.receive(answer, INDEX_LIMIT).map_err(failed)?;
+        let body = body.ok_or_else(|| Error::TooLarge { url: url.clone(), limit: INDEX_LIMIT })?;
+        built.body(body).map_err(|error| failed(error.to_string()))
+    }
+
     fn ask(&self, url: &str, limit: u64, request: impl Fn(&Client) -> RequestBuilder) -> Result<Answer, Error> {
         let failed = |reason: String| Error::Failed { url: url.to_owned(), reason };
         let client = self.client().map_err(failed)?;

@@ -1,5 +1,8 @@
 //! A registry: index files and crates, from the network or a folder, kept in the cache.
 
+#[cfg(feature = "driver")]
+mod publishing;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -16,6 +19,7 @@ use super::parallel::{in_parallel, locked};
 use crate::model::digest::Sha256;
 use crate::model::krate::{CrateId, CrateName};
 use crate::stages::artefact::{Artefact, ChecksumMismatch};
+use crate::stages::candidate::Candidate;
 use crate::stages::index::{Index, IndexLine, read_index};
 use crate::stages::slice::Slice;
 
@@ -45,6 +49,8 @@ pub struct Registry {
     network: Option<Network>,
     /// What the index says of downloads, or why it says nothing; asked for once, whoever comes first.
     downloads: Mutex<Option<Result<IndexConfig, String>>>,
+    /// Packages that are not published yet: they stand beside what the registry has.
+    candidates: Vec<Candidate>,
     read: Mutex<HashMap<CrateName, Held>>,
     hashes: Mutex<HashMap<CrateName, Hash>>,
 }
@@ -152,7 +158,21 @@ impl Registry {
     /// The registry at a place.
     #[must_use]
     pub fn new(place: Place, cache: Cache, network: Option<Network>) -> Self {
-        Self { place, cache, network, downloads: Mutex::default(), read: Mutex::default(), hashes: Mutex::default() }
+        Self {
+            place,
+            cache,
+            network,
+            downloads: Mutex::default(),
+            candidates: Vec::new(),
+            read: Mutex::default(),
+            hashes: Mutex::default(),
+        }
+    }
+
+    /// The same registry with packages that are not published yet. Where it has a version itself, that one counts.
+    #[must_use]
+    pub fn with(self, candidates: Vec<Candidate>) -> Self {
+        Self { candidates, ..self }
     }
 
     /// The index lines of a crate.
@@ -186,6 +206,22 @@ impl Registry {
 
     /// An index file, and when it was the registry's; none where the registry has no such crate.
     fn read_index(&self, name: &CrateName, believed: Believed) -> Result<(Option<Vec<u8>>, SystemTime), Error> {
+        let (mut bytes, at) = self.read_published(name, believed)?;
+        for candidate in self.candidates.iter().filter(|candidate| candidate.key.name == *name) {
+            let text = bytes.get_or_insert_default();
+            if read_index(text).iter().all(|line| line.version != candidate.key.version) {
+                if text.last().is_some_and(|last| *last != b'\n') {
+                    text.push(b'\n');
+                }
+                text.extend_from_slice(candidate.line.as_bytes());
+                text.push(b'\n');
+            }
+        }
+        Ok((bytes, at))
+    }
+
+    /// The same of what is published.
+    fn read_published(&self, name: &CrateName, believed: Believed) -> Result<(Option<Vec<u8>>, SystemTime), Error> {
         match &self.place {
             Place::Local(root) => match fs_err::read(root.join(name.index_path())) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((None, SystemTime::now())),
@@ -304,6 +340,10 @@ impl Registry {
     /// Where the registry has no such crate, can't be asked, or serves other bytes.
     pub fn artefact(&self, id: &CrateId, expected: Sha256) -> Result<Artefact, Error> {
         let absent = || Error::Absent(id.to_string());
+        let is_it = |one: &&Candidate| one.key.id() == *id && one.checksum == expected;
+        if let Some(candidate) = self.candidates.iter().find(is_it) {
+            return Ok(Artefact::check(id.clone(), expected, candidate.bytes.clone())?);
+        }
         let address = match &self.place {
             Place::Sparse(address) => address,
             Place::Local(root) => {
@@ -320,15 +360,18 @@ impl Registry {
                 Err(_) => tracing::warn!("the cached {file} is damaged and is fetched again"),
             }
         }
-        let network = self.network.as_ref().ok_or_else(|| Error::Offline(id.to_string()))?;
-        let bytes = match network.get(&self.download_url(address, id, expected)?, None, FILE_LIMIT)? {
-            Answer::Body { bytes, .. } => bytes,
-            Answer::Absent | Answer::NotModified => return Err(absent()),
-        };
         // Only what is right is kept: what is wrong is asked for again next time.
-        let artefact = Artefact::check(id.clone(), expected, bytes)?;
+        let artefact = Artefact::check(id.clone(), expected, self.download(address, id, expected)?)?;
         self.cache.write(&file, artefact.bytes())?;
         Ok(artefact)
+    }
+
+    fn download(&self, address: &str, id: &CrateId, expected: Sha256) -> Result<Vec<u8>, Error> {
+        let network = self.network.as_ref().ok_or_else(|| Error::Offline(id.to_string()))?;
+        match network.get(&self.download_url(address, id, expected)?, None, FILE_LIMIT)? {
+            Answer::Body { bytes, .. } => Ok(bytes),
+            Answer::Absent | Answer::NotModified => Err(Error::Absent(id.to_string())),
+        }
     }
 
     /// Whether a crate that was read before would be read again with the same checksum. A folder may have other bytes by now;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
+
 use super::repositories::Repositories;
 use crate::edges::cache::Cache;
 use crate::edges::cargo_config::CargoConfig;
@@ -14,6 +16,7 @@ use crate::edges::parallel::Permits;
 use crate::edges::registry::Registry;
 use crate::edges::toolchains::Toolchains;
 use crate::model::package::RegistryName;
+use crate::stages::candidate::Candidate;
 use crate::stages::history::Word;
 use crate::stages::plan::{ProgramPin, ProgramPins};
 use crate::stages::renamed_repositories::Renamed;
@@ -38,6 +41,10 @@ pub struct Context {
     pub nix: Nix,
     /// Where imported toolchains are.
     pub toolchains: Toolchains,
+    /// Packages that are not published yet, to be verified as if they were.
+    pub candidates: Vec<Candidate>,
+    /// From when on what servers said is believed; where there is none, as long as usual.
+    pub asked_since: Option<Timestamp>,
     /// The cargos that may be tried.
     pub available: Vec<Toolchain>,
     /// What the reader of a report should know of how it was made.
@@ -165,6 +172,10 @@ impl Context {
     /// Where the configuration names no place for it that recrate reads, in words.
     pub fn registry(&self, name: &RegistryName) -> Result<Registry, String> {
         let place = self.cargo_config.place(name).map_err(|error| error.to_string())?;
-        Ok(Registry::new(place, self.cache.clone(), self.network.clone()))
+        // Dependencies may name the same place differently.
+        let is_here =
+            |candidate: &&Candidate| self.cargo_config.place(&candidate.key.registry).is_ok_and(|other| other == place);
+        let candidates = self.candidates.iter().filter(is_here).cloned().collect();
+        Ok(Registry::new(place, self.cache.clone(), self.network.clone()).with(candidates))
     }
 }

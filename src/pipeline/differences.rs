@@ -67,19 +67,8 @@ impl Context {
     /// Where there is nothing to compare.
     pub fn difference(&self, record: &Record, run: &Path, budget: Budget) -> Result<Option<Diff>, Error> {
         let unreadable = |error: &dyn ToString| Error::Unreadable(error.to_string());
-        let (Some(attempt), Some(checksum)) = (record.best_attempt(), record.checksum) else {
-            return Err(Error::NotRebuilt);
-        };
-        // What another store built was copied.
-        let copied = run.join("store").join(attempt.out.trim_start_matches('/'));
-        let out = if copied.exists() { copied } else { PathBuf::from(&attempt.out) };
-        if !out.exists() {
-            return Err(Error::Gone(attempt.out.clone()));
-        }
-        let output = read_output(&out).map_err(|error| unreadable(&error))?;
-        let Output::Built { status: Status { outcome: Outcome::Packaged { .. }, .. }, rebuilt } = output else {
-            return Err(Error::NothingPackaged { drv: attempt.drv.clone() });
-        };
+        let checksum = record.checksum.ok_or(Error::NotRebuilt)?;
+        let rebuilt = self.rebuilt(record, run)?;
         let registry = self.registry(&record.key.registry).map_err(|error| unreadable(&error))?;
         let id = record.key.id();
         let published = registry.artefact(&id, checksum).map_err(|error| unreadable(&error))?;
@@ -91,5 +80,23 @@ impl Context {
             let (theirs, mine) = (read(published.bytes())?, read(&rebuilt)?);
             Ok(Some(diff(&id, &theirs, &mine, &record.findings.contents, budget)))
         })
+    }
+
+    /// The crate that a package of the run in the folder `run` was rebuilt to.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn rebuilt(&self, record: &Record, run: &Path) -> Result<Vec<u8>, Error> {
+        let attempt = record.best_attempt().ok_or(Error::NotRebuilt)?;
+        // What another store built was copied.
+        let copied = run.join("store").join(attempt.out.trim_start_matches('/'));
+        let out = if copied.exists() { copied } else { PathBuf::from(&attempt.out) };
+        if !out.exists() {
+            return Err(Error::Gone(attempt.out.clone()));
+        }
+        match read_output(&out).map_err(Error::Unreadable)? {
+            Output::Built { status: Status { outcome: Outcome::Packaged { .. }, .. }, rebuilt } => Ok(rebuilt),
+            Output::Built { .. } | Output::Failed(_) => Err(Error::NothingPackaged { drv: attempt.drv.clone() }),
+        }
     }
 }

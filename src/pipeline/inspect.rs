@@ -32,11 +32,12 @@ use crate::stages::index::Index;
 use crate::stages::lock::LockedPackage;
 use crate::stages::lock_evidence::{LockEvidence, examine, index_modes, locked_versions};
 use crate::stages::manifest::Manifest;
+use crate::stages::plan::IndexMode;
 use crate::stages::provenance::{locate, tag_names};
 use crate::stages::recipe::Blueprint;
 use crate::stages::search::Subject;
 use crate::stages::slice::Wanted;
-use crate::stages::toolchain::{CargoEvidence, asked_for, candidates, prefer};
+use crate::stages::toolchain::{CargoEvidence, Search, asked_for, candidates, prefer};
 use crate::stages::workspace::{pruned, root_of, stripped};
 
 /// A package that is ready to be rebuilt.
@@ -151,11 +152,16 @@ impl Context {
             found.compare_with_newer(&fetched.manifest, &wanted.requirements, &index);
             found
         });
-        let modes = index_modes(lock_evidence.as_ref(), fetched.published, lock_tracked);
+        let is_known = self.search == Search::Nothing;
+        let modes = match self.search {
+            Search::Nothing => vec![IndexMode::AtPublication],
+            Search::Likely | Search::Thorough => index_modes(lock_evidence.as_ref(), fetched.published, lock_tracked),
+        };
         let lock_evidence = lock_evidence.unwrap_or_default();
         let claims =
             claims(&fetched, &repository, &commit, history.as_deref(), &path, &files, lock_tracked, &lock_evidence);
         let (checkout, lfs) = checkout_of(&fetched, &path, &files, &commit);
+        let checkout = if is_known { Checkout::default() } else { checkout };
         let pruned = pruned(&path, &workspace, &files.manifests);
         let stripped = stripped(&pruned, &workspace, &files.manifests);
         let pin = match self.pin_of(repository, &commit, &path) {
@@ -174,7 +180,7 @@ impl Context {
                 tracks_workspace_lock: files.has_lock(&workspace),
                 // Nobody selects for what the links of submodules lead to.
                 is_lean: !path.as_str().is_empty() && extra.submodules.is_empty(),
-                can_be_pruned: !stripped.is_empty(),
+                can_be_pruned: !is_known && !stripped.is_empty(),
                 must_be_pruned: members == Members::MustGo,
                 search: self.search,
             },
@@ -194,7 +200,7 @@ impl Context {
                 lock: fetched.lock,
                 lock_evidence,
                 wanted,
-                dirty: fetched.named.dirty,
+                dirty: fetched.named.dirty && !is_known,
                 url: fetched.url,
                 claims,
             },

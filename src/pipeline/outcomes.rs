@@ -12,6 +12,7 @@ use crate::edges::run_directory::{Kept, KeptBuild, RunDirectory};
 use crate::model::digest::Sha256;
 use crate::stages::claims::{Cause, Missing};
 use crate::stages::lock::LockedPackage;
+use crate::stages::toolchain::Search;
 
 /// What is kept of what a package came to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,8 +51,8 @@ impl Outcomes {
         registries: &Registries,
         run: &RunDirectory,
     ) -> Result<Recalled<'a>, Error> {
-        // What another store has would have to be copied.
-        if context.nix.store.is_some() {
+        // What another store has would have to be copied; and of what is to be published, everything is asked again.
+        if context.nix.store.is_some() || context.search == Search::Nothing {
             return Ok((Vec::new(), packages));
         }
         let recalled = in_parallel(context.workers, packages, |package| {
@@ -82,6 +83,9 @@ impl Outcomes {
 
     /// Keeps what a package came to, where asking again would find nothing else.
     pub fn remember(&self, context: &Context, package: &LockedPackage, kept: &Kept, sources: &Sources<'_>) {
+        if context.search == Search::Nothing {
+            return;
+        }
         let Some(answers) = sources.answers() else { return };
         if kept.record.is_determined() || ends_with_answers(kept, &answers, context) {
             let outcome = Outcome { answers, kept: kept.clone() };

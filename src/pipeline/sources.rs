@@ -113,7 +113,8 @@ impl<'a> Sources<'a> {
     /// Where it can't be asked, in words.
     pub fn indexes(&self, names: &BTreeSet<CrateName>, published: Option<Timestamp>) -> Result<Index, String> {
         self.asked().index.entry(RegistryName::Default).or_default().extend(names.iter().cloned());
-        let since = published.map(registry::told_by);
+        let since =
+            self.context.asked_since.map_or_else(|| published.map(registry::told_by), |since| Some(since.into()));
         self.registry(&RegistryName::Default)?.indexes(names, since).map_err(|error| error.to_string())
     }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::Cache;
 
 /// The parts of a cache: folder and what is in it.
-pub const PARTS: [(&str, &str); 9] = [
+pub const PARTS: [(&str, &str); 10] = [
     ("crates", "published crates"),
     ("index", "index files of registries"),
     ("git", "commits of repositories"),
@@ -17,6 +17,7 @@ pub const PARTS: [(&str, &str); 9] = [
     ("lfs", "LFS objects"),
     ("archives", "official cargos"),
     ("probes", "what the sandbox was seen to do"),
+    ("approvals", "what may be published"),
     (RESULTS, "what crates came to"),
 ];
 

@@ -116,7 +116,9 @@ impl Git {
         let copy = self.bare("history", &history_name(repository, &address))?;
         let before = self.memo(repository, &address).and_then(|text| serde_json::from_slice::<Memo>(&text).ok());
         let age = before.as_ref().map(|before| Timestamp::now().duration_since(before.at));
-        let fresh = age.is_some_and(|age| !age.is_negative() && age < FRESH);
+        let is_recent = |at: Timestamp| self.asked_since.is_none_or(|since| at >= since);
+        let fresh = age.is_some_and(|age| !age.is_negative() && age < FRESH)
+            && before.as_ref().is_some_and(|before| is_recent(before.at));
         let refs_before = before.as_ref().map(|before| before.refs.clone()).unwrap_or_default();
         if let Some(before) = before {
             let history = History::of(copy.clone(), before, address.clone(), address.clone(), self.cache.clone());

@@ -9,23 +9,48 @@ use super::brief::{Brief, Level};
 /// How many annotations of each level a step can have: GitHub shows no more.
 const LIMIT: usize = 10;
 
+/// Something to show beside a file.
+#[derive(Debug, Clone)]
+pub struct Annotation {
+    /// How loud it is.
+    pub level: Level,
+    /// What it is, in one line.
+    pub title: String,
+    /// The rest.
+    pub text: String,
+    /// The file, as the repository has it, and a line of it.
+    pub place: Option<(String, Option<usize>)>,
+}
+
 /// The annotations; `lockfile`: its path in the repository.
 #[must_use]
 pub fn annotations(report: &Report, lockfile: &str) -> String {
+    let of_brief = |brief: &Brief<'_>| {
+        let lines: Vec<String> = brief.lines.iter().map(ToString::to_string).collect();
+        Annotation {
+            level: brief.level,
+            title: brief.title.to_string(),
+            text: lines.join("\n"),
+            place: brief.entry.map(|entry| (lockfile.to_owned(), entry.line)),
+        }
+    };
+    commands(&report.briefs().iter().map(of_brief).collect::<Vec<_>>())
+}
+
+/// Annotations as commands, no more of them than are shown.
+#[must_use]
+pub fn commands(annotations: &[Annotation]) -> String {
     let mut out = String::new();
-    let briefs = report.briefs();
     for (level, command) in [(Level::Error, "error"), (Level::Warning, "warning")] {
-        let of_level: Vec<&Brief<'_>> = briefs.iter().filter(|brief| brief.level == level).collect();
+        let of_level: Vec<&Annotation> = annotations.iter().filter(|one| one.level == level).collect();
         // One annotation can say that there are more.
         let shown = if of_level.len() > LIMIT { LIMIT - 1 } else { of_level.len() };
-        for brief in &of_level[..shown] {
-            let lines: Vec<String> = brief.lines.iter().map(ToString::to_string).collect();
-            let place = brief.entry.map_or_else(String::new, |entry| {
-                let line = entry.line.map_or_else(String::new, |line| format!(",line={line}"));
-                format!("file={}{line},", property(lockfile))
+        for Annotation { title, text, place, .. } in &of_level[..shown] {
+            let place = place.as_ref().map_or_else(String::new, |(file, line)| {
+                let line = line.map_or_else(String::new, |line| format!(",line={line}"));
+                format!("file={}{line},", property(file))
             });
-            let (title, text) = (property(&brief.title.to_string()), message(&lines.join("\n")));
-            let _ = writeln!(out, "::{command} {place}title={title}::{text}");
+            let _ = writeln!(out, "::{command} {place}title={}::{}", property(title), message(text));
         }
         if shown < of_level.len() {
             let more = of_level.len() - shown;

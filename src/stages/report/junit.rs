@@ -13,20 +13,25 @@ use super::{Entry, Report};
 use crate::stages::decision::Decision;
 
 /// A test.
-struct Case {
-    name: String,
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// What was tested.
+    pub name: String,
     /// What it is besides passed; none where it is.
-    other: Option<Other>,
+    pub other: Option<Other>,
 }
 
 /// A test that did not simply pass.
-struct Other {
+#[derive(Debug, Clone)]
+pub struct Other {
     /// `failure`, `error` or `skipped`.
-    element: &'static str,
+    pub element: &'static str,
     /// One word for why.
-    kind: String,
-    message: String,
-    text: String,
+    pub kind: String,
+    /// Why, in a line.
+    pub message: String,
+    /// The rest.
+    pub text: String,
 }
 
 /// The XML.
@@ -41,6 +46,17 @@ pub fn suites(report: &Report) -> io::Result<String> {
         let other = Other { element: "error", kind, message: brief.title.to_string(), text };
         Case { name: brief.title.to_string(), other: Some(other) }
     }));
+    // Waivers and rules that need attention are no tests.
+    let notes = briefs.iter().filter(|brief| brief.entry.is_none() && !brief.is_unsupported);
+    let notes: Vec<String> = notes.map(|brief| format!("{}: {}", brief.title, text_of(brief))).collect();
+    document("Cargo.lock", &cases, &notes)
+}
+
+/// Tests of one class as a document, with notes that are no tests.
+///
+/// # Errors
+/// Where it can't be written.
+pub fn document(class: &str, cases: &[Case], notes: &[String]) -> io::Result<String> {
     let count = |element: &str| {
         let such = cases.iter().filter(|case| case.other.as_ref().is_some_and(|other| other.element == element));
         such.count().to_string()
@@ -53,13 +69,7 @@ pub fn suites(report: &Report) -> io::Result<String> {
     writer.create_element("testsuites").with_attributes(counts).write_inner_content(|writer| {
         let suite = writer.create_element("testsuite").with_attributes(counts);
         suite.with_attribute(("skipped", skipped.as_str())).write_inner_content(|writer| {
-            cases.iter().try_for_each(|case| write_case(writer, case))?;
-            // Waivers and rules that need attention are no tests.
-            let notes: Vec<String> = briefs
-                .iter()
-                .filter(|brief| brief.entry.is_none() && !brief.is_unsupported)
-                .map(|brief| format!("{}: {}", brief.title, text_of(brief)))
-                .collect();
+            cases.iter().try_for_each(|case| write_case(writer, class, case))?;
             if notes.is_empty() {
                 return Ok(());
             }
@@ -70,8 +80,8 @@ pub fn suites(report: &Report) -> io::Result<String> {
     String::from_utf8(writer.into_inner()).map_err(io::Error::other)
 }
 
-fn write_case(writer: &mut Writer<Vec<u8>>, Case { name, other }: &Case) -> io::Result<()> {
-    let case = writer.create_element("testcase").with_attributes([("classname", "Cargo.lock"), ("name", name)]);
+fn write_case(writer: &mut Writer<Vec<u8>>, class: &str, Case { name, other }: &Case) -> io::Result<()> {
+    let case = writer.create_element("testcase").with_attributes([("classname", class), ("name", name)]);
     let Some(Other { element, kind, message, text }) = other else { return case.write_empty().map(drop) };
     case.write_inner_content(|writer| {
         let other = writer.create_element(*element);

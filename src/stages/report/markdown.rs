@@ -133,12 +133,12 @@ fn is_full(out: &str) -> bool {
 }
 
 /// The same of the first part of a text.
-fn cell(text: &str) -> String {
+pub(in crate::stages) fn cell(text: &str) -> String {
     code(&brief(text, CELL))
 }
 
 /// Text as code that nothing in it can end: every character with a meaning in Markdown or HTML is written by its number.
-fn code(text: &str) -> String {
+pub(in crate::stages) fn code(text: &str) -> String {
     let mut out = "<code>".to_owned();
     for c in text.chars() {
         if c.is_ascii_punctuation() {

@@ -19,17 +19,40 @@ const LIMIT: usize = 5_000;
 /// Never: it is plain data.
 #[must_use]
 pub fn log(report: &Report, lockfile: &str) -> String {
-    let rules = rules();
     let briefs = report.briefs();
-    let results: Vec<Value> = briefs.iter().take(LIMIT).map(|brief| result(brief, lockfile, &rules)).collect();
+    log_of(&report.recrate, &rules(), briefs.iter().map(|brief| result(brief, lockfile)))
+}
+
+/// What is wrong, by which rule and where.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The rule's id.
+    pub rule: String,
+    /// How loud it is.
+    pub level: Level,
+    /// What is wrong.
+    pub text: String,
+    /// What it is wrong with: the same thing is told once.
+    pub what: String,
+    /// The file, as the repository has it, and a line of it.
+    pub place: (String, usize),
+}
+
+/// A log of what was `found` by `rules`, each an id and what it means.
+///
+/// # Panics
+/// Never: it is plain data.
+#[must_use]
+pub fn log_of(recrate: &str, rules: &[(String, &'static str)], found: impl Iterator<Item = Found>) -> String {
+    let results: Vec<Value> = found.take(LIMIT).map(|found| written(&found, rules)).collect();
     let log = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{
             "tool": { "driver": {
                 "name": "recrate",
-                "version": report.recrate,
-                "semanticVersion": report.recrate,
+                "version": recrate,
+                "semanticVersion": recrate,
                 "rules": rules.iter().map(rule).collect::<Vec<_>>(),
             } },
             "columnKind": "utf16CodeUnits",
@@ -66,7 +89,7 @@ fn rule((id, means): &(String, &'static str)) -> Value {
     })
 }
 
-fn result(brief: &Brief<'_>, lockfile: &str, rules: &[(String, &'static str)]) -> Value {
+fn result(brief: &Brief<'_>, lockfile: &str) -> Found {
     let rule = match (brief.entry, brief.level) {
         (Some(entry), _) if matches!(entry.verdict, Verdict::Reproduced | Verdict::SameContents) => "policy".to_owned(),
         (Some(entry), _) => id(entry.verdict),
@@ -75,14 +98,20 @@ fn result(brief: &Brief<'_>, lockfile: &str, rules: &[(String, &'static str)]) -
     };
     let lines: Vec<String> = std::iter::once(&brief.title).chain(&brief.lines).map(ToString::to_string).collect();
     let what = brief.entry.map_or_else(|| brief.title.to_string(), |entry| title(&entry.record.key));
+    let line = brief.entry.and_then(|entry| entry.line).unwrap_or(1);
+    Found { rule, level: brief.level, text: lines.join("\n"), what, place: (lockfile.to_owned(), line) }
+}
+
+fn written(found: &Found, rules: &[(String, &'static str)]) -> Value {
+    let Found { rule, level, text, what, place: (file, line) } = found;
     json!({
         "ruleId": rule,
-        "ruleIndex": rules.iter().position(|(id, _)| *id == rule),
-        "level": match brief.level { Level::Error => "error", Level::Warning => "warning" },
-        "message": { "text": lines.join("\n") },
+        "ruleIndex": rules.iter().position(|(id, _)| id == rule),
+        "level": match level { Level::Error => "error", Level::Warning => "warning" },
+        "message": { "text": text },
         "locations": [{ "physicalLocation": {
-            "artifactLocation": { "uri": uri(lockfile) },
-            "region": { "startLine": brief.entry.and_then(|entry| entry.line).unwrap_or(1) },
+            "artifactLocation": { "uri": uri(file) },
+            "region": { "startLine": line },
         } }],
         "partialFingerprints": { "packageAndRule/v1": Sha256::of(format!("{what}|{rule}").as_bytes()).to_string() },
     })

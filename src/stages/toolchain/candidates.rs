@@ -23,6 +23,9 @@ pub enum Search {
     Likely,
     /// Every cargo that is not certain to be another one than the publisher's.
     Thorough,
+    /// Nothing: the cargos, the index and the checkout are known, because the package is not published yet. What differs then is to be
+    /// seen, not to be searched for.
+    Nothing,
 }
 
 /// How many candidates a crate gets in a search for what is likely: those that all evidence allows, those that are only too
@@ -40,11 +43,14 @@ pub fn candidates(
     available: &[Toolchain],
     search: Search,
 ) -> Vec<Candidate> {
+    if search == Search::Nothing {
+        return available.iter().map(|toolchain| Candidate { toolchain: toolchain.clone(), in_range: true }).collect();
+    }
     let newest = || available.iter().map(|toolchain| toolchain.minor).max().unwrap_or(Minor(0));
     let expected = published.and_then(stable_at).unwrap_or_else(newest);
     let span = evidence.range.unwrap_or(Span::ALL);
     let allowed = match search {
-        Search::Likely => span,
+        Search::Likely | Search::Nothing => span,
         Search::Thorough => evidence.certain.unwrap_or(Span::ALL),
     };
     let distance = |a: Minor, b: Minor| class_of(a).abs_diff(class_of(b));
