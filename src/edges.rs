@@ -16,6 +16,8 @@ pub mod network;
 #[cfg(feature = "driver")]
 pub mod nix;
 pub mod parallel;
+#[cfg(feature = "driver")]
+pub mod providers;
 pub mod registry;
 #[cfg(feature = "driver")]
 pub mod registry_api;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 
 use super::Failure;
 use super::build_options::{BuildOptions, cargo_config};
@@ -181,7 +181,7 @@ impl Author {
                 context.toolchains.add(&file, Some(&name)).map_err(Failure::usage)?
             }
         };
-        let now = Timestamp::now().round(Unit::Second).unwrap_or_default();
+        let now = Timestamp::now();
         context.available = vec![toolchain];
         context.notices.clear();
         context.search = Search::Nothing;

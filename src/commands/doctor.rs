@@ -8,9 +8,10 @@ use std::time::Duration;
 use indicatif::{DecimalBytes, HumanDuration};
 
 use super::Failure;
-use super::build_options::{Places, find_program, how_to_build};
+use super::build_options::{Places, cargo_home, find_program, how_to_build};
 use crate::edges::console::print;
 use crate::edges::nix::Nix;
+use crate::edges::providers::{Gate, Providers};
 use crate::pipeline::preflight::{HELP, SANDBOXED, probe};
 use crate::stages::derivation::names;
 use crate::stages::lock;
@@ -44,7 +45,7 @@ impl Doctor {
         let toolchains = self.places.toolchains()?.imported().map_err(Failure::internal)?;
         let cache = self.places.cache()?;
         let (packages, of) = self.packages()?;
-        let checks: [(&str, Check); 14] = [
+        let checks: [(&str, Check); 15] = [
             ("Nix", nix.version().map_err(|error| error.to_string())),
             ("builder", static_program(names::BUILDER)),
             ("fetcher", static_program(names::FETCHER)),
@@ -70,6 +71,7 @@ impl Doctor {
             ("/dev/shm", Ok(memory_of_builds(&setting("sandbox-dev-shm-size")))),
             ("open files", open_files()),
             ("clock", clock()),
+            ("gate", gate()?),
             (
                 "toolchains",
                 if toolchains.is_empty() {
@@ -202,6 +204,25 @@ fn open_files() -> Check {
     } else {
         Ok(format!("{limit} at once"))
     }
+}
+
+/// Whether uploads from this folder go through `recrate credential`.
+fn gate() -> Result<Check, Failure> {
+    let folder = std::env::current_dir().map_err(Failure::internal)?;
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(match Providers::read(&folder, cargo_home().as_deref(), variables).gate() {
+        Gate::None => {
+            Ok("none: nothing keeps `cargo publish` from uploading what was not checked (docs/PUBLISHING.md)"
+                .to_owned())
+        }
+        Gate::For(registries) => Ok(format!("`cargo publish` asks recrate: {}", registries.join(", "))),
+        Gate::Open(others) => Err(format!(
+            "cargo asks {} for tokens, too: name `recrate credential` as `registry.credential-provider`, not in \
+             `global-credential-providers`",
+            others.join(", ")
+        )),
+    })
 }
 
 /// Seconds since 1970 when this was written: no clock that is right says less.

@@ -76,12 +76,8 @@ impl CargoConfig {
     /// Where a file is there but can't be read.
     pub fn read(folder: &Path, cargo_home: Option<&Path>) -> Result<Self, Error> {
         let mut config = Self::default();
-        let own = folder.ancestors().map(|folder| folder.join(".cargo"));
-        for folder in own.chain(cargo_home.map(Path::to_owned)) {
-            let Some(path) = ["config.toml", "config"].map(|name| folder.join(name)).into_iter().find(|p| p.is_file())
-            else {
-                continue;
-            };
+        for path in files(folder, cargo_home) {
+            let folder = path.parent().unwrap_or(Path::new("")).to_owned();
             let text = fs_err::read_to_string(&path)?;
             let malformed = |error: toml::de::Error| Error::Malformed { path: path.clone(), reason: error.to_string() };
             let file: File = toml::from_str(&text).map_err(malformed)?;
@@ -178,6 +174,16 @@ impl CargoConfig {
         }
         Err(unsupported(name))
     }
+}
+
+/// The files that cargo reads in `folder`, the nearest first: those of the folder and everything above, then that of cargo's home.
+pub fn files(folder: &Path, cargo_home: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+    let own = folder.ancestors().map(|folder| folder.join(".cargo"));
+    let folders: Vec<PathBuf> = own.chain(cargo_home.map(Path::to_owned)).collect();
+    let of = |folder: PathBuf| {
+        ["config.toml", "config"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
+    };
+    folders.into_iter().filter_map(of)
 }
 
 /// The address of a sparse index, with a slash at its end.

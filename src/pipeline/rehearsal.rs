@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::context::{Context, Error};
 use crate::edges::cargo::{Cargo, Member, Workspace};
@@ -108,8 +108,8 @@ impl Project {
             } else {
                 self.cargo.package(&[member], self.label.as_deref(), target.path(), false).map(drop)
             };
-            // As if each was published a second after those that it needs.
-            let published = now - SignedDuration::from_secs(count - at);
+            // As if each was published a second after those that it needs; registries tell times to the second.
+            let published = Timestamp::from_second(now.as_second() - (count - at)).unwrap_or(now);
             let here = match made {
                 Ok(()) => candidate(key.clone(), fs_err::read(&file)?, published).map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),

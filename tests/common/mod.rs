@@ -1,7 +1,9 @@
 //! Helpers of the integration tests, independent of the product: they must not share its mistakes.
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
+pub mod author;
 pub mod daemon;
+pub mod issuer;
 pub mod measure;
 pub mod place;
 pub mod raw;
@@ -147,7 +149,7 @@ pub fn verify_json_with(mut recrate: assert_cmd::Command, folder: &Path, argumen
 /// Asserts that a document is what its schema in `docs/` says.
 pub fn assert_fits(schema: &str, document: &serde_json::Value) {
     let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
-    for name in ["plan.schema.json", "report.schema.json"] {
+    for name in ["plan.schema.json", "report.schema.json", "check.schema.json"] {
         let text = std::fs::read(root().join("docs").join(name)).unwrap();
         compiler.add_resource(name, serde_json::from_slice(&text).unwrap()).unwrap();
     }
