@@ -159,6 +159,23 @@ fn a_file_that_is_swapped_after_packaging_is_refused() {
 }
 
 #[test]
+fn code_that_is_built_does_not_see_the_token() {
+    let author = Author::new();
+    author.begin("nosy");
+    author.package("", "nosy", "0.1.0", "");
+    author.lock("nosy", "0.1.0");
+    author.write(
+        "build.rs",
+        "fn main() {\n    for name in [\"CARGO_REGISTRIES_OWN_TOKEN\", \"ACTIONS_ID_TOKEN_REQUEST_TOKEN\", \"RECRATE_ID_TOKEN\"] {\n        \
+         assert!(std::env::var_os(name).is_none(), \"{name}\");\n    }\n}\n",
+    );
+    author.commit();
+    author.push();
+    let mut publish = author.recrate("publish", &[]);
+    succeed(publish.env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "x").env("RECRATE_ID_TOKEN", "x"));
+}
+
+#[test]
 fn a_check_says_what_is_wrong_and_what_to_do() {
     let author = Author::new().with_package("checked");
     let told = |report: &serde_json::Value| {
@@ -285,10 +302,30 @@ fn where_no_lock_file_is_tracked_the_sandboxs_is_laid_into_the_checkout() {
     let report = author.check(&[]);
     assert_eq!(problems(&report["packages"][0])[0], ("error", "lock-differs"), "{report}");
     let told = succeed(&mut author.recrate("publish", &[]));
-    assert!(told.contains("Cargo.lock is not tracked: the sandbox's is used now"), "{told}");
+    assert!(told.contains("Cargo.lock is not tracked: the sandbox's is used while loose@0.1.0 is published"), "{told}");
     assert_eq!(author.registry.has("loose-0.1.0").unwrap(), report["packages"][0]["sandbox"].as_str().unwrap());
-    assert_eq!(std::fs::read_to_string(author.tree().join("target/recrate/Cargo.lock.before")).unwrap(), old);
-    assert!(std::fs::read_to_string(author.tree().join("Cargo.lock")).unwrap().contains("1.0.1"));
+    assert_eq!(
+        std::fs::read_to_string(author.tree().join("Cargo.lock")).unwrap(),
+        old,
+        "what was there is there again"
+    );
+
+    // A run that was killed has left the sandbox's there.
+    author.write("Cargo.lock", "another");
+    author.write("target/recrate-publish/Cargo.lock.before", &old);
+    succeed(&mut author.recrate("publish", &[]));
+    assert_eq!(std::fs::read_to_string(author.tree().join("Cargo.lock")).unwrap(), old);
+
+    // What a link leads to is not touched.
+    author.package("", "loose", "0.2.0", "[dependencies]\nneeded = \"1\"\n");
+    author.commit();
+    author.push();
+    let elsewhere = author.folder.path().join("elsewhere.lock");
+    std::fs::rename(author.tree().join("Cargo.lock"), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, author.tree().join("Cargo.lock")).unwrap();
+    let told = refuse(&author, &mut author.recrate("publish", &[]));
+    assert!(told.contains("is no plain file, and not tracked"), "{told}");
+    assert!(std::fs::symlink_metadata(author.tree().join("Cargo.lock")).unwrap().is_symlink());
 }
 
 #[test]
@@ -309,9 +346,15 @@ fn a_run_that_is_killed_goes_on_and_uploads_nothing_twice() {
         let group = format!("-{}", child.id());
         let _ = silent(Command::new("kill").args(["-9", "--", &group])).status();
         let _ = child.wait();
-        let told = succeed(&mut author.recrate("publish", &["--no-verify"]));
-        assert!(author.registry.has(&format!("killed-{version}")).is_some(), "{told}");
-        assert_eq!(author.registry.uploads() - before, 1, "after {wait} ms: {told}");
+        let done = run(&mut author.recrate("publish", &["--no-verify", "--wait", "3"]));
+        let (told, sent) = (said(&done), author.registry.uploads() - before);
+        if told.contains("it is not sent twice") {
+            // Between the token and the first byte: nobody knows.
+            assert_eq!(sent, 0, "after {wait} ms: {told}");
+            continue;
+        }
+        assert!(done.status.success() && author.registry.has(&format!("killed-{version}")).is_some(), "{told}");
+        assert_eq!(sent, 1, "after {wait} ms: {told}");
     }
 }
 
@@ -485,6 +528,137 @@ fn no_token_is_given_for_what_nobody_asked_for() {
         r#"{{"v":1,"registry":{{"index-url":"{index}","name":"crates-io"}},"kind":"get","operation":"publish","name":"asked","vers":"0.1.0","cksum":"{sha256}","args":[{usual}]}}"#
     ));
     assert_eq!(told["Err"]["kind"], "other", "{told}");
+}
+
+#[test]
+fn what_a_registry_does_not_show_yet_is_not_sent_again() {
+    let author = Author::new().with_package("slow");
+    // An index that stays as it is.
+    let frozen = author.folder.path().join("served/frozen");
+    std::fs::create_dir(&frozen).unwrap();
+    std::fs::copy(author.registry.root.join("config.json"), frozen.join("config.json")).unwrap();
+    author.configure("frozen");
+    // cargo itself waits for a minute: whether it is cut off or not, it was sent.
+    let mut command = author.recrate("publish", &["--no-verify", "--wait", "1"]);
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = silent(&mut command).spawn().unwrap();
+    while author.registry.has("slow-0.1.0").is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = silent(Command::new("kill").args(["-9", "--", &format!("-{}", child.id())])).status();
+    let _ = child.wait();
+    let told = refuse(&author, &mut author.recrate("publish", &["--no-verify", "--wait", "1"]));
+    assert!(told.contains("an earlier run may have sent slow@0.1.0"), "{told}");
+    assert_eq!(author.registry.uploads(), 1);
+}
+
+#[test]
+fn a_projects_own_files_do_not_say_where_its_repository_and_its_registry_are() {
+    let author = Author::new().with_package("placed");
+    author.write("src/lib.rs", "//! Only here.\n");
+    author.commit();
+    // Another server has it.
+    let other = author.folder.path().join("served/other/acme");
+    std::fs::create_dir_all(&other).unwrap();
+    author.git(&["clone", "-q", "--bare", ".", other.join("placed.git").to_str().unwrap()]);
+    let mirror = format!(
+        "[[git-mirror]]\nprefix = \"https://git.example/\"\nreplacement = \"{}/other/\"\n",
+        author.server.address()
+    );
+    author.write("recrate.toml", &mirror);
+    author.write(".git/info/exclude", "recrate.toml\n.cargo\n");
+    let report = author.check(&[]);
+    assert_eq!(problems(&report["packages"][0]), [("error", "commit-not-pushed")], "{report}");
+    author.push();
+    author.check(&[]);
+    for (text, what) in [
+        (
+            "[source.crates-io]\nreplace-with = \"x\"\n[source.x]\nregistry = \"sparse+http://127.0.0.1:9/\"\n",
+            "[source.crates-io]",
+        ),
+        ("[registries.own]\nindex = \"sparse+http://127.0.0.1:9/\"\n", "[registries.own]"),
+    ] {
+        author.write(".cargo/config.toml", text);
+        let told = refuse(&author, &mut author.recrate("check", &[]));
+        assert!(told.contains(&format!("this project's .cargo/config.toml has {what}")), "{told}");
+    }
+}
+
+#[test]
+fn a_commit_has_to_be_named_by_the_crate_itself() {
+    let author = Author::new().with_package("unnamed");
+    author.git(&["tag", "v0.1.0"]);
+    author.git(&["push", "-q", "origin", "v0.1.0"]);
+    std::fs::remove_dir_all(author.tree().join(".git")).unwrap();
+    let report = author.check(&[]);
+    assert_eq!(problems(&report["packages"][0]), [("error", "not-in-git")], "{report}");
+}
+
+#[test]
+fn a_submodule_has_to_be_where_others_can_fetch_it() {
+    let author = Author::new();
+    author.begin("part");
+    author.write("data.txt", "data\n");
+    author.commit();
+    author.push();
+    let part = author.git(&["rev-parse", "HEAD"]);
+    std::fs::rename(author.tree(), author.folder.path().join("part")).unwrap();
+    author.begin("whole");
+    author.package("", "whole", "0.1.0", "");
+    author.lock("whole", "0.1.0");
+    author.write(".gitmodules", "[submodule \"part\"]\n\tpath = part\n\turl = https://git.example/acme/part\n");
+    author.git(&["clone", "-q", author.folder.path().join("part").to_str().unwrap(), "part"]);
+    author.commit();
+    assert!(author.git(&["ls-tree", "HEAD", "part"]).contains(&part));
+    author.push();
+    let report = author.check(&[]);
+    assert_eq!(problems(&report["packages"][0]), [("note", "no-tag")], "{report}");
+    // Its branch goes; its commit is cached.
+    let bare = author.folder.path().join("served/git/acme/part.git");
+    let done = Command::new("git").arg("-C").arg(&bare).args(["update-ref", "-d", "refs/heads/main"]).status();
+    assert!(done.unwrap().success());
+    let report = author.check(&[]);
+    assert_eq!(problems(&report["packages"][0])[0], ("error", "source-not-fetchable"), "{report}");
+}
+
+#[test]
+fn a_name_in_other_letters_is_taken() {
+    let author = Author::new().with_package("some_name");
+    succeed(&mut author.recrate("publish", &["--no-verify"]));
+    for name in ["some-name", "Some_name"] {
+        author.package("", name, "0.2.0", "");
+        author.lock(name, "0.2.0");
+        author.write("Cargo.toml", &manifest(name, "0.2.0", "").replace(&format!("acme/{}", name), "acme/some_name"));
+        author.commit();
+        author.push();
+        let report = author.check(&[]);
+        assert!(problems(&report["packages"][0]).contains(&("error", "name-taken")), "{report}");
+    }
+}
+
+#[test]
+fn a_cargo_that_asks_nobody_publishes_nothing() {
+    let author = Author::new().with_cargo(65).with_package("ungated");
+    let told = refuse(&author, &mut author.recrate("publish", &[]));
+    assert!(told.contains("cargo 1.65.0 asks no credential provider"), "{told}");
+    for time in ["0s", "-1h", "25h"] {
+        let told = refuse(&author, &mut author.recrate("check", &[&format!("--approve-for={time}")]));
+        assert!(told.contains("at most 24h"), "{told}");
+    }
+}
+
+#[test]
+fn no_token_is_sent_to_what_is_not_https() {
+    for api in ["http://crates.example:x@127.0.0.1:9", "http://crates.example", "https://user@crates.example"] {
+        let author = Author::new();
+        author.trust(api, "pl");
+        let author = author.with_package("plain");
+        author.check(&[]);
+        // That takes no approval back.
+        succeed(&mut author.recrate("package", &[]));
+        let told = refuse(&author, &mut author.recrate("upload", &["target/package/plain-0.1.0.crate"]));
+        assert!(told.contains("no token is sent to what is not https"), "{told}");
+    }
 }
 
 #[test]

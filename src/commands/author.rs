@@ -2,7 +2,7 @@
 //! sandbox does from the repository.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -15,13 +15,13 @@ use crate::edges::console::Detail;
 use crate::edges::run_directory::RunDirectory;
 use crate::edges::tokens::DEFAULT;
 use crate::model::krate::CrateName;
-use crate::model::package::RegistryName;
+use crate::model::package::{PackageKey, RegistryName};
 use crate::pipeline::context::Context;
 use crate::pipeline::rehearsal::{Project, Rehearsed};
 use crate::stages::plan::Plan;
 use crate::stages::policy::BuiltIn;
 use crate::stages::report::{Basis, Report};
-use crate::stages::toolchain::{Search, Toolchain};
+use crate::stages::toolchain::Search;
 
 /// Packages of the author's workspace.
 #[derive(Debug, Clone, clap::Args)]
@@ -99,6 +99,9 @@ impl Author {
             self.packages.iter().collect()
         };
         let is_there = |name: &&CrateName| workspace.packages.iter().any(|member| member.id.name == **name);
+        if workspace.packages.is_empty() {
+            return Err(Failure::usage("the workspace has no package"));
+        }
         if let Some(unknown) = chosen.iter().copied().find(|name| !is_there(name)) {
             return Err(Failure::usage(format!(
                 "the workspace has no package {}\nhelp: it has {}",
@@ -139,6 +142,18 @@ impl Author {
         }
     }
 
+    /// Takes back what was approved of members before: whatever comes of looking at them again.
+    ///
+    /// # Errors
+    /// Where that can't be done.
+    pub fn withdraw(&self, project: &Project, members: &[Member]) -> Result<(), Failure> {
+        let approvals = Approvals::of(self.options.places().cache()?);
+        members.iter().try_for_each(|member| {
+            let key = PackageKey::new(project.registry.clone(), member.id.clone());
+            approvals.withdraw(&key).map_err(Failure::internal)
+        })
+    }
+
     /// Packages members here and in the sandbox, and looks at what keeps them from being published. `number`: which of several
     /// rehearsals of a run it is.
     ///
@@ -168,19 +183,22 @@ impl Author {
                 "before something is published, registry and repository are asked: leave --offline out",
             ));
         }
+        let users = cargo_config(Path::new("/"))?;
+        if let Some(what) = context.cargo_config.overrides(&users) {
+            return Err(Failure::usage(format!(
+                "this project's .cargo/config.toml has {what}: where registries are is for your own configuration to say\nhelp: move \
+                 it to config.toml in cargo's home"
+            )));
+        }
         let release = &project.cargo.release;
-        let known = context.available.iter().find(|one| one.release == *release).cloned();
-        let toolchain: Toolchain = match known {
-            Some(toolchain) => toolchain,
-            None => {
-                let file = project
-                    .cargo
-                    .file()
-                    .ok_or_else(|| Failure::usage(format!("cargo {release} is not found in PATH")))?;
-                let name = format!("own-{release}");
-                context.toolchains.add(&file, Some(&name)).map_err(Failure::usage)?
-            }
-        };
+        let toolchain = context.available.iter().find(|one| one.release == *release).cloned().ok_or_else(|| {
+            Failure::usage(format!(
+                "the sandbox has no cargo {release}, which this project uses\nhelp: `recrate toolchain add PATH` imports it, like what \
+                 `rustup which cargo` names"
+            ))
+        })?;
+        // What a project's own file says is no word on where others can fetch it.
+        (context.git.mirrors, context.renamed) = self.options.users_mirrors()?;
         let now = Timestamp::now();
         context.available = vec![toolchain];
         context.notices.clear();

@@ -23,7 +23,7 @@ use crate::stages::derivation::names;
 use crate::stages::history::Word;
 use crate::stages::plan::ProgramPin;
 use crate::stages::policy::project::ProjectPolicy;
-use crate::stages::renamed_repositories::with_known;
+use crate::stages::renamed_repositories::{Renamed, with_known};
 use crate::stages::toolchain::{CATALOGUE, Search, Toolchain};
 
 /// How many requests are under way at once.
@@ -227,6 +227,18 @@ impl BuildOptions {
             workers: WORKERS,
             permits: Permits::default(),
         })
+    }
+
+    /// Git mirrors and renamed repositories that the user names: by options, or in their own configuration file. A project's file counts
+    /// where the user gives it.
+    ///
+    /// # Errors
+    /// Where a file can't be read.
+    pub fn users_mirrors(&self) -> Result<(Vec<Mirror>, Vec<Renamed>), Failure> {
+        let nowhere = Path::new("/nonexistent");
+        let config = Config::read(self.config.as_deref(), nowhere)?;
+        let mirrors = self.mirrors.iter().cloned().chain(config.git_mirror).collect();
+        Ok((mirrors, with_known(config.renamed_repository)))
     }
 
     /// Where recrate keeps things.

@@ -44,8 +44,17 @@ pub struct Check {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct ApproveFor {
     /// How long the gate lets pass what was approved, like 30m or 1h
-    #[arg(long = "approve-for", value_name = "TIME", default_value = "1h")]
+    #[arg(long = "approve-for", value_name = "TIME", default_value = "1h", value_parser = duration)]
     time: SignedDuration,
+}
+
+/// How long an approval can count, at most.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+
+/// Reads a duration that an approval can have.
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let time: SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    if time.is_positive() && time <= LONGEST { Ok(time) } else { Err("more than nothing, and at most 24h".to_owned()) }
 }
 
 impl ApproveFor {
@@ -64,6 +73,7 @@ impl Check {
     pub fn run(&self) -> Result<ExitCode, Failure> {
         format::check(&self.format)?;
         let project = self.author.project()?;
+        self.author.withdraw(&project, &project.members)?;
         let rehearsal = self.author.rehearse(&project, &project.members, 0)?;
         let report = approve(&project, &rehearsal, self.approve_for.until())?;
         format::write_check(&self.format, &report, colours_on_stdout())?;

@@ -13,10 +13,12 @@ use cargo_credential::{Action, CacheControl, CredentialResponse, Error, Operatio
 use clap::Parser as _;
 use jiff::Timestamp;
 
-use super::build_options::{Places, cargo_config, cargo_home};
+use super::build_options::{Places, cargo_home};
 use super::{Cli, Command, Failure};
 use crate::edges::approvals::Approvals;
+use crate::edges::cache::Cache;
 use crate::edges::cargo::Cargo;
+use crate::edges::cargo_config::unreplaced;
 use crate::edges::network::Network;
 use crate::edges::registry::Registry;
 use crate::edges::tokens::{self, DEFAULT};
@@ -92,13 +94,17 @@ impl Credential {
         tokens::usual(registry.name, registry.index_url, cargo_home().as_deref()).map_err(|error| error.to_string())
     }
 
+    fn approvals(&self) -> Result<Approvals, String> {
+        let cache = self.places.cache_with_results(false).map_err(|failure| failure.text().to_owned())?;
+        Ok(Approvals::of(cache))
+    }
+
     /// Whether an upload may pass; why not, and what to do.
     ///
     /// # Errors
     /// Where it may not, in words.
     pub fn judge(&self, upload: Upload<'_>) -> Result<Approval, String> {
-        let cache = self.places.cache_with_results(false).map_err(|failure| failure.text().to_owned())?;
-        let approval = Approvals::of(cache).get(upload.package);
+        let approval = self.approvals()?.get(upload.package);
         match allow(approval.as_ref(), upload, Timestamp::now()) {
             Ok(()) => approval.ok_or_else(String::new),
             Err(refusal) => Err(explain(&refusal, upload, approval.as_ref())),
@@ -140,6 +146,7 @@ fn answer(registry: &RegistryInfo<'_>, action: &Action<'_>, arguments: &[&str]) 
             if gate.trusted_publishing {
                 hand_on(&token);
             }
+            gate.approvals()?.note_upload(&package, checksum).map_err(|error| error.to_string())?;
             eprintln!(
                 "     Approved {package}: sha256 {checksum} is what the sandbox made of {} at {}",
                 approval.repository, approval.commit
@@ -191,7 +198,10 @@ fn name_of(registry: &RegistryInfo<'_>) -> Result<RegistryName, String> {
             Err(format!("{address} is not where {DEFAULT} is"))
         };
     }
-    address.parse().map_err(|error| format!("{error}"))
+    match address.parse() {
+        Ok(RegistryName::Default) => Err(format!("{address} is not the address of an index")),
+        index => index.map_err(|error| format!("{error}")),
+    }
 }
 
 /// A token by Trusted Publishing, and how it is taken back.
@@ -202,19 +212,28 @@ fn trusted(registry: &RegistryInfo<'_>) -> Result<(Network, String, Secret<Strin
     Ok((network, api, token))
 }
 
-/// Where a registry takes uploads, by cargo's configuration in this folder.
+/// Where a registry takes uploads, by its own index: whatever stands for it in cargo's configuration gets no token.
 ///
 /// # Errors
 /// Where it takes none, or can't be asked, in words.
 pub fn api_of(registry: &RegistryName, network: &Network) -> Result<String, String> {
-    let folder = std::env::current_dir().map_err(|error| error.to_string())?;
-    let config = cargo_config(&folder).map_err(|failure| failure.text().to_owned())?;
+    let place = unreplaced(registry).map_err(|error| error.to_string())?;
     // Not from the cache: anybody who can write there could send the token elsewhere.
-    let place = config.place(registry).map_err(|error| error.to_string())?;
     let nowhere = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let registry =
-        Registry::new(place, crate::edges::cache::Cache::at(nowhere.path().to_owned()), Some(network.clone()));
-    registry.api().map_err(|error| error.to_string())
+    let registry = Registry::new(place, Cache::at(nowhere.path().to_owned()), Some(network.clone()));
+    let api = registry.api().map_err(|error| error.to_string())?;
+    let address = url::Url::parse(&api).map_err(|error| format!("the registry's API is at {api}: {error}"))?;
+    let is_here = match address.host() {
+        Some(url::Host::Ipv4(host)) => host.is_loopback(),
+        Some(url::Host::Ipv6(host)) => host.is_loopback(),
+        Some(url::Host::Domain(_)) | None => false,
+    };
+    let is_plain = address.username().is_empty() && address.password().is_none() && address.has_host();
+    if is_plain && (address.scheme() == "https" || is_here && address.scheme() == "http") {
+        Ok(api)
+    } else {
+        Err(format!("the registry's API is at {api}: no token is sent to what is not https"))
+    }
 }
 
 /// Hands a token to `recrate publish`, which takes it back in the end.

@@ -49,7 +49,7 @@ impl Package {
         rehearsal.run.write("report.json", &report.to_json()).map_err(Failure::internal)?;
         let view = View { out: Some(&project.out), verbose: true, colour: colours_on_stdout() };
         let mut text = if report.packages.is_empty() { String::new() } else { report.to_text(view) };
-        let mut code = report.exit().code();
+        let mut code = if report.packages.is_empty() { 1 } else { report.exit().code() };
         for Rehearsed { key, sandbox, problems, .. } in &rehearsal.packages {
             let Some(bytes) = sandbox else {
                 code = code.max(1);

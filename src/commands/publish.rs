@@ -1,12 +1,16 @@
 //! `recrate publish`: check, package, publish under the gate, and verify what the registry has.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::Failure;
 use super::author::{Author, Rehearsal};
@@ -72,19 +76,31 @@ pub struct Publish {
 /// How often the registry is asked whether it shows a package.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How long a registry takes to show what was sent, at most.
+const SHOWN: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long the gate may take to hand a token on.
+const MOMENT: Duration = Duration::from_secs(5);
+
 impl Publish {
     /// Publishes.
     ///
     /// # Errors
     /// Where the project can't be read, cargo fails, or recrate or the machine is at fault.
     pub fn run(&self) -> Result<ExitCode, Failure> {
+        // What the variables have is not for other programs of this user to read.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let project = self.author.project()?;
-        let revocation = if self.trusted_publishing && !self.dry_run { Some(Revocation::listen()?) } else { None };
-        let done = self.publish_all(&project, revocation.as_ref());
-        if let Some(revocation) = revocation {
-            revocation.revoke(&project);
+        if !project.cargo.asks_providers() {
+            return Err(Failure::Refused(format!(
+                "cargo {} asks no credential provider: no gate keeps it from uploading something else\nhelp: publish with cargo 1.74 or \
+                 newer, or with `recrate check`, `recrate package` and `recrate upload`",
+                project.cargo.release
+            )));
         }
-        done
+        LaidLock::restore(&project)?;
+        let revocation = if self.trusted_publishing && !self.dry_run { Some(Revocation::listen()?) } else { None };
+        self.publish_all(&project, revocation.as_ref())
     }
 
     fn publish_all(&self, project: &Project, revocation: Option<&Revocation>) -> Result<ExitCode, Failure> {
@@ -97,6 +113,7 @@ impl Publish {
             );
         }
         for (number, group) in groups.iter().enumerate() {
+            self.author.withdraw(project, group)?;
             let mut rehearsal = self.author.rehearse(project, group, number)?;
             rehearsal.packages.iter_mut().for_each(settle);
             let report = approve(project, &rehearsal, self.approve_for.until())?;
@@ -134,8 +151,8 @@ impl Publish {
                 )));
             }
             eprintln!("{id} is published already: it is not uploaded again");
-        } else {
-            self.upload(project, package, approved, revocation)?;
+        } else if !self.was_sent(&registry, rehearsal, package, approved)? {
+            self.upload(project, rehearsal, package, approved, revocation)?;
         }
         if self.dry_run {
             if there.is_none() {
@@ -154,8 +171,8 @@ impl Publish {
         write_whole(&plan, rehearsal.plan.only(&[job.as_str()].into()).to_json().as_bytes())
             .map_err(Failure::internal)?;
         print(&format!(
-            "published {id}: the registry serves sha256 {served}, which is what the sandbox made\n  anybody can repeat it: recrate verify {id}, \
-             or with {}\n",
+            "published {id}: the registry serves sha256 {served}, which is what the sandbox made\n  anybody can repeat it: \
+             recrate verify --from-plan {}; ten minutes from now, also recrate verify {id}\n",
             plan.display()
         ))
         .map_err(Failure::internal)
@@ -165,15 +182,15 @@ impl Publish {
     fn upload(
         &self,
         project: &Project,
+        rehearsal: &Rehearsal,
         package: &Rehearsed,
         approved: Sha256,
         revocation: Option<&Revocation>,
     ) -> Result<(), Failure> {
         let (cargo, member, label) = (&project.cargo, &package.member, project.label.as_deref());
         let id = &member.id;
-        if package.lock_tracked == Some(false) {
-            lay_lock(project, package)?;
-        }
+        // Until this is done.
+        let _laid = if package.lock_tracked == Some(false) { LaidLock::lay(project, package)? } else { None };
         let target = project.workspace.target.join("recrate-publish");
         // Builds run code of others: no token is anywhere near.
         eprintln!("packaging {id}{}", if self.no_verify { "" } else { " and building it" });
@@ -194,13 +211,47 @@ impl Publish {
             .chain(revocation.map(|revocation| (TO_REVOKE, revocation.socket.clone().into())))
             .collect();
         let gate = self.gate()?;
-        cargo.publish(member, &Target { registry: label, gate: &gate, variables: &variables }, &target).map_err(
-            |error| {
-                Failure::Refused(format!(
-                    "{error}\nhelp: the same command goes on from here, and uploads nothing twice"
-                ))
-            },
-        )
+        let done = cargo.publish(member, &Target { registry: label, gate: &gate, variables: &variables }, &target);
+        if let Some(revocation) = revocation {
+            revocation.revoke(project);
+        }
+        done.map_err(|error| {
+            // The registry has said that it did not take it.
+            let _ = rehearsal.approvals().forget_upload(&package.key);
+            Failure::Refused(format!("{error}\nhelp: the same command goes on from here, and uploads nothing twice"))
+        })
+    }
+
+    /// Whether an earlier run, which did not see it through, has sent a package: waits for the registry to show it.
+    fn was_sent(
+        &self,
+        registry: &Registry,
+        rehearsal: &Rehearsal,
+        package: &Rehearsed,
+        approved: Sha256,
+    ) -> Result<bool, Failure> {
+        let (id, approvals) = (&package.member.id, rehearsal.approvals());
+        let Some((sent, at)) = approvals.upload(&package.key).filter(|(sent, _)| *sent == approved) else {
+            return Ok(false);
+        };
+        let until = at.checked_add(SHOWN).unwrap_or(at);
+        if until <= Timestamp::now() || self.dry_run {
+            return Ok(false);
+        }
+        eprintln!("an earlier run may have sent {id} with sha256 {sent}: waiting for the registry to show it");
+        let end = Instant::now() + Duration::from_secs(self.wait);
+        while published(registry, id)?.is_none() {
+            if Instant::now() >= end {
+                return Err(Failure::Refused(format!(
+                    "an earlier run may have sent {id}, and the registry does not show it yet: it is not sent twice\nhelp: the same \
+                     command sends it if it is not there after {}",
+                    until.strftime("%H:%M UTC")
+                )));
+            }
+            check_interrupt().map_err(|error| Failure::Interrupted(error.to_string()))?;
+            std::thread::sleep(PAUSE);
+        }
+        Ok(true)
     }
 
     /// This program as cargo's credential provider.
@@ -266,25 +317,67 @@ fn published(registry: &Registry, id: &CrateId) -> Result<Option<Sha256>, Failur
     }
 }
 
-/// Lays the sandbox's Cargo.lock into the checkout, where none is tracked: then cargo packages what the sandbox did, whatever comes out
-/// meanwhile. What lay there is kept in the run directory.
-fn lay_lock(project: &Project, package: &Rehearsed) -> Result<(), Failure> {
-    let id = &package.member.id;
-    let archive = package.sandbox.as_deref().and_then(|bytes| Archive::read(id, bytes).ok());
-    let Some(text) = archive.and_then(|archive| archive.text(LOCK).map(std::borrow::Cow::into_owned)) else {
-        return Ok(());
-    };
-    let place = project.workspace.root.join(LOCK);
-    match fs_err::read(&place) {
-        Ok(before) if before == text.as_bytes() => return Ok(()),
-        Ok(before) => {
-            let kept = project.out.join("Cargo.lock.before");
-            write_whole(&kept, &before).map_err(Failure::internal)?;
-            eprintln!("Cargo.lock is not tracked: the sandbox's is used now; the one before is {}", kept.display());
+/// The sandbox's Cargo.lock, laid into the checkout where none is tracked: then cargo packages what the sandbox did, whatever comes out
+/// meanwhile. What lay there before is there again in the end.
+struct LaidLock {
+    place: PathBuf,
+    before: PathBuf,
+}
+
+impl LaidLock {
+    /// Lays it; none where it is there.
+    fn lay(project: &Project, package: &Rehearsed) -> Result<Option<Self>, Failure> {
+        let id = &package.member.id;
+        let archive = package.sandbox.as_deref().and_then(|bytes| Archive::read(id, bytes).ok());
+        let Some(text) = archive.and_then(|archive| archive.text(LOCK).map(Cow::into_owned)) else { return Ok(None) };
+        let laid = Self::of(project);
+        if fs_err::symlink_metadata(&laid.place).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(Failure::Refused(format!(
+                "{} is no plain file, and not tracked\nhelp: track Cargo.lock, or remove it",
+                laid.place.display()
+            )));
         }
-        Err(_) => eprintln!("Cargo.lock is not tracked: the sandbox's is used now"),
+        match fs_err::read(&laid.place) {
+            Ok(before) if before == text.as_bytes() => return Ok(None),
+            Ok(before) => write_whole(&laid.before, &before).map_err(Failure::internal)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                write_whole(&laid.before, b"").map_err(Failure::internal)?;
+            }
+            Err(error) => return Err(Failure::internal(error)),
+        }
+        eprintln!("Cargo.lock is not tracked: the sandbox's is used while {id} is published");
+        write_whole(&laid.place, text.as_bytes()).map_err(Failure::internal)?;
+        Ok(Some(laid))
     }
-    write_whole(&place, text.as_bytes()).map_err(Failure::internal)
+
+    fn of(project: &Project) -> Self {
+        let before = project.workspace.target.join("recrate-publish/Cargo.lock.before");
+        Self { place: project.workspace.root.join(LOCK), before }
+    }
+
+    /// Puts back what a run that was killed has left.
+    fn restore(project: &Project) -> Result<(), Failure> {
+        Self::of(project).put_back().map_err(Failure::internal)
+    }
+
+    fn put_back(&self) -> std::io::Result<()> {
+        match fs_err::read(&self.before) {
+            // There was none.
+            Ok(before) if before.is_empty() => drop(fs_err::remove_file(&self.place)),
+            Ok(before) => write_whole(&self.place, &before)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        fs_err::remove_file(&self.before)
+    }
+}
+
+impl Drop for LaidLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.put_back() {
+            eprintln!("warning: Cargo.lock as it was is in {}: {error}", self.before.display());
+        }
+    }
 }
 
 /// The tokens that are to be taken back at the end.
@@ -305,6 +398,7 @@ impl Revocation {
         let kept = Arc::clone(&tokens);
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
+                let _ = stream.set_read_timeout(Some(MOMENT));
                 let mut token = String::new();
                 if stream.read_to_string(&mut token).is_ok() && !token.is_empty() {
                     locked(&kept).push(token);
@@ -314,7 +408,8 @@ impl Revocation {
         Ok(Self { socket, tokens, _folder: folder })
     }
 
-    fn revoke(self, project: &Project) {
+    /// Takes back what was handed on by now.
+    fn revoke(&self, project: &Project) {
         let tokens = std::mem::take(&mut *locked(&self.tokens));
         if tokens.is_empty() {
             return;

@@ -7,14 +7,21 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 use duct::cmd;
 
+use super::tokens::DEFAULT;
 use crate::model::krate::CrateId;
 use crate::model::release::Minor;
 
-/// The variables by which a token reaches cargo. Code of dependencies that cargo runs does not have to see them.
-pub const TOKEN: &str = "CARGO_REGISTRY_TOKEN";
+/// Whether a variable has a token in it, or what one is given for: code of dependencies that cargo runs is not to see it.
+fn is_secret(name: &str) -> bool {
+    let of_registry = name.starts_with("CARGO_REGISTR") && (name.ends_with("_TOKEN") || name.ends_with("_SECRET_KEY"));
+    of_registry || name.starts_with("ACTIONS_ID_TOKEN_REQUEST_") || name == "RECRATE_ID_TOKEN"
+}
 
 /// The first cargo that packages members together which depend on each other.
 const PACKAGES_TOGETHER: Minor = Minor(90);
+
+/// The first cargo that asks credential providers.
+const ASKS_PROVIDERS: Minor = Minor(74);
 
 /// cargo, in a folder.
 #[derive(Debug)]
@@ -97,21 +104,10 @@ impl Cargo {
         Ok(Self { program, folder: folder.to_owned(), release, minor })
     }
 
-    /// The file that is run in the end: rustup's stand-in picks one by the folder.
+    /// Whether it asks a credential provider before it uploads.
     #[must_use]
-    pub fn file(&self) -> Option<PathBuf> {
-        let sysroot = cmd!("rustup", "which", "cargo").dir(&self.folder).stderr_null().read();
-        let in_path = || {
-            let named = Path::new(&self.program);
-            if named.components().count() > 1 {
-                return Some(named.to_owned());
-            }
-            let path = std::env::var_os("PATH")?;
-            std::env::split_paths(&path).map(|folder| folder.join(named)).find(|file| file.is_file())
-        };
-        let found = in_path()?;
-        let is_rustup = found.canonicalize().is_ok_and(|real| real.file_name().is_some_and(|name| name == "rustup"));
-        if is_rustup { sysroot.ok().map(|text| PathBuf::from(text.trim())) } else { Some(found) }
+    pub fn asks_providers(&self) -> bool {
+        self.minor >= ASKS_PROVIDERS
     }
 
     /// Whether it packages members together which depend on each other before any is published.
@@ -188,17 +184,20 @@ impl Cargo {
         if let Some(registry) = registry.filter(|_| self.packages_together()) {
             arguments.extend(["--registry".into(), registry.into()]);
         }
-        let done = cmd(&self.program, arguments)
-            .dir(&self.folder)
-            .env("CARGO_TERM_COLOR", "never")
-            .env_remove(TOKEN)
+        let secrets = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_secret));
+        let command = cmd(&self.program, arguments).dir(&self.folder).env("CARGO_TERM_COLOR", "never");
+        let done = secrets
+            .fold(command, |command, name| command.env_remove(name))
             .stderr_capture()
             .stdout_null()
             .unchecked()
             .run()
             .map_err(|error| Error::Refused(error.to_string()))?;
         if !done.status.success() {
-            return Err(Error::Refused(String::from_utf8_lossy(&done.stderr).trim().to_owned()));
+            let said = String::from_utf8_lossy(&done.stderr);
+            // What it did before is no part of why it stopped.
+            let from = said.find("\nerror: ").map_or(0, |at| at + 1);
+            return Err(Error::Refused(said[from..].trim().to_owned()));
         }
         Ok(members.iter().map(|member| target.join("package").join(format!("{}.crate", member.id.stem()))).collect())
     }
@@ -216,7 +215,11 @@ impl Cargo {
                 arguments.extend(["--registry".into(), name.into()]);
                 format!("registries.{name}.credential-provider")
             }
-            None => "registry.credential-provider".to_owned(),
+            None => {
+                // Where something stands for it, cargo wants to be told that it is meant.
+                arguments.extend(["--registry".into(), DEFAULT.into()]);
+                "registry.credential-provider".to_owned()
+            }
         };
         let gate: Vec<toml::Value> = to.gate.iter().map(|part| toml::Value::from(part.as_str())).collect();
         arguments.extend(["--config".into(), format!("{provider}={}", toml::Value::Array(gate)).into()]);

@@ -33,7 +33,7 @@ struct Source {
     directory: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 struct Registry {
     index: Option<String>,
 }
@@ -85,10 +85,15 @@ impl CargoConfig {
                 // Paths count from the folder that holds `.cargo`.
                 let base = folder.parent().unwrap_or(&folder);
                 source.local_registry = source.local_registry.map(|path| base.join(path));
-                config.sources.entry(name).or_insert(source);
+                let nearer = config.sources.entry(name).or_default();
+                nearer.replace_with = nearer.replace_with.take().or(source.replace_with);
+                nearer.registry = nearer.registry.take().or(source.registry);
+                nearer.local_registry = nearer.local_registry.take().or(source.local_registry);
+                nearer.directory = nearer.directory.take().or(source.directory);
             }
             for (name, registry) in file.registries {
-                config.registries.entry(name).or_insert(registry);
+                let nearer = config.registries.entry(name).or_default();
+                nearer.index = nearer.index.take().or(registry.index);
             }
         }
         Ok(config)
@@ -103,6 +108,23 @@ impl CargoConfig {
             RegistryName::Default => self.default_registry(),
             RegistryName::Index(index) => self.registry(index.as_str()),
         }
+    }
+
+    /// What this configuration, as it counts in a project, says differently than the user's own: a source, or where a registry is that
+    /// the user has. Nothing where it only names registries that the user does not.
+    #[must_use]
+    pub fn overrides(&self, users: &Self) -> Option<String> {
+        let names = self.sources.keys().chain(users.sources.keys());
+        let source = names.into_iter().find(|name| self.sources.get(*name) != users.sources.get(*name));
+        let moved = users.registries.iter().find(|(name, registry)| self.registries.get(*name) != Some(*registry));
+        let moved = moved.map(|(name, _)| format!("[registries.{name}]"));
+        source.map(|name| format!("[source.{name}]")).or(moved)
+    }
+
+    /// Whether something stands for the default registry.
+    #[must_use]
+    pub fn replaces_default(&self) -> bool {
+        self.sources.get("crates-io").is_some_and(|source| source.replace_with.is_some())
     }
 
     /// The registry that the configuration, or a variable as cargo reads them, calls by a name.
@@ -174,6 +196,18 @@ impl CargoConfig {
         }
         Err(unsupported(name))
     }
+}
+
+/// Where a registry itself is, whatever stands for it: what is uploaded goes there.
+///
+/// # Errors
+/// Where its index is not sparse.
+pub fn unreplaced(name: &RegistryName) -> Result<Place, Error> {
+    let index = match name {
+        RegistryName::Default => tame_index::CRATES_IO_HTTP_INDEX,
+        RegistryName::Index(index) => index.as_str(),
+    };
+    sparse(index).ok_or_else(|| Error::Unsupported(index.to_owned()))
 }
 
 /// The files that cargo reads in `folder`, the nearest first: those of the folder and everything above, then that of cargo's home.

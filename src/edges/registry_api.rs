@@ -39,13 +39,17 @@ pub fn upload(
     file: &std::path::Path,
 ) -> Result<Vec<String>, Error> {
     let opened = fs_err::File::open(file)?.into_file();
-    let mut registry = crates_io::Registry::new_handle(api.to_owned(), Some(token.expose()), Client(network), false);
-    let warnings = registry.publish(new, &opened).map_err(|error| Error::Refused(error.to_string()))?;
+    let secret = token.expose();
+    let mut registry = crates_io::Registry::new_handle(api.to_owned(), Some(secret.clone()), Client(network), false);
+    // A server may repeat what it was sent.
+    let refused = |error: crates_io::Error<network::Error>| Error::Refused(error.to_string().replace(&secret, "…"));
+    let warnings = registry.publish(new, &opened).map_err(refused)?;
     let unknown = |what: &str, names: Vec<String>| {
         names.into_iter().map(move |name| format!("{what} {name} is unknown")).collect::<Vec<_>>()
     };
     let mut all = warnings.other;
     all.extend(unknown("the category", warnings.invalid_categories));
+    all.iter_mut().for_each(|warning| *warning = warning.replace(&secret, "…"));
     all.extend(unknown("the badge", warnings.invalid_badges));
     Ok(all)
 }

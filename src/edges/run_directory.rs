@@ -254,7 +254,12 @@ pub fn read_kept(root: &Path, id: &CrateId) -> Vec<Kept> {
 }
 
 /// Takes back what Nix did to folders of a store: nothing in them can be removed. Where that fails, removing will say so.
+///
+/// A link is not followed: what lies in a run directory may have come with a checkout.
 fn make_writable(folder: &Path) {
+    if !fs_err::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir()) {
+        return;
+    }
     let _ = fs_err::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700));
     for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -269,6 +274,22 @@ mod tests {
 
     fn open(root: &Path, key: &str) -> Result<RunDirectory, Error> {
         RunDirectory::open(root, &key, Path::new("/project"))
+    }
+
+    #[test]
+    fn a_link_that_came_with_a_checkout_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (folder.path().join("run"), folder.path().join("elsewhere"));
+        std::fs::create_dir(&elsewhere).unwrap();
+        std::fs::set_permissions(&elsewhere, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        for run in [root.clone(), folder.path().join("run.old")] {
+            std::fs::create_dir(&run).unwrap();
+            std::fs::write(run.join("run.json"), "{}").unwrap();
+        }
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join("run.old/store")).unwrap();
+        drop(open(&root, "a").unwrap());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&elsewhere).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o755);
     }
 
     #[test]

@@ -10,8 +10,6 @@ use cargo_credential::{
 };
 use serde::Deserialize;
 
-use super::cargo::TOKEN;
-
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -82,6 +80,9 @@ pub fn usual(name: Option<&str>, index: &str, cargo_home: Option<&Path>) -> Resu
     Err(none())
 }
 
+/// The variable in which the default registry's token is.
+const TOKEN: &str = "CARGO_REGISTRY_TOKEN";
+
 /// What cargo calls the default registry.
 pub const DEFAULT: &str = "crates-io";
 
@@ -118,7 +119,8 @@ pub fn of_provider(
     match answer {
         Ok(CredentialResponse::Get { token, .. }) => Ok(token),
         Ok(_) => Err(failed("gave no token")),
-        Err(error) => Err(failed(&format!("refused: {}", error.to_string().lines().next().unwrap_or_default()))),
+        // What it says is not shown: it may have a token in it.
+        Err(_) => Err(failed("refuses: asked by cargo alone, it says why")),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Trusted Publishing (RFC 3691): the identity of a CI job, exchanged for a token that lives for minutes.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cargo_credential::Secret;
 use http::{Method, Request, Response};
 use serde::Deserialize;
@@ -26,6 +28,9 @@ pub enum Error {
          {GITLAB}"
     )]
     NoIdentity,
+    /// The identity is meant for somebody else.
+    #[error("this job's identity is not made out for {0}: on GitLab, `aud` under `id_tokens` has to name it")]
+    OtherAudience(String),
     /// Somebody did not answer.
     #[error("{what}: {reason}")]
     Failed {
@@ -47,8 +52,13 @@ pub enum Error {
 /// # Errors
 /// Where there is no identity, or it is not taken.
 pub fn exchange(network: &Network, api: &str) -> Result<Secret<String>, Error> {
-    let audience = api.split("://").last().unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
+    let address = url::Url::parse(api).ok();
+    let audience = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
     let identity = identity(network, audience)?.expose();
+    // Whoever gets an identity that is meant for somebody else could go there with it.
+    if !is_for(&identity, audience) {
+        return Err(Error::OtherAudience(audience.to_owned()));
+    }
     let body = json!({ "jwt": identity }).to_string();
     let request = Request::builder()
         .method(Method::POST)
@@ -62,7 +72,7 @@ pub fn exchange(network: &Network, api: &str) -> Result<Secret<String>, Error> {
     let what = "the registry was asked for a token";
     let answer = send(network, what, request)?;
     if !answer.status().is_success() {
-        return Err(Error::Refused(words(&answer)));
+        return Err(Error::Refused(words(&answer).replace(&identity, "…")));
     }
     let wire: Wire = serde_json::from_slice(answer.body())
         .map_err(|_| Error::Failed { what, reason: "the answer has none".to_owned() })?;
@@ -109,6 +119,26 @@ fn identity(network: &Network, audience: &str) -> Result<Secret<String>, Error> 
     }
     let wire: Wire = serde_json::from_slice(answer.body()).map_err(|_| failed("the answer has none".to_owned()))?;
     Ok(Secret::from(wire.value))
+}
+
+/// Whether an identity, a JSON web token, is made out for somebody.
+fn is_for(identity: &str, audience: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Wire {
+        aud: Audience,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Audience {
+        One(String),
+        Several(Vec<String>),
+    }
+    let claims = identity.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims = claims.and_then(|text| serde_json::from_slice::<Wire>(&text).ok());
+    claims.is_some_and(|Wire { aud }| match aud {
+        Audience::One(one) => one == audience,
+        Audience::Several(all) => all.len() == 1 && all[0] == audience,
+    })
 }
 
 fn send(

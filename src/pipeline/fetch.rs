@@ -237,7 +237,8 @@ impl Context {
         let repository = match &extract.repository {
             Ok(repository) => repository.clone(),
             Err(untraceable) => {
-                let other = self.other_repositories(id, registry, lines).next();
+                let may = self.search != Search::Nothing;
+                let other = self.other_repositories(id, registry, lines).next().filter(|_| may);
                 other.ok_or_else(|| impossible(untraceable))?
             }
         };
@@ -245,7 +246,8 @@ impl Context {
             Ok(VcsInfo { commit, path, dirty }) => {
                 Ok(NamedOrigin { repository, commit: *commit, path: path.clone(), dirty: *dirty, tag: None })
             }
-            Err(untraceable @ Untraceable::NoVcsInfo) => {
+            // A tag that can be moved stands for a commit only where nobody can package again.
+            Err(untraceable @ Untraceable::NoVcsInfo) if self.search != Search::Nothing => {
                 // That the tags can't be asked for is no finding about the crate.
                 let history = sources.history(&repository, None).map_err(|error| error.cause())?;
                 let tags = history.tags();

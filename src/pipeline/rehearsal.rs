@@ -1,30 +1,35 @@
 //! Packages before they are published: as cargo packages them here, and as the sandbox does from the repository.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use super::context::{Context, Error};
+use crate::edges::cache::Cache;
 use crate::edges::cargo::{Cargo, Member, Workspace};
 use crate::edges::console::Console;
+use crate::edges::git::Git;
+use crate::edges::git::lfs::Sizes;
 use crate::edges::registry::{self, Registry};
 use crate::edges::run_directory::RunDirectory;
 use crate::model::digest::Sha256;
 use crate::model::krate::{CrateId, CrateName};
 use crate::model::package::{PackageKey, RegistryName};
+use crate::model::repository::RepositoryUrl;
 use crate::stages::approval::Approval;
 use crate::stages::artefact::{Archive, LOCK};
 use crate::stages::candidate::Candidate;
 use crate::stages::check::report::{Checked, From};
 use crate::stages::check::{
-    Declared, Name, Observed, Problem, Taken, Weight, of_findings, of_manifest, of_refusal, of_registry, of_size,
-    of_unready,
+    Declared, LOCAL, Name, Observed, Problem, Taken, Weight, of_extra_source, of_findings, of_manifest, of_old_cargo,
+    of_refusal, of_registry, of_similar_tag, of_size, of_unready,
 };
 use crate::stages::findings::Findings;
+use crate::stages::index::raw;
 use crate::stages::lock::{Locked, LockedPackage};
 use crate::stages::new_crate::candidate;
-use crate::stages::plan::{Build, Plan};
+use crate::stages::plan::{Build, Plan, PlannedRebuild};
 use crate::stages::provenance::tag_names;
 use crate::stages::record::Record;
 
@@ -62,7 +67,9 @@ pub struct Rehearsed {
     pub sandbox: Option<Vec<u8>>,
     /// Whether the commit has the Cargo.lock that cargo starts from; none where nobody looked.
     pub lock_tracked: Option<bool>,
-    /// Whether the registry has these very bytes already.
+    /// The checksum of this very version, where the registry has it.
+    pub taken: Option<Sha256>,
+    /// Whether that is what the sandbox makes.
     pub is_published: bool,
     /// What is wrong.
     pub problems: Vec<Problem>,
@@ -87,17 +94,21 @@ impl Project {
         groups
     }
 
-    /// Packages members here.
-    fn package_here(&self, members: &[Member], now: Timestamp, console: &Console) -> Result<Vec<Rehearsed>, Error> {
+    /// Packages members here; gives why they can't be packaged together, too, where that is so.
+    fn package_here(
+        &self,
+        members: &[Member],
+        now: Timestamp,
+        console: &Console,
+    ) -> Result<(Vec<Rehearsed>, Option<String>), Error> {
         console.stage(&format!("packaging {} here, with cargo {}", plural(members.len()), self.cargo.release));
         fs_err::create_dir_all(&self.workspace.target)?;
         let target = tempfile::tempdir_in(&self.workspace.target)?;
         let all: Vec<&Member> = members.iter().collect();
-        let together = self
-            .cargo
-            .packages_together()
+        let made = (members.len() > 1 && self.cargo.packages_together())
             .then(|| self.cargo.package(&all, self.label.as_deref(), target.path(), false));
-        let together = matches!(together, Some(Ok(_)));
+        let together = matches!(made, Some(Ok(_)));
+        let apart = made.and_then(Result::err).map(|error| format!("cargo can't package them together: {error}"));
         let count = i64::try_from(members.len()).unwrap_or_default();
         let mut packages = Vec::new();
         for (at, member) in (0_i64..).zip(members) {
@@ -110,11 +121,15 @@ impl Project {
             };
             // As if each was published a second after those that it needs; registries tell times to the second.
             let published = Timestamp::from_second(now.as_second() - (count - at)).unwrap_or(now);
-            let here = match made {
-                Ok(()) => candidate(key.clone(), fs_err::read(&file)?, published).map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
+            let read = || {
+                let bytes = fs_err::read(&file).map_err(|error| error.to_string())?;
+                candidate(key.clone(), bytes, published).map_err(|error| error.to_string())
             };
+            let here = made.map_err(|error| error.to_string()).and_then(|()| read());
             let mut problems = of_manifest(&self.declared(member));
+            if !self.cargo.asks_providers() {
+                problems.push(of_old_cargo(&self.cargo.release));
+            }
             let here = match here {
                 Ok(here) => {
                     problems.extend(of_size(&self.registry, here.bytes.len() as u64, here.unpacked_size));
@@ -132,11 +147,12 @@ impl Project {
                 record: None,
                 sandbox: None,
                 lock_tracked: None,
+                taken: None,
                 is_published: false,
                 problems,
             });
         }
-        Ok(packages)
+        Ok((packages, apart))
     }
 
     fn declared<'a>(&'a self, member: &'a Member) -> Declared<'a> {
@@ -173,19 +189,22 @@ impl Rehearsed {
                 };
                 let found = lines.iter().find(|line| same(&line.version));
                 taken.version = found.map(|line| (line.version.to_string(), line.checksum));
-                self.is_published = found.is_some_and(|line| {
-                    line.version == id.version && self.here.as_ref().is_some_and(|here| here.checksum == line.checksum)
+                self.taken = found.filter(|line| line.version == id.version).map(|line| line.checksum);
+                // One name, in other letters.
+                taken.name = raw(lines.iter()).find_map(|(_, text)| {
+                    #[derive(serde::Deserialize)]
+                    struct Named {
+                        name: String,
+                    }
+                    let Named { name } = serde_json::from_str(&text).ok()?;
+                    (name != id.name.as_str()).then_some(name)
                 });
             }
             Err(registry::Error::Absent(_)) => {
-                let own = id.name.as_str();
-                let others = [own.replace('-', "_"), own.replace('_', "-")].into_iter().filter(|other| other != own);
-                for other in others {
-                    if let Ok(name) = other.parse::<CrateName>()
-                        && !project.members.iter().any(|member| member.id.name == name)
-                        && registry.newest_index(&name).is_ok()
-                    {
-                        taken.name = Some(other);
+                for name in spellings(&id.name) {
+                    let is_own = project.workspace.packages.iter().any(|member| member.id.name == name);
+                    if !is_own && registry.newest_index(&name).is_ok() {
+                        taken.name = Some(name.as_str().to_owned());
                     }
                 }
             }
@@ -195,10 +214,11 @@ impl Rehearsed {
         Ok(())
     }
 
-    /// Whether building it can show anything.
-    fn can_be_built(&self) -> bool {
+    /// The checksum of the crate that the sandbox's is compared with: what the registry has, or else what cargo makes here.
+    fn compared(&self) -> Option<Sha256> {
         let is_taken = self.problems.iter().any(|problem| problem.name == Name::VersionTaken);
-        self.here.is_some() && (!is_taken || self.is_published)
+        let here = || self.here.as_ref().filter(|_| !is_taken).map(|here| here.checksum);
+        self.taken.or_else(here)
     }
 
     /// The row of a report; `manifest`: its path, as the repository has it.
@@ -251,7 +271,8 @@ impl Context {
         console: &Console,
     ) -> Result<(Vec<Rehearsed>, Plan), Error> {
         let now = self.asked_since.unwrap_or_else(Timestamp::now);
-        let mut packages = project.package_here(members, now, console)?;
+        let (mut packages, apart) = project.package_here(members, now, console)?;
+        self.notices.extend(apart);
         self.candidates = packages.iter().filter_map(|package| package.here.clone()).collect();
         let place = self.cargo_config.place(&project.registry);
         let place = place.map_err(|error| Error::CannotBuild(error.to_string()))?;
@@ -272,10 +293,8 @@ impl Context {
         run: &RunDirectory,
         console: &Console,
     ) -> Result<Plan, Error> {
-        let wanted = packages.iter().filter(|package| package.can_be_built());
-        let wanted = wanted.filter_map(|package| {
-            let here = package.here.as_ref()?;
-            Some(LockedPackage { key: package.key.clone(), checksum: Some(here.checksum) })
+        let wanted = packages.iter().filter_map(|package| {
+            Some(LockedPackage { key: package.key.clone(), checksum: Some(package.compared()?) })
         });
         let mut locked: Vec<LockedPackage> = wanted.collect();
         locked.sort();
@@ -297,7 +316,17 @@ impl Context {
                 .into_iter()
                 .flatten()
                 .any(|bytes| Archive::read(&id, bytes).is_ok_and(|archive| archive.file(LOCK).is_some()));
-            let is_tagged = self.is_tagged(&record.findings, &tags);
+            let (is_tagged, tagged_similar) = self.tagged(&record.findings, &tags, only.then_some(&id));
+            package.is_published =
+                package.taken.is_some() && package.sandbox.as_deref().map(Sha256::of) == package.taken;
+            if package.taken.is_some() && !package.is_published {
+                package.record = Some(record);
+                continue;
+            }
+            package.problems.extend(tagged_similar.iter().map(|tag| of_similar_tag(tag)));
+            if let Some(Build::Rebuild(rebuild)) = build {
+                package.problems.extend(self.extra_sources_of(&plan, rebuild));
+            }
             package.problems.extend(of_findings(&Observed {
                 id: &id,
                 findings: &record.findings,
@@ -325,13 +354,75 @@ impl Context {
         Ok(plan)
     }
 
-    /// Whether a tag with one of these names is on the commit.
-    fn is_tagged(&self, findings: &Findings, tags: &[String]) -> bool {
-        findings.origin.as_ref().is_some_and(|origin| {
-            let history = self.git.history(&origin.repository, &[origin.commit]);
-            history.is_ok_and(|history| tags.iter().any(|tag| history.tags().get(tag) == Some(&origin.commit)))
-        })
+    /// Whether a tag with one of these names is on the commit; and tags that look like those of `only`, the repository's only package, and
+    /// are on other commits.
+    fn tagged(&self, findings: &Findings, tags: &[String], only: Option<&CrateId>) -> (bool, Vec<String>) {
+        let Some(origin) = &findings.origin else { return (false, Vec::new()) };
+        let Ok(history) = self.git.history(&origin.repository, &[origin.commit]) else { return (false, Vec::new()) };
+        let is_tagged = tags.iter().any(|tag| history.tags().get(tag) == Some(&origin.commit));
+        let looks_alike = |tag: &str| {
+            let before = only.and_then(|id| tag.strip_suffix(&id.version.to_string()));
+            before.is_some_and(|before| !before.ends_with(|c: char| c.is_ascii_digit()) && !before.ends_with("-."))
+        };
+        let others =
+            history.tags().iter().filter(|(tag, at)| **at != origin.commit && !tags.contains(tag) && looks_alike(tag));
+        (is_tagged, others.map(|(tag, _)| tag.clone()).collect())
     }
+
+    /// What others could not fetch of what a rebuild takes besides the package's own commit. All of it is asked for again: what is cached
+    /// may be gone.
+    fn extra_sources_of(&self, plan: &Plan, rebuild: &PlannedRebuild) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for id in rebuild.recipe.extra_commits() {
+            let Some(pin) = plan.commits.get(&id) else { continue };
+            let repository = &pin.repository;
+            match self.git.history(repository, &[id]) {
+                Ok(history) if history.asked().source.raw() == LOCAL => {
+                    problems.push(of_extra_source(&format!("a folder of this machine stood for {repository}")));
+                }
+                Ok(history) if history.has(id) => {}
+                Ok(_) => {
+                    problems.push(of_extra_source(&format!("no branch and no tag of {repository} reaches {id}")));
+                }
+                Err(error) => problems.push(of_extra_source(&format!("{repository} can't be asked: {error}"))),
+            }
+        }
+        let mut sizes: BTreeMap<RepositoryUrl, Sizes> = BTreeMap::new();
+        for hash in rebuild.recipe.lfs.values() {
+            if let Some(object) = plan.lfs_objects.get(hash) {
+                sizes.entry(object.repository.clone()).or_default().insert(*hash, object.size);
+            }
+        }
+        for (repository, sizes) in sizes {
+            let fetched = tempfile::tempdir().map(|nowhere| {
+                let git = Git { cache: Cache::at(nowhere.path().to_owned()), ..self.git.clone() };
+                git.lfs_objects(&repository, &sizes).into_values().find_map(Result::err).map(|error| error.to_string())
+            });
+            match fetched {
+                Ok(None) => {}
+                Ok(Some(error)) => problems.push(of_extra_source(&format!("an LFS object of {repository}: {error}"))),
+                Err(error) => problems.push(of_extra_source(&format!("LFS objects can't be fetched: {error}"))),
+            }
+        }
+        problems
+    }
+}
+
+/// How many hyphens and underscores of a name are tried in the other spelling.
+const SPELLED: usize = 5;
+
+/// The other spellings of a name that registries take for the same: with `-` and `_` in each other's place.
+fn spellings(name: &CrateName) -> Vec<CrateName> {
+    let own = name.as_str();
+    let places: Vec<usize> = own.match_indices(['-', '_']).map(|(at, _)| at).take(SPELLED).collect();
+    let spelled = (0..1_usize << places.len()).filter_map(|choice| {
+        let mut text = own.as_bytes().to_vec();
+        for (bit, at) in places.iter().enumerate() {
+            text[*at] = if choice >> bit & 1 == 1 { b'_' } else { b'-' };
+        }
+        String::from_utf8(text).ok()?.parse().ok()
+    });
+    spelled.filter(|other| other != name).collect()
 }
 
 /// A number of packages.

@@ -17,6 +17,7 @@ use crate::model::repository::RepositoryUrl;
 use crate::model::sub_path::SubPath;
 use crate::stages::claims::{Cause, ClaimedOrigin, Claims, Missing, Obstacle, Reach};
 use crate::stages::provenance::other_tags;
+use crate::stages::toolchain::Search;
 
 /// A package whose commit was fetched.
 #[derive(Debug)]
@@ -65,7 +66,8 @@ impl Context {
             Ok(commit) => return ControlFlow::Continue(with_history(fetched, own, commit, sources)),
             Err(error) => error.cause(),
         };
-        let gone = matches!(error, Cause::Impossible { missing: Missing::Commit | Missing::RepositoryAtAddress, .. });
+        let gone = self.search != Search::Nothing
+            && matches!(error, Cause::Impossible { missing: Missing::Commit | Missing::RepositoryAtAddress, .. });
         match gone.then(|| self.elsewhere(&fetched, sources)).flatten() {
             Some((repository, commit)) => ControlFlow::Continue(with_history(fetched, repository, commit, sources)),
             None => ControlFlow::Break(Box::new(fetched.end(error))),

@@ -59,6 +59,10 @@ pub enum Name {
     TagElsewhere,
     /// There is no tag of the version.
     NoTag,
+    /// A tag that looks like the version's is on another commit.
+    SimilarTag,
+    /// This cargo asks no credential provider.
+    NoGate,
     /// A submodule, an LFS object or a git dependency can't be had by others.
     SourceNotFetchable,
     /// git has written files differently here: line endings, links, executable bits.
@@ -237,6 +241,36 @@ pub struct Observed<'a> {
     pub is_tagged: bool,
     /// What such a tag may be called.
     pub tag: Option<&'a str>,
+}
+
+/// That cargo, of a release, asks no credential provider before it uploads.
+#[must_use]
+pub fn of_old_cargo(release: &str) -> Problem {
+    Problem::note(
+        Name::NoGate,
+        format!("cargo {release} asks no credential provider: nothing keeps it from uploading something else"),
+        "publish with cargo 1.74 or newer, or with `recrate upload`",
+    )
+}
+
+/// That a tag looks like the version's, and is on another commit.
+#[must_use]
+pub fn of_similar_tag(tag: &str) -> Problem {
+    Problem::note(
+        Name::SimilarTag,
+        format!("the tag {tag} is on another commit"),
+        "if it stands for this version, check that commit out, or raise the version",
+    )
+}
+
+/// That others can't fetch what a package needs besides its own commit.
+#[must_use]
+pub fn of_extra_source(what: &str) -> Problem {
+    Problem::error(
+        Name::SourceNotFetchable,
+        what,
+        "push submodules, git dependencies and LFS objects to places that others can fetch from, on a branch or tag",
+    )
 }
 
 /// That a package needs another one that can't be published like this.
@@ -454,4 +488,4 @@ fn of_origin(observed: &Observed<'_>, built: bool) -> Vec<Problem> {
 }
 
 /// What is told of a repository that a folder stands for.
-const LOCAL: &str = "local mirror";
+pub const LOCAL: &str = "local mirror";

@@ -9,8 +9,8 @@ use tiny_http::{Method, Request, Response};
 
 /// What the runner gives a job to ask with.
 pub const BEARER: &str = "the-runners-own-bearer";
-/// A job's identity.
-const IDENTITY: &str = "header.identity.signature";
+/// A job's identity, made out for `127.0.0.1`.
+const IDENTITY: &str = "e30.eyJhdWQiOiIxMjcuMC4wLjEifQ.signature";
 /// What it is exchanged for.
 pub const TOKEN: &str = "cio_tp_of-a-job-0123456789";
 

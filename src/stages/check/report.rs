@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Name, Problem, Weight};
 use crate::model::commit::CommitId;
 use crate::model::digest::Sha256;
-use crate::model::foreign::in_json;
+use crate::model::foreign::{Foreign, in_json};
 use crate::model::package::PackageKey;
 use crate::model::repository::RepositoryUrl;
 use crate::stages::report::brief::Level;
@@ -155,7 +155,11 @@ impl CheckReport {
             text.push('\n');
         }
         for notice in &self.notices {
-            let _ = writeln!(text, "note: {notice}");
+            let mut lines = Foreign::from(notice.as_str()).lines().collect::<Vec<_>>().into_iter();
+            let _ = writeln!(text, "note: {}", lines.next().unwrap_or_default());
+            lines.for_each(|line| {
+                let _ = writeln!(text, "  | {line}");
+            });
         }
         let count = |wanted: &str| self.packages.iter().filter(|package| package.outcome() == wanted).count();
         let all = ["ready", "not ready", "undetermined"].into_iter();
