@@ -65,6 +65,7 @@ fn release_plz_publishes_what_was_approved() {
     author.commit();
     author.push();
     let run = || {
+        let repository = format!("{}/git/acme/pleased", author.server.address());
         let arguments = [
             "release",
             "--registry",
@@ -72,8 +73,12 @@ fn release_plz_publishes_what_was_approved() {
             "--no-verify",
             "--token",
             TOKEN,
+            "--git-token",
+            "none",
+            "--forge",
+            "gitea",
             "--repo-url",
-            "https://git.example/acme/pleased",
+            &repository,
         ];
         tool(&author, "release-plz", &arguments).output().unwrap()
     };

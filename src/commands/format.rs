@@ -89,7 +89,7 @@ pub fn write(outputs: &[Output], report: &Report, view: View<'_>, lockfile: Opti
 /// Writes what checking came to in every form that was asked for.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_check(outputs: &[Output], report: &CheckReport, colour: bool) -> Result<(), Failure> {
     write_each(outputs, colour, |format, colour| match format {
         Format::Text => Ok(report.to_text(colour)),

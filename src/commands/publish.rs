@@ -34,7 +34,7 @@ use crate::stages::check::Name;
 ///
 /// Checks the packages as `recrate check` does, runs `cargo publish` for each, in the order of their dependencies, under the gate of
 /// `recrate credential`, waits until the registry shows it, and compares what it serves with what the sandbox made. A run that was cut
-/// off goes on, and nothing is uploaded twice. Code of dependencies runs before cargo is given any token, never after.
+/// off goes on, and nothing is uploaded twice. Packages are built before any token is asked for, without tokens in their variables.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Exit status:
   0    everything is published, and verified
@@ -192,7 +192,7 @@ impl Publish {
         // Until this is done.
         let _laid = if package.lock_tracked == Some(false) { LaidLock::lay(project, package)? } else { None };
         let target = project.workspace.target.join("recrate-publish");
-        // Builds run code of others: no token is anywhere near.
+        // Builds run code of others: they get no token in their variables.
         eprintln!("packaging {id}{}", if self.no_verify { "" } else { " and building it" });
         let made = cargo.package(&[member], label, &target, !self.no_verify);
         let made = made.map_err(|error| Failure::Refused(error.to_string()))?;

@@ -27,7 +27,7 @@ const SCHEMA: u32 = 1;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckReport {
-    /// [`SCHEMA`].
+    /// The version of this form.
     pub schema: u32,
     /// The version of recrate.
     pub recrate: String,
