@@ -230,6 +230,17 @@ fn sparse(index: &str) -> Option<Place> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_project_may_name_registries_and_move_none() {
+        let users = config("[registries.a]\nindex = \"sparse+https://a/\"\n").1;
+        let overrides = |text: &str| config(text).1.overrides(&users);
+        let same = "[registries.a]\nindex = \"sparse+https://a/\"\n";
+        assert_eq!(overrides(same), None);
+        assert_eq!(overrides(&format!("{same}[registries.b]\nindex = \"sparse+https://b/\"\n")), None);
+        assert_eq!(overrides("[registries.a]\nindex = \"sparse+https://b/\"\n").as_deref(), Some("[registries.a]"));
+        assert_eq!(overrides(&format!("{same}[source.x]\ndirectory = \"y\"\n")).as_deref(), Some("[source.x]"));
+    }
+
     fn config(text: &str) -> (tempfile::TempDir, CargoConfig) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join(".cargo")).unwrap();

@@ -166,3 +166,28 @@ fn words(answer: &Response<Vec<u8>>) -> String {
         .unwrap_or_default();
     if said.is_empty() { answer.status().to_string() } else { said.join("; ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_for_one_host_only() {
+        let identity = |claims: &str| format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims));
+        assert!(is_for(&identity(r#"{"aud":"a.example"}"#), "a.example"));
+        assert!(is_for(&identity(r#"{"aud":["a.example"]}"#), "a.example"));
+        for bad in
+            [r#"{"aud":"b.example"}"#, r#"{"aud":["a.example","b.example"]}"#, r#"{"aud":[]}"#, "{}", "no JSON", ""]
+        {
+            assert!(!is_for(&identity(bad), "a.example"), "{bad}");
+        }
+        assert!(!is_for("a.example", "a.example"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text: String) {
+            assert!(!is_for(&text, "a.example"));
+        }
+    }
+}

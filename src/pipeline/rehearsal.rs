@@ -429,3 +429,18 @@ fn spellings(name: &CrateName) -> Vec<CrateName> {
 fn plural(count: usize) -> String {
     if count == 1 { "a package".to_owned() } else { format!("{count} packages") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_as_many_spellings_as_its_hyphens_allow() {
+        let of = |name: &str| -> Vec<String> {
+            spellings(&name.parse().unwrap()).into_iter().map(|other| other.as_str().to_owned()).collect()
+        };
+        assert_eq!(of("plain"), [""; 0]);
+        assert_eq!(of("a-b_c"), ["a-b-c", "a_b-c", "a_b_c"]);
+        assert_eq!(of(&"a-".repeat(32)).len(), (1 << SPELLED) - 1);
+    }
+}

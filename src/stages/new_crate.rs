@@ -227,3 +227,47 @@ pub fn index_line(new: &NewCrate, checksum: Sha256, published: Timestamp) -> Str
     }
     line.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::index::read_index;
+
+    fn new(name: &str, features: &[(&str, &[&str])]) -> NewCrate {
+        let values = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+        NewCrate {
+            name: name.to_owned(),
+            vers: "1.0.0".to_owned(),
+            deps: Vec::new(),
+            features: features.iter().map(|(name, own)| ((*name).to_owned(), values(own))).collect(),
+            authors: Vec::new(),
+            description: None,
+            documentation: None,
+            homepage: None,
+            readme: None,
+            readme_file: None,
+            keywords: Vec::new(),
+            categories: Vec::new(),
+            license: None,
+            license_file: None,
+            repository: None,
+            badges: BTreeMap::new(),
+            links: None,
+            rust_version: None,
+        }
+    }
+
+    #[test]
+    fn newer_kinds_of_features_take_the_newer_format() {
+        let format = |features: &[(&str, &[&str])]| {
+            let line = index_line(&new("a", features), Sha256([1; 32]), "2026-01-02T03:04:05Z".parse().unwrap());
+            let lines = read_index(line.as_bytes());
+            assert_eq!(lines[0].published.unwrap().to_string(), "2026-01-02T03:04:05Z");
+            assert_eq!(lines[0].checksum, Sha256([1; 32]));
+            lines[0].format
+        };
+        assert_eq!(format(&[("default", &["std"]), ("std", &[])]), 1);
+        assert_eq!(format(&[("default", &["dep:b"])]), WITH_NEW_FEATURES);
+        assert_eq!(format(&[("std", &["b?/std"])]), WITH_NEW_FEATURES);
+    }
+}
