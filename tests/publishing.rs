@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sha2::Digest as _;
+
 use common::author::{Author, TOKEN, manifest, problems, said, silent};
 use common::issuer::{self, Issuer};
 use common::workshop::Cargo;
@@ -310,11 +312,20 @@ fn where_no_lock_file_is_tracked_the_sandboxs_is_laid_into_the_checkout() {
         "what was there is there again"
     );
 
-    // A run that was killed has left the sandbox's there.
-    author.write("Cargo.lock", "another");
-    author.write("target/recrate-publish/Cargo.lock.before", &old);
-    succeed(&mut author.recrate("publish", &[]));
-    assert_eq!(std::fs::read_to_string(author.tree().join("Cargo.lock")).unwrap(), old);
+    // A run that was killed has left the sandbox's there; what somebody has written since stays.
+    let tree = author.tree().canonicalize().unwrap();
+    let hash = |text: &[u8]| format!("{:x}", sha2::Sha256::digest(text));
+    let note = format!("target/recrate-publish/laid-{}.json", &hash(tree.to_str().unwrap().as_bytes())[..16]);
+    for (now, then) in [("laid", old.as_str()), ("written since", "written since")] {
+        author.write("Cargo.lock", now);
+        let left = serde_json::json!({ "place": tree.join("Cargo.lock"), "laid": hash(b"laid"), "before": old });
+        author.write(&note, &left.to_string());
+        // It can't be packaged with that.
+        let told = said(&run(&mut author.recrate("publish", &[])));
+        assert_eq!(std::fs::read_to_string(author.tree().join("Cargo.lock")).unwrap(), then, "{told}");
+        assert!(!author.tree().join(&note).exists());
+    }
+    author.write("Cargo.lock", &old);
 
     // What a link leads to is not touched.
     author.package("", "loose", "0.2.0", "[dependencies]\nneeded = \"1\"\n");
@@ -572,15 +583,17 @@ fn a_projects_own_files_do_not_say_where_its_repository_and_its_registry_are() {
     author.push();
     author.check(&[]);
     for (text, what) in [
-        (
-            "[source.crates-io]\nreplace-with = \"x\"\n[source.x]\nregistry = \"sparse+http://127.0.0.1:9/\"\n",
-            "[source.crates-io]",
-        ),
-        ("[registries.own]\nindex = \"sparse+http://127.0.0.1:9/\"\n", "[registries.own]"),
+        ("[source.crates-io]\nreplace-with = \"x\"\n[source.x]\nregistry = \"sparse+http://127.0.0.1:9/\"\n", "source"),
+        ("[registries.own]\nindex = \"sparse+http://127.0.0.1:9/\"\n", "registries.own"),
+        ("[registries.Own]\nindex = \"sparse+http://127.0.0.1:9/\"\n", "registries.Own"),
+        ("[http]\nproxy = \"http://127.0.0.1:9\"\n", "http"),
     ] {
         author.write(".cargo/config.toml", text);
         let told = refuse(&author, &mut author.recrate("check", &[]));
-        assert!(told.contains(&format!("this project's .cargo/config.toml has {what}")), "{told}");
+        assert!(told.contains(&format!("this project's cargo configuration has {what}:")), "{told}");
+        let told =
+            refuse(&author, &mut author.cargo(&["publish", "--registry", "own", "--no-verify", "--allow-dirty"]));
+        assert!(told.contains(what) || told.contains("127.0.0.1:9"), "{told}");
     }
 }
 

@@ -2,12 +2,12 @@
 //! sandbox does from the repository.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 
 use super::Failure;
-use super::build_options::{BuildOptions, cargo_config};
+use super::build_options::{BuildOptions, users_config};
 use super::subject::in_run;
 use crate::edges::approvals::Approvals;
 use crate::edges::cargo::{Cargo, Member, Workspace};
@@ -70,9 +70,10 @@ impl Author {
         let workspace = cargo.workspace().map_err(Failure::usage)?;
         let members = self.members(&workspace)?;
         let label = self.label(&members)?;
+        let users = users_config(&folder)?;
         let registry = match &label {
             None => RegistryName::Default,
-            Some(label) => cargo_config(&folder)?.index_of(label).map_err(Failure::usage)?,
+            Some(label) => users.index_of(label).map_err(Failure::usage)?,
         };
         let out = self.out.clone().unwrap_or_else(|| workspace.target.join("recrate"));
         Ok(Project { cargo, workspace, members, registry, label, out, folder })
@@ -182,13 +183,6 @@ impl Author {
             return Err(Failure::usage(
                 "before something is published, registry and repository are asked: leave --offline out",
             ));
-        }
-        let users = cargo_config(Path::new("/"))?;
-        if let Some(what) = context.cargo_config.overrides(&users) {
-            return Err(Failure::usage(format!(
-                "this project's .cargo/config.toml has {what}: where registries are is for your own configuration to say\nhelp: move \
-                 it to config.toml in cargo's home"
-            )));
         }
         let release = &project.cargo.release;
         let toolchain = context.available.iter().find(|one| one.release == *release).cloned().ok_or_else(|| {

@@ -8,7 +8,7 @@ use nix_archive::nar::{CaseHack, hash_path};
 use super::Failure;
 use super::config::{Cargos, Config};
 use crate::edges::cache::Cache;
-use crate::edges::cargo_config::CargoConfig;
+use crate::edges::cargo_config::{CargoConfig, steering};
 use crate::edges::git::{Git, Mirror};
 use crate::edges::network::{Network, PATIENCE};
 use crate::edges::nix::Nix;
@@ -312,6 +312,32 @@ pub fn cargo_config(folder: &Path) -> Result<CargoConfig, Failure> {
 pub fn cargo_home() -> Option<PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
+/// The user's own configuration of cargo, for what is published from a folder: that of cargo's home, and variables. Nothing of the
+/// project's may say where uploads go.
+///
+/// # Errors
+/// Where something of it does, or cargo's home is one of the project's folders.
+pub fn users_config(folder: &Path) -> Result<CargoConfig, Failure> {
+    let home = cargo_home();
+    if let Some(what) = steering(folder, home.as_deref()) {
+        return Err(Failure::usage(format!(
+            "this project's cargo configuration has {what}: where uploads go, and who gives tokens, is for your own to say\nhelp: move it \
+             to config.toml in cargo's home, or to variables"
+        )));
+    }
+    let users = cargo_config(Path::new("/"))?;
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = real(folder);
+    let project = folder.ancestors().find(|above| above.join(".git").exists()).unwrap_or(&folder);
+    if users != CargoConfig::default() && home.is_some_and(|home| real(&home).starts_with(project)) {
+        return Err(Failure::usage(
+            "cargo's home lies in this project, and has a configuration: it is not your own\nhelp: put CARGO_HOME elsewhere, or use \
+             variables like CARGO_REGISTRIES_NAME_INDEX",
+        ));
+    }
+    Ok(users)
 }
 
 /// Whether cargo's configuration in a folder is the user's own: that of cargo's home, where this is none of the project's folders.

@@ -13,7 +13,7 @@ use cargo_credential::{Action, CacheControl, CredentialResponse, Error, Operatio
 use clap::Parser as _;
 use jiff::Timestamp;
 
-use super::build_options::{Places, cargo_home};
+use super::build_options::{Places, cargo_home, users_config};
 use super::{Cli, Command, Failure};
 use crate::edges::approvals::Approvals;
 use crate::edges::cache::Cache;
@@ -49,7 +49,7 @@ const NOTHING: &str = "recrate-gives-no-token-for-reading";
 /// the sandbox made of the pushed commit, nothing is uploaded. The token comes from CARGO_REGISTRY_TOKEN (or, for other registries,
 /// CARGO_REGISTRIES_NAME_TOKEN), from cargo's credentials.toml, from another provider, or from Trusted Publishing.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "Set it up with one variable, or with the same key in .cargo/config.toml:
+#[command(after_long_help = "Set it up with one variable, or with the same key in your own config.toml of cargo:
   CARGO_REGISTRY_CREDENTIAL_PROVIDER='recrate credential'             the default registry
   CARGO_REGISTRIES_NAME_CREDENTIAL_PROVIDER='recrate credential'      another registry
 
@@ -135,11 +135,16 @@ impl cargo_credential::Credential for Gate {
 
 fn answer(registry: &RegistryInfo<'_>, action: &Action<'_>, arguments: &[&str]) -> Result<CredentialResponse, String> {
     let gate = parse(arguments)?;
+    // A token is for the registry that the user means, whatever the request is.
+    let named = match action {
+        Action::Get(_) => Some(name_of(registry)?),
+        _ => None,
+    };
     let token = match action {
         Action::Get(Operation::Publish { name, vers, cksum }) => {
             let id: CrateId = format!("{name}@{vers}").parse().map_err(|error| format!("{error}"))?;
             let checksum: Sha256 = cksum.parse().map_err(|_| "cargo names no sha256".to_owned())?;
-            let package = PackageKey::new(name_of(registry)?, id);
+            let package = PackageKey::new(named.ok_or("cargo names no registry")?, id);
             let upload = Upload { package: &package, checksum };
             let approval = gate.judge(upload)?;
             let token = gate.token(registry, action)?;
@@ -185,22 +190,20 @@ fn parse(arguments: &[&str]) -> Result<Credential, String> {
     }
 }
 
-/// The registry that cargo names.
+/// The registry that cargo names, where the user means the same by that name.
 fn name_of(registry: &RegistryInfo<'_>) -> Result<RegistryName, String> {
     let address = registry.index_url;
-    let is_default = [tame_index::CRATES_IO_INDEX, tame_index::CRATES_IO_HTTP_INDEX]
-        .iter()
-        .any(|known| address.trim_end_matches('/') == known.trim_end_matches('/'));
-    if is_default || registry.name == Some(DEFAULT) {
-        return if is_default {
-            Ok(RegistryName::Default)
-        } else {
-            Err(format!("{address} is not where {DEFAULT} is"))
-        };
+    let same = |one: &str, other: &str| one.trim_end_matches('/') == other.trim_end_matches('/');
+    let folder = std::env::current_dir().map_err(|error| error.to_string())?;
+    let users = users_config(&folder).map_err(|failure| failure.text().to_owned())?;
+    if [tame_index::CRATES_IO_INDEX, tame_index::CRATES_IO_HTTP_INDEX].iter().any(|known| same(known, address)) {
+        return Ok(RegistryName::Default);
     }
-    match address.parse() {
-        Ok(RegistryName::Default) => Err(format!("{address} is not the address of an index")),
-        index => index.map_err(|error| format!("{error}")),
+    let name = registry.name.filter(|name| *name != DEFAULT);
+    let name = name.ok_or_else(|| format!("{address} has no name in your own configuration of cargo"))?;
+    match users.index_of(name)? {
+        RegistryName::Index(own) if same(own.as_str(), address) => Ok(RegistryName::Index(own)),
+        _ => Err(format!("{address} is not where your own configuration has the registry {name}")),
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::author::{Author, Rehearsal};
@@ -18,6 +19,7 @@ use super::check::{ApproveFor, approve};
 use super::credential::{TARGET, TO_REVOKE, api_of};
 use crate::edges::cache::write_whole;
 use crate::edges::cargo::Target;
+use crate::edges::cargo_config::unreplaced;
 use crate::edges::console::{colours_on_stdout, print};
 use crate::edges::network::Network;
 use crate::edges::parallel::locked;
@@ -79,6 +81,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long a registry takes to show what was sent, at most.
 const SHOWN: SignedDuration = SignedDuration::from_mins(10);
 
+/// How long a registry is given to show what cargo has failed to upload: it may have it all the same.
+const AFTER_ALL: Duration = Duration::from_secs(20);
+
 /// How long the gate may take to hand a token on.
 const MOMENT: Duration = Duration::from_secs(5);
 
@@ -98,7 +103,6 @@ impl Publish {
                 project.cargo.release
             )));
         }
-        LaidLock::restore(&project)?;
         let revocation = if self.trusted_publishing && !self.dry_run { Some(Revocation::listen()?) } else { None };
         self.publish_all(&project, revocation.as_ref())
     }
@@ -115,6 +119,8 @@ impl Publish {
         for (number, group) in groups.iter().enumerate() {
             self.author.withdraw(project, group)?;
             let mut rehearsal = self.author.rehearse(project, group, number)?;
+            // With the run's lock held: no other one has laid it now.
+            LaidLock::restore(project);
             rehearsal.packages.iter_mut().for_each(settle);
             let report = approve(project, &rehearsal, self.approve_for.until())?;
             print(&report.to_text(colours_on_stdout())).map_err(Failure::internal)?;
@@ -215,11 +221,24 @@ impl Publish {
         if let Some(revocation) = revocation {
             revocation.revoke(project);
         }
-        done.map_err(|error| {
-            // The registry has said that it did not take it.
-            let _ = rehearsal.approvals().forget_upload(&package.key);
-            Failure::Refused(format!("{error}\nhelp: the same command goes on from here, and uploads nothing twice"))
-        })
+        let Err(error) = done else { return Ok(()) };
+        let approvals = rehearsal.approvals();
+        if approvals.upload(&package.key).is_some() {
+            // An answer that was lost says nothing of what was sent.
+            let place = unreplaced(&project.registry).map_err(Failure::usage)?;
+            let context = &rehearsal.context;
+            let registry = Registry::new(place, context.cache.clone(), context.network.clone());
+            let end = Instant::now() + AFTER_ALL.min(Duration::from_secs(self.wait));
+            while Instant::now() < end {
+                if published(&registry, id)?.is_some() {
+                    return Ok(());
+                }
+                check_interrupt().map_err(|error| Failure::Interrupted(error.to_string()))?;
+                std::thread::sleep(PAUSE);
+            }
+            approvals.forget_upload(&package.key).map_err(Failure::internal)?;
+        }
+        Err(Failure::Refused(format!("{error}\nhelp: the same command goes on from here, and uploads nothing twice")))
     }
 
     /// Whether an earlier run, which did not see it through, has sent a package: waits for the registry to show it.
@@ -319,9 +338,16 @@ fn published(registry: &Registry, id: &CrateId) -> Result<Option<Sha256>, Failur
 
 /// The sandbox's Cargo.lock, laid into the checkout where none is tracked: then cargo packages what the sandbox did, whatever comes out
 /// meanwhile. What lay there before is there again in the end.
+#[derive(Debug, Serialize, Deserialize)]
 struct LaidLock {
     place: PathBuf,
-    before: PathBuf,
+    /// What was laid: nothing else is ever taken away.
+    laid: Sha256,
+    /// What lay there before; none where nothing did.
+    before: Option<String>,
+    /// Where this is written, for when the run is killed; nowhere where it is not to be put back.
+    #[serde(skip)]
+    noted: PathBuf,
 }
 
 impl LaidLock {
@@ -330,52 +356,71 @@ impl LaidLock {
         let id = &package.member.id;
         let archive = package.sandbox.as_deref().and_then(|bytes| Archive::read(id, bytes).ok());
         let Some(text) = archive.and_then(|archive| archive.text(LOCK).map(Cow::into_owned)) else { return Ok(None) };
-        let laid = Self::of(project);
-        if fs_err::symlink_metadata(&laid.place).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(Failure::Refused(format!(
-                "{} is no plain file, and not tracked\nhelp: track Cargo.lock, or remove it",
-                laid.place.display()
-            )));
-        }
-        match fs_err::read(&laid.place) {
-            Ok(before) if before == text.as_bytes() => return Ok(None),
-            Ok(before) => write_whole(&laid.before, &before).map_err(Failure::internal)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                write_whole(&laid.before, b"").map_err(Failure::internal)?;
+        let place = project.workspace.root.join(LOCK);
+        let before = match fs_err::symlink_metadata(&place) {
+            Ok(metadata) if metadata.is_file() => Some(fs_err::read_to_string(&place).map_err(Failure::internal)?),
+            Ok(_) => {
+                return Err(Failure::Refused(format!(
+                    "{} is no plain file, and not tracked\nhelp: track Cargo.lock, or remove it",
+                    place.display()
+                )));
             }
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(Failure::internal(error)),
+        };
+        if before.as_ref() == Some(&text) {
+            return Ok(None);
         }
+        let laid = Self { place, laid: Sha256::of(text.as_bytes()), before, noted: Self::note(project) };
+        let note = serde_json::to_vec(&laid).map_err(Failure::internal)?;
+        write_whole(&laid.noted, &note).map_err(Failure::internal)?;
         eprintln!("Cargo.lock is not tracked: the sandbox's is used while {id} is published");
         write_whole(&laid.place, text.as_bytes()).map_err(Failure::internal)?;
         Ok(Some(laid))
     }
 
-    fn of(project: &Project) -> Self {
-        let before = project.workspace.target.join("recrate-publish/Cargo.lock.before");
-        Self { place: project.workspace.root.join(LOCK), before }
+    /// Where a project's is noted: several may share a target folder.
+    fn note(project: &Project) -> PathBuf {
+        let root = Sha256::of(project.workspace.root.as_os_str().as_encoded_bytes()).to_string();
+        project.workspace.target.join("recrate-publish").join(format!("laid-{}.json", &root[..16]))
     }
 
     /// Puts back what a run that was killed has left.
-    fn restore(project: &Project) -> Result<(), Failure> {
-        Self::of(project).put_back().map_err(Failure::internal)
+    fn restore(project: &Project) {
+        let noted = Self::note(project);
+        let laid = fs_err::read(&noted).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+        if let Some(mut laid) = laid {
+            // Dropping it puts back.
+            laid.place = project.workspace.root.join(LOCK);
+            laid.noted = noted;
+        }
     }
 
     fn put_back(&self) -> std::io::Result<()> {
-        match fs_err::read(&self.before) {
-            // There was none.
-            Ok(before) if before.is_empty() => drop(fs_err::remove_file(&self.place)),
-            Ok(before) => write_whole(&self.place, &before)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+        let is_ours = fs_err::symlink_metadata(&self.place).is_ok_and(|metadata| metadata.is_file())
+            && fs_err::read(&self.place).is_ok_and(|text| Sha256::of(&text) == self.laid);
+        match &self.before {
+            Some(before) if is_ours => write_whole(&self.place, before.as_bytes())?,
+            None if is_ours => fs_err::remove_file(&self.place)?,
+            Some(before) => {
+                // Somebody has changed it since: theirs counts.
+                let kept = self.noted.with_extension("lock");
+                write_whole(&kept, before.as_bytes())?;
+                eprintln!("note: Cargo.lock was changed meanwhile and stays; the one before is {}", kept.display());
+            }
+            None => {}
         }
-        fs_err::remove_file(&self.before)
+        fs_err::remove_file(&self.noted)
     }
 }
 
 impl Drop for LaidLock {
     fn drop(&mut self) {
+        if self.noted.as_os_str().is_empty() {
+            return;
+        }
         if let Err(error) = self.put_back() {
-            eprintln!("warning: Cargo.lock as it was is in {}: {error}", self.before.display());
+            eprintln!("warning: Cargo.lock as it was is in {}: {error}", self.noted.display());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cargo_credential::{Action, Operation, RegistryInfo};
 
 use super::Failure;
-use super::build_options::cargo_config;
+use super::build_options::users_config;
 use super::credential::{Credential, api_of};
 use crate::edges::console::print;
 use crate::edges::network::Network;
@@ -59,9 +59,10 @@ impl Upload {
         let id = self.id().ok_or_else(|| named(&"a crate's file is named NAME-VERSION.crate"))?;
         let label = self.registry.as_deref().filter(|label| *label != DEFAULT);
         let folder = std::env::current_dir().map_err(Failure::internal)?;
+        let users = users_config(&folder)?;
         let registry = match label {
             None => RegistryName::Default,
-            Some(label) => cargo_config(&folder)?.index_of(label).map_err(Failure::usage)?,
+            Some(label) => users.index_of(label).map_err(Failure::usage)?,
         };
         let archive = Archive::read(&id, &bytes).map_err(|error| named(&error))?;
         let new = describe(&archive, &registry).map_err(|error| named(&error))?;

@@ -110,23 +110,6 @@ impl CargoConfig {
         }
     }
 
-    /// What this configuration, as it counts in a project, says differently than the user's own: a source, or where a registry is that
-    /// the user has. Nothing where it only names registries that the user does not.
-    #[must_use]
-    pub fn overrides(&self, users: &Self) -> Option<String> {
-        let names = self.sources.keys().chain(users.sources.keys());
-        let source = names.into_iter().find(|name| self.sources.get(*name) != users.sources.get(*name));
-        let moved = users.registries.iter().find(|(name, registry)| self.registries.get(*name) != Some(*registry));
-        let moved = moved.map(|(name, _)| format!("[registries.{name}]"));
-        source.map(|name| format!("[source.{name}]")).or(moved)
-    }
-
-    /// Whether something stands for the default registry.
-    #[must_use]
-    pub fn replaces_default(&self) -> bool {
-        self.sources.get("crates-io").is_some_and(|source| source.replace_with.is_some())
-    }
-
     /// The registry that the configuration, or a variable as cargo reads them, calls by a name.
     ///
     /// # Errors
@@ -198,6 +181,55 @@ impl CargoConfig {
     }
 }
 
+/// What a project's own configuration may have where something is published: nothing of it says where what is uploaded goes, or who
+/// gives the token.
+const HARMLESS: [&str; 13] = [
+    "alias",
+    "build",
+    "cache",
+    "cargo-new",
+    "doc",
+    "env",
+    "future-incompat-report",
+    "install",
+    "patch",
+    "profile",
+    "resolver",
+    "target",
+    "term",
+];
+
+/// What of cargo's configuration in a folder, besides that of cargo's home, could say where uploads go or who gives tokens; none where
+/// nothing does. A registry may be named as the user names it.
+#[must_use]
+pub fn steering(folder: &Path, cargo_home: Option<&Path>) -> Option<String> {
+    let users: Vec<PathBuf> = cargo_home.and_then(of_folder).into_iter().collect();
+    let index = |path: &Path, label: &str| -> Option<toml::Value> {
+        let table: toml::Table = fs_err::read_to_string(path).ok()?.parse().ok()?;
+        table.get("registries")?.get(label).cloned()
+    };
+    let is_users = |label: &str, registry: &toml::Value| {
+        let own = users.iter().find_map(|path| index(path, label));
+        let only_index = registry.as_table().is_some_and(|table| table.keys().all(|key| key == "index"));
+        only_index && own.is_some_and(|own| own.get("index") == registry.get("index"))
+    };
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let is_home = |path: &Path| users.iter().any(|own| real(own) == real(path));
+    files(folder, cargo_home).filter(|path| !is_home(path)).find_map(|path| {
+        let table = fs_err::read_to_string(&path).ok().and_then(|text| text.parse::<toml::Table>().ok());
+        let Some(table) = table else { return Some("something that is no TOML".to_owned()) };
+        table.iter().find_map(|(key, value)| match key.as_str() {
+            key if HARMLESS.contains(&key) => None,
+            "registries" => value
+                .as_table()?
+                .iter()
+                .find(|(label, registry)| !is_users(label, registry))
+                .map(|(label, _)| format!("registries.{label}")),
+            other => Some(other.to_owned()),
+        })
+    })
+}
+
 /// Where a registry itself is, whatever stands for it: what is uploaded goes there.
 ///
 /// # Errors
@@ -214,10 +246,12 @@ pub fn unreplaced(name: &RegistryName) -> Result<Place, Error> {
 pub fn files(folder: &Path, cargo_home: Option<&Path>) -> impl Iterator<Item = PathBuf> {
     let own = folder.ancestors().map(|folder| folder.join(".cargo"));
     let folders: Vec<PathBuf> = own.chain(cargo_home.map(Path::to_owned)).collect();
-    let of = |folder: PathBuf| {
-        ["config.toml", "config"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
-    };
-    folders.into_iter().filter_map(of)
+    folders.into_iter().filter_map(|folder| of_folder(&folder))
+}
+
+/// The file of a folder: where there are both, cargo takes the one of old.
+fn of_folder(folder: &Path) -> Option<PathBuf> {
+    ["config", "config.toml"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
 }
 
 /// The address of a sparse index, with a slash at its end.
@@ -231,14 +265,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_project_may_name_registries_and_move_none() {
-        let users = config("[registries.a]\nindex = \"sparse+https://a/\"\n").1;
-        let overrides = |text: &str| config(text).1.overrides(&users);
-        let same = "[registries.a]\nindex = \"sparse+https://a/\"\n";
-        assert_eq!(overrides(same), None);
-        assert_eq!(overrides(&format!("{same}[registries.b]\nindex = \"sparse+https://b/\"\n")), None);
-        assert_eq!(overrides("[registries.a]\nindex = \"sparse+https://b/\"\n").as_deref(), Some("[registries.a]"));
-        assert_eq!(overrides(&format!("{same}[source.x]\ndirectory = \"y\"\n")).as_deref(), Some("[source.x]"));
+    fn a_projects_files_do_not_steer_uploads() {
+        let home = tempfile::tempdir().unwrap();
+        let project = tempfile::tempdir().unwrap();
+        let users = "[registries.own]\nindex = \"sparse+https://a/\"\n[http]\nproxy = \"x\"\n";
+        std::fs::write(home.path().join("config.toml"), users).unwrap();
+        let steers = |text: &str| {
+            std::fs::create_dir_all(project.path().join(".cargo")).unwrap();
+            std::fs::write(project.path().join(".cargo/config.toml"), text).unwrap();
+            steering(project.path(), Some(home.path()))
+        };
+        let same =
+            "[registries.own]\nindex = \"sparse+https://a/\"\n[build]\njobs = 1\n[profile.release]\nlto = true\n";
+        assert_eq!(steers(same), None);
+        for (text, what) in [
+            ("[registries.own]\nindex = \"sparse+https://b/\"\n", "registries.own"),
+            ("[registries.Own]\nindex = \"sparse+https://a/\"\n", "registries.Own"),
+            ("[registries.own]\nindex = \"sparse+https://a/\"\ntoken = \"x\"\n", "registries.own"),
+            ("[registries.new]\nindex = \"sparse+https://c/\"\n", "registries.new"),
+            ("[source.crates-io]\nreplace-with = \"x\"\n", "source"),
+            ("[http]\nproxy = \"x\"\n", "http"),
+            ("[registry]\nglobal-credential-providers = []\n", "registry"),
+            ("include = [\"more.toml\"]\n", "include"),
+            ("no TOML", "something that is no TOML"),
+        ] {
+            assert_eq!(steers(text).as_deref(), Some(what), "{text}");
+        }
+        // cargo takes this one, where both are there.
+        assert_eq!(steers(same), None);
+        std::fs::write(project.path().join(".cargo/config"), "[net]\n").unwrap();
+        assert_eq!(steering(project.path(), Some(home.path())).as_deref(), Some("net"));
     }
 
     fn config(text: &str) -> (tempfile::TempDir, CargoConfig) {

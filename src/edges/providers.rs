@@ -78,7 +78,7 @@ impl Providers {
             } else if let Some(label) =
                 name.strip_prefix("CARGO_REGISTRIES_").and_then(|rest| rest.strip_suffix("_CREDENTIAL_PROVIDER"))
             {
-                found.of.insert(label.to_ascii_lowercase(), provider());
+                found.of.insert(spelled(label), provider());
             }
         }
         for path in files(folder, cargo_home) {
@@ -90,9 +90,10 @@ impl Providers {
             if let (true, Some(global)) = (found.global.is_empty(), registry.global_credential_providers) {
                 found.global = global.into_iter().map(|one| Written::Text(one).read()).collect();
             }
-            for (label, registry) in registries {
+            // That of the default registry is not looked at there.
+            for (label, registry) in registries.into_iter().filter(|(label, _)| label != DEFAULT) {
                 if let Some(provider) = registry.credential_provider {
-                    found.of.entry(label).or_insert_with(|| provider.read());
+                    found.of.entry(spelled(&label)).or_insert_with(|| provider.read());
                 }
             }
         }
@@ -114,6 +115,11 @@ impl Providers {
             self.of.iter().filter(|(_, provider)| is_gate(provider)).map(|(label, _)| label.clone()).collect();
         if gated.is_empty() { Gate::None } else { Gate::For(gated) }
     }
+}
+
+/// A registry's name as variables spell it: they don't tell more names apart.
+fn spelled(label: &str) -> String {
+    label.to_ascii_lowercase().replace('-', "_")
 }
 
 fn is_gate(provider: &Provider) -> bool {

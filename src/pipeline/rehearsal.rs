@@ -25,7 +25,7 @@ use crate::stages::check::{
     Declared, LOCAL, Name, Observed, Problem, Taken, Weight, of_extra_source, of_findings, of_manifest, of_old_cargo,
     of_refusal, of_registry, of_similar_tag, of_size, of_unready,
 };
-use crate::stages::findings::Findings;
+use crate::stages::findings::{Contents, Findings};
 use crate::stages::index::raw;
 use crate::stages::lock::{Locked, LockedPackage};
 use crate::stages::new_crate::candidate;
@@ -203,8 +203,10 @@ impl Rehearsed {
             Err(registry::Error::Absent(_)) => {
                 for name in spellings(&id.name) {
                     let is_own = project.workspace.packages.iter().any(|member| member.id.name == name);
-                    if !is_own && registry.newest_index(&name).is_ok() {
-                        taken.name = Some(name.as_str().to_owned());
+                    match registry.newest_index(&name) {
+                        Ok(_) if !is_own => taken.name = Some(name.as_str().to_owned()),
+                        Ok(_) | Err(registry::Error::Absent(_)) => {}
+                        Err(error) => return Err(error),
                     }
                 }
             }
@@ -244,9 +246,13 @@ impl Rehearsed {
     pub fn approval(&self, project: &Project, until: Timestamp) -> Option<Approval> {
         let record = self.record.as_ref()?;
         let (origin, attempt) = (record.findings.origin.as_ref()?, record.best_attempt()?);
+        let checksum = Sha256::of(self.sandbox.as_deref()?);
+        if record.findings.contents == Contents::BitForBit && record.checksum != Some(checksum) {
+            return None;
+        }
         Some(Approval {
             package: self.key.clone(),
-            checksum: Sha256::of(self.sandbox.as_deref()?),
+            checksum,
             repository: origin.repository.clone(),
             commit: origin.commit,
             cargo: project.cargo.release.clone(),
