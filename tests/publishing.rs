@@ -721,6 +721,18 @@ fn an_upload_tells_the_registry_what_cargo_tells_it() {
 }
 
 #[test]
+fn every_problem_is_explained() {
+    let schema: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(common::root().join("docs/check.schema.json")).unwrap()).unwrap();
+    let problem = &schema["properties"]["packages"]["items"]["properties"]["problems"]["items"]["properties"]["name"];
+    let page = std::fs::read_to_string(common::root().join("docs/PUBLISHING.md")).unwrap();
+    for name in problem["enum"].as_array().unwrap() {
+        let name = name.as_str().unwrap();
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn reports_have_the_forms_of_verify() {
     let author = Author::new().with_package("forms");
     author.write("src/lib.rs", "//! Dirty.\n");

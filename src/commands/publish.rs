@@ -98,7 +98,7 @@ impl Publish {
         let project = self.author.project()?;
         if !project.cargo.asks_providers() {
             return Err(Failure::Refused(format!(
-                "cargo {} asks no credential provider: no gate keeps it from uploading something else\nhelp: publish with cargo 1.74 or \
+                "cargo {} asks no credential provider: no gate keeps it from uploading other bytes\nhelp: publish with cargo 1.74 or \
                  newer, or with `recrate check`, `recrate package` and `recrate upload`",
                 project.cargo.release
             )));

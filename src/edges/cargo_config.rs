@@ -199,6 +199,9 @@ const HARMLESS: [&str; 13] = [
     "term",
 ];
 
+/// The same of `[net]`: how sources are fetched.
+const HARMLESS_NET: [&str; 3] = ["git-fetch-with-cli", "offline", "retry"];
+
 /// What of cargo's configuration in a folder, besides that of cargo's home, could say where uploads go or who gives tokens; none where
 /// nothing does. A registry may be named as the user names it.
 #[must_use]
@@ -220,6 +223,9 @@ pub fn steering(folder: &Path, cargo_home: Option<&Path>) -> Option<String> {
         let Some(table) = table else { return Some("something that is no TOML".to_owned()) };
         table.iter().find_map(|(key, value)| match key.as_str() {
             key if HARMLESS.contains(&key) => None,
+            "net" if value.as_table().is_some_and(|net| net.keys().all(|key| HARMLESS_NET.contains(&key.as_str()))) => {
+                None
+            }
             "registries" => value
                 .as_table()?
                 .iter()
@@ -293,7 +299,9 @@ mod tests {
         }
         // cargo takes this one, where both are there.
         assert_eq!(steers(same), None);
-        std::fs::write(project.path().join(".cargo/config"), "[net]\n").unwrap();
+        std::fs::write(project.path().join(".cargo/config"), "[net]\nretry = 1\n").unwrap();
+        assert_eq!(steering(project.path(), Some(home.path())), None);
+        std::fs::write(project.path().join(".cargo/config"), "[net]\nretry = 1\nssh.known-hosts = []\n").unwrap();
         assert_eq!(steering(project.path(), Some(home.path())).as_deref(), Some("net"));
     }
 

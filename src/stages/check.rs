@@ -71,7 +71,7 @@ pub enum Name {
     LockUntracked,
     /// Cargo.lock comes out differently in the sandbox.
     LockDiffers,
-    /// Something else comes out differently in the sandbox.
+    /// Anything but Cargo.lock comes out differently in the sandbox.
     CrateDiffers,
     /// cargo does not package it in the sandbox.
     SandboxRefused,
@@ -248,7 +248,7 @@ pub struct Observed<'a> {
 pub fn of_old_cargo(release: &str) -> Problem {
     Problem::note(
         Name::NoGate,
-        format!("cargo {release} asks no credential provider: nothing keeps it from uploading something else"),
+        format!("cargo {release} asks no credential provider: nothing keeps it from uploading other bytes"),
         "publish with cargo 1.74 or newer, or with `recrate upload`",
     )
 }
